@@ -1,0 +1,153 @@
+"""The sizes of a GPT: what they are called, which are possible, what they cost."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+
+ACTIVATION_NAMES = ("gelu_new", "gelu", "relu")
+
+# What Hugging Face writes into GPT-2's config.json beside the sizes, with the one value that means what we do; None: any
+_ACCEPTED = {
+    "model_type": "gpt2", "n_ctx": None, "architectures": None, "bos_token_id": None, "eos_token_id": None,
+    "pad_token_id": None, "summary_activation": None, "summary_first_dropout": None, "summary_proj_to_labels": None,
+    "summary_type": None, "summary_use_proj": None, "task_specific_params": None, "torch_dtype": None, "dtype": None,
+    "transformers_version": None, "use_cache": None, "gradient_checkpointing": None, "_name_or_path": None,
+    "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "reorder_and_upcast_attn": False,
+    "add_cross_attention": False, "tie_word_embeddings": True,
+}
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be; the message lists every bad field."""
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """The sizes of a GPT, by Hugging Face's field names. The defaults are GPT-2 small.
+
+        GPTConfig(vocab_size=65, n_positions=128, n_embd=128, n_layer=4, n_head=4)
+        GPTConfig.preset("gpt2-medium")
+
+    Raises ConfigError.  Radford et al. 2019, table 2; article A0 §2.3.
+    """
+
+    vocab_size: int = 50_257
+    n_positions: int = 1024              # tokens the model can look back over
+    n_embd: int = 768                    # channels C
+    n_layer: int = 12                    # blocks
+    n_head: int = 12                     # heads of n_embd/n_head channels each
+    n_inner: int | None = None           # channels inside the MLP; None: 4 n_embd
+    activation_function: str = "gelu_new"
+    layer_norm_epsilon: float = 1e-5
+    embd_pdrop: float = 0.0              # dropout probabilities: after the embedding,
+    attn_pdrop: float = 0.0              # on the attention weights,
+    resid_pdrop: float = 0.0             # and at the end of each branch
+    initializer_range: float = 0.02      # standard deviation of the initial weights
+    bias: bool = True                    # biases in linear layers and norms; GPT-2 has them
+
+    def __post_init__(self):
+        bad = [problem for field in fields(self) if (problem := self._problem(field.name, getattr(self, field.name)))]
+        if not bad and self.n_embd % self.n_head:
+            bad.append(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
+        if bad:
+            raise ConfigError(f"GPTConfig: {'; '.join(bad)}")
+
+    @staticmethod
+    def _problem(name, value):
+        """What is wrong with one field, or None"""
+        if name == "bias":
+            return None if isinstance(value, bool) else f"{name} {value!r}, expected True or False"
+        if name == "activation_function":
+            return None if value in ACTIVATION_NAMES else f"{name} {value!r}, expected one of {', '.join(ACTIVATION_NAMES)}"
+        if name in ("layer_norm_epsilon", "initializer_range") or name.endswith("_pdrop"):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if name.endswith("_pdrop"):
+                return None if number and 0 <= value < 1 else f"{name} {value!r}, expected a number from 0 to below 1"
+            return None if number and 0 < value < math.inf else f"{name} {value!r}, expected a positive number"
+        if value is None and name == "n_inner":
+            return None
+        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        return None if whole else f"{name} {value!r}, expected a whole number above 0"
+
+    @classmethod
+    def preset(cls, name, **changes):
+        """A configuration by name; `changes` replace single fields."""
+        if name not in PRESETS:
+            raise ConfigError(f"preset: {name!r}, expected one of {', '.join(PRESETS)}")
+        return cls(**{**PRESETS[name], **changes})
+
+    @property
+    def inner(self):
+        """Channels inside the MLP"""
+        return 4 * self.n_embd if self.n_inner is None else self.n_inner
+
+    @property
+    def n_params(self):
+        """Number of parameters; the output layer shares the embedding's."""
+        C, F, b = self.n_embd, self.inner, int(self.bias)
+        block = 4 * C * C + 2 * C * F + b * (5 * C + F) + 2 * (1 + b) * C
+        return (self.vocab_size + self.n_positions) * C + self.n_layer * block + (1 + b) * C
+
+    @property
+    def flops_per_token(self):
+        """Floating-point operations of one training step, forward and backward, per token at full context.
+
+        6 for each weight of a matrix product, 12 L T C for the scores and the averages.  Kaplan et al. 2020 §2.1.
+        """
+        weights = self.n_layer * (4 * self.n_embd**2 + 2 * self.n_embd * self.inner) + self.vocab_size * self.n_embd
+        return 6 * weights + 12 * self.n_layer * self.n_positions * self.n_embd
+
+    def training_bytes(self, itemsize=4):
+        """Bytes of parameters, gradients and AdamW's two moments; activations come on top."""
+        return 4 * itemsize * self.n_params
+
+    def to_dict(self):
+        """All fields by name"""
+        return asdict(self)
+
+    def to_json(self):
+        """The text of a config.json that Hugging Face's transformers reads as this GPT-2."""
+        return json.dumps({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", **self.to_dict()}, indent=2) + "\n"
+
+    @classmethod
+    def from_dict(cls, values, source="config"):
+        """From field names to a configuration; Hugging Face's other keys must have GPT-2's values, unknown ones raise."""
+        names = {field.name for field in fields(cls)}
+        bad = []
+        for key, value in values.items():
+            if key in names:
+                continue
+            if key not in _ACCEPTED:
+                bad.append(f"unknown key {key!r}")
+            elif _ACCEPTED[key] is not None and value != _ACCEPTED[key]:
+                bad.append(f"{key} {value!r}, expected {_ACCEPTED[key]!r}")
+        if bad:
+            raise ConfigError(f"{source}: {'; '.join(bad)}")
+        return cls(**{key: value for key, value in values.items() if key in names})
+
+    @classmethod
+    def from_json(cls, text, source="config.json"):
+        """From the text of a config.json.  Raises ConfigError for unknown or duplicate keys."""
+
+        def once(pairs):
+            keys = [key for key, _ in pairs]
+            if twice := sorted({key for key in keys if keys.count(key) > 1}):
+                raise ConfigError(f"{source}: duplicate key {', '.join(map(repr, twice))}, expected each key once")
+            return dict(pairs)
+
+        try:
+            values = json.loads(text, object_pairs_hook=once)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"{source}: not JSON ({error}), expected a GPT-2 config.json") from None
+        if not isinstance(values, dict):
+            raise ConfigError(f"{source}: {type(values).__name__}, expected an object of field names and values")
+        return cls.from_dict(values, source)
+
+
+PRESETS: dict[str, dict] = {
+    "gpt2": {},
+    "gpt2-medium": {"n_embd": 1024, "n_layer": 24, "n_head": 16},
+    "gpt2-large": {"n_embd": 1280, "n_layer": 36, "n_head": 20},
+    "gpt2-xl": {"n_embd": 1600, "n_layer": 48, "n_head": 25},
+    "shakespeare-char": {"vocab_size": 65, "n_positions": 128, "n_embd": 128, "n_layer": 4, "n_head": 4},
+}

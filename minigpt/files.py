@@ -1,0 +1,132 @@
+"""Writing a file so that a reader finds the old one or the new one, and a lock that dies with its process.
+
+What the files contain lives elsewhere: weights.py, checkpoint.py, hub.py.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_POLL = 0.05  # seconds between two attempts at a lock that someone holds
+
+
+class LockedError(RuntimeError):
+    """Another process, or another part of this one, holds the lock."""
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview | Iterable[bytes | memoryview]) -> None:
+    """Write a whole file, or leave everything as it was.
+
+    The bytes go to a temporary file in the same folder, are forced to the disk, and take the target's name in one step.
+    On any error, an interrupt and an error of the iterable included, the temporary file is removed and the target is
+    byte for byte what it was. A process killed in between can leave a ".<name>.<hex>.tmp" behind, never a torn target.
+
+    data: the content, or its pieces in order (contiguous buffers), so that a large file is never in memory at once.
+    A symbolic link stays a link: the file it points to is replaced.
+    Errors: OSError as the system gives it. On Windows also while another program has the target open.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{path}: no folder {target.parent}, expected an existing one; create it first")
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
+    try:
+        # "x" and not tempfile: the file gets the permissions of any new file (umask), not those of a secret.
+        with open(temporary, "xb") as file:
+            for piece in [data] if isinstance(data, (bytes, bytearray, memoryview)) else data:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())  # before the rename: else a power cut can leave the new name on empty blocks
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(target.parent)
+
+
+@contextmanager
+def lock(path: str | os.PathLike[str], timeout: float = 0.0) -> Iterator[None]:
+    """Hold a lock on the file `path` inside a with statement, so that one process at a time works on what it guards.
+
+        with lock(folder / "run.lock"): ...
+
+    The operating system releases it when the process ends, however it ends. The file stays, empty: removing it would
+    let two processes lock two files of one name. While held it contains the holder's process id.
+
+    timeout: seconds to wait for another holder; 0 fails at once, math.inf waits for ever.
+    Errors: LockedError names the holder; OSError where the file cannot be created or the file system has no locks.
+    """
+    end = time.monotonic() + timeout
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        while not _try_lock(descriptor):
+            if time.monotonic() >= end:
+                holder = _read_holder(descriptor)
+                raise LockedError(f"{path}: locked by {holder}, expected no other user; wait until it ends, or stop it")
+            time.sleep(_POLL)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, str(os.getpid()).encode())
+            yield
+        finally:
+            os.ftruncate(descriptor, 0)
+            _unlock(descriptor)  # explicit: a forked child would keep a merely closed lock alive
+    finally:
+        os.close(descriptor)
+
+
+def _read_holder(descriptor: int) -> str:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    pid = os.read(descriptor, 20).decode("ascii", "replace")
+    return f"process {pid}" if pid.isdigit() else "another process"
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _FAR = 1 << 30  # Windows locks bytes, not files, and nobody may read locked ones: lock one beyond the process id
+
+    def _try_lock(descriptor: int) -> bool:
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
+    def _sync_folder(folder: Path) -> None:
+        """Windows has no way to force a folder to the disk."""
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def _sync_folder(folder: Path) -> None:
+        """Force the folder's entries, that is the new name, to the disk."""
+        # The new file is already in place, so a file system that cannot do this is no reason to report a failure.
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,211 @@
+"""Files from the internet: downloaded once, checked against a SHA-256 written in our source, then kept in a folder.
+
+    path = fetch("https://example.org/input.txt", "input.txt", sha256="86c4e6aa...")
+
+Whoever has no network puts the file there by hand. Which files there are is written where they are used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import requests
+from tqdm import tqdm
+from urllib3.exceptions import HTTPError, ProtocolError, TimeoutError
+
+from .files import LockedError, lock
+
+_CONNECT_TIMEOUT = 5.0  # seconds; short, so that a user without network learns of it soon
+_READ_TIMEOUT = 30.0  # seconds of silence
+_SLOWEST = 100_000  # bytes a second, for the default deadline
+_ATTEMPTS = 3
+_BACKOFF = 1.0  # seconds before the second attempt, doubled for each further one
+_CHUNK = 1 << 18  # bytes
+
+
+class DownloadError(OSError):
+    """The file could not be had; the message says why, and where to put it by hand."""
+
+
+class ChecksumError(DownloadError):
+    """Something arrived, but it is not the file."""
+
+
+class _Interrupted(Exception):
+    """A failure that another attempt may cure, after `wait` seconds where the server named a time."""
+
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+def cache_folder() -> Path:
+    """Return the folder of downloaded files: $MINIGPT_CACHE, or "minigpt" in the platform's cache folder."""
+    if own := os.environ.get("MINIGPT_CACHE"):
+        return Path(own).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "minigpt"
+
+
+def cached(filename: str, sha256: str) -> Path | None:
+    """Return the file's path in the cache folder if it is there with this SHA-256 (hexadecimal), else None."""
+    path = cache_folder() / filename
+    if not path.is_file():
+        return None
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return path if digest.hexdigest() == sha256 else None
+
+
+def fetch(
+    url: str, filename: str, sha256: str, size: int | None = None, progress: bool = True, deadline: float | None = None
+) -> Path:
+    """Return the path of the file in the cache folder, downloading it first if it is not there or is damaged.
+
+    sha256: of the content, hexadecimal; size: its bytes, where known, checked before downloading.
+    progress: show a bar on stderr, if that is a terminal.
+    deadline: seconds for everything, waiting for another process that downloads the same file included.
+        By default a minute and the time the size takes at 100 kB/s, an hour if the size is unknown.
+
+    Nothing is sent if the file is there, or if MINIGPT_OFFLINE or HF_HUB_OFFLINE is set. The file appears under its
+    name only when whole. Errors: ChecksumError for other content, DownloadError for everything else that goes wrong.
+    """
+    path = cache_folder() / filename
+    remedy = f"put the file of SHA-256 {sha256} at {path}"
+    try:
+        if found := cached(filename, sha256):
+            return found
+        for variable in ("MINIGPT_OFFLINE", "HF_HUB_OFFLINE"):
+            if os.environ.get(variable, "").lower() in ("1", "true", "yes", "on"):
+                state = "damaged" if path.exists() else "absent"
+                raise DownloadError(f"{path}: {state} and {variable} is set, expected {url}; unset it, or {remedy}")
+        if deadline is None:
+            deadline = 3600.0 if size is None else 60.0 + size / _SLOWEST
+        end = time.monotonic() + deadline
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with lock(path.with_name(path.name + ".lock"), timeout=deadline):
+            if found := cached(filename, sha256):  # another process fetched it while this one waited
+                return found
+            part = path.with_name(path.name + ".part")
+            try:
+                _download_with_retries(url, part, sha256, size, progress, end, remedy)
+                os.replace(part, path)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+    except DownloadError:
+        raise
+    except (OSError, LockedError) as error:  # the disk, the folder's permissions, a lock held too long
+        raise DownloadError(f"{path}: {error}, expected to save {url} there; {remedy}") from error
+    return path
+
+
+def _download_with_retries(
+    url: str, part: Path, sha256: str, size: int | None, progress: bool, end: float, remedy: str
+) -> None:
+    for attempt in range(_ATTEMPTS):
+        try:
+            return _download(url, part, sha256, size, progress, end, remedy)
+        except _Interrupted as failure:
+            wait = _BACKOFF * 2**attempt if failure.wait is None else failure.wait
+            if attempt == _ATTEMPTS - 1 or time.monotonic() + wait > end:
+                raise DownloadError(f"{url}: {failure}; try again later, or {remedy}") from failure
+            time.sleep(wait)
+        except (requests.Timeout, TimeoutError) as error:
+            raise DownloadError(f"{url}: no answer in time, expected the file; try again, or {remedy}") from error
+        except (requests.RequestException, HTTPError) as error:
+            raise DownloadError(
+                f"{url}: no connection ({_reason(error)}), expected the file; check the network, or {remedy}"
+            ) from error
+
+
+def _download(url: str, part: Path, sha256: str, size: int | None, progress: bool, end: float, remedy: str) -> None:
+    """Make one attempt: write the checked content to `part`."""
+    left = max(end - time.monotonic(), 0.001)
+    with contextlib.ExitStack() as stack:
+        session = stack.enter_context(requests.Session())
+        session.hooks["response"].append(_refuse_plain_http)
+        try:
+            response = session.get(
+                url,
+                stream=True,
+                timeout=(min(_CONNECT_TIMEOUT, left), min(_READ_TIMEOUT, left)),
+                # Of a compressed body cut short, requests returns what it could unpack as if that were all.
+                headers={"Accept-Encoding": "identity"},
+            )
+        except requests.ConnectionError as error:
+            if error.args and isinstance(error.args[0], ProtocolError):  # connected, then dropped
+                raise _Interrupted("the connection dropped, expected the file") from error
+            raise
+        stack.enter_context(response)
+        if response.status_code in (429, 503):
+            raise _Interrupted(f"HTTP status {response.status_code}, expected 200", _retry_after(response))
+        if response.status_code != 200:
+            raise DownloadError(f"{url}: HTTP status {response.status_code}, expected 200; {remedy}")
+        declared = response.headers.get("Content-Length", "")
+        announced = int(declared) if declared.isdecimal() else None
+        if size is not None and announced not in (None, size):
+            raise ChecksumError(f"{url}: {announced} bytes, expected {size}; {remedy}")
+        total = size if size is not None else announced
+        if total is not None and total > (free := shutil.disk_usage(part.parent).free):
+            raise DownloadError(f"{part.parent}: {free:,} bytes free, expected {total:,}; make room, or {remedy}")
+
+        file = stack.enter_context(open(part, "wb"))
+        bar = stack.enter_context(
+            tqdm(total=total, desc=part.stem, unit="B", unit_scale=True, disable=None if progress else True)
+        )
+        digest, received = hashlib.sha256(), 0
+        # read1 returns what has come, read (urllib3 before 2.2) waits for a full chunk, however slowly it drips.
+        read: Any = getattr(response.raw, "read1", response.raw.read)
+        try:
+            while chunk := read(_CHUNK):
+                file.write(chunk)
+                digest.update(chunk)
+                received += len(chunk)
+                bar.update(len(chunk))
+                if time.monotonic() > end:
+                    raise DownloadError(f"{url}: too slow, {received:,} bytes by the deadline; try again, or {remedy}")
+                if received > (math.inf if total is None else total):
+                    raise ChecksumError(f"{url}: more than {total} bytes, expected {total}; {remedy}")
+        except ProtocolError as error:
+            raise _Interrupted(f"the connection dropped after {received:,} bytes, expected the whole file") from error
+        if announced is not None and received < announced:
+            raise _Interrupted(f"the connection ended after {received:,} bytes, expected {announced:,}")
+        if digest.hexdigest() != sha256:
+            raise ChecksumError(f"{url}: {received:,} bytes of SHA-256 {digest.hexdigest()}, expected {sha256}; {remedy}")
+
+
+def _refuse_plain_http(response: requests.Response, *_: object, **__: object) -> None:
+    """Stop before following a redirect that leaves https (requests calls this for every response)."""
+    target = urljoin(response.url, response.headers.get("Location", ""))
+    if response.is_redirect and response.url.startswith("https:") and not target.startswith("https:"):
+        response.close()
+        raise DownloadError(f"{response.url}: redirects to {target}, expected https; tell the site's owner")
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    seconds = response.headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdecimal() else None  # the other form, a date, gets the usual back-off
+
+
+def _reason(error: BaseException) -> str:
+    """Name the root of a chain of errors in a few words, such as gaierror: Name or service not known."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}"

@@ -1,0 +1,263 @@
+"""GPT-2: the table of parameters, their initialisation, and the forward and backward passes, one the mirror of the other."""
+
+import math
+import os
+import warnings
+
+import numpy as np
+
+from .config import GPTConfig
+from .nn.block import block_backward, block_forward
+from .nn.dropout import dropout_backward, dropout_forward
+from .nn.embedding import embedding_backward, embedding_forward, unembedding_backward, unembedding_forward
+from .nn.layernorm import layernorm_backward, layernorm_forward
+from .nn.loss import IGNORED, cross_entropy_backward, cross_entropy_forward
+from .nn.scope import Gradients, Pass, Scope, Store
+from .parallel import Team
+
+
+def parameter_table(config):
+    """GPT-2's parameters in storage order: [(name, shape, initial)], initial "zeros", "ones" or a standard deviation.
+
+    Matrices come first, those of the blocks before the embeddings, so that an optimizer's groups are ranges of one buffer.
+    Radford et al. 2019 §2.3: the residual projections start smaller, by 1/√(2 n_layer), one for each branch of the network.
+    """
+    C, F, std = config.n_embd, config.inner, config.initializer_range
+    residual = std / math.sqrt(2 * config.n_layer)
+    matrices, vectors = [], []
+
+    def norm(name):
+        vectors.append((f"{name}.weight", (C,), "ones"))
+        if config.bias:
+            vectors.append((f"{name}.bias", (C,), "zeros"))
+
+    def linear(name, n_in, n_out, std):
+        matrices.append((f"{name}.weight", (n_in, n_out), std))
+        if config.bias:
+            vectors.append((f"{name}.bias", (n_out,), "zeros"))
+
+    for i in range(config.n_layer):
+        norm(f"h.{i}.ln_1")
+        linear(f"h.{i}.attn.c_attn", C, 3 * C, std)
+        linear(f"h.{i}.attn.c_proj", C, C, residual)
+        norm(f"h.{i}.ln_2")
+        linear(f"h.{i}.mlp.c_fc", C, F, std)
+        linear(f"h.{i}.mlp.c_proj", F, C, residual)
+    norm("ln_f")
+    embeddings = [("wte.weight", (config.vocab_size, C), std), ("wpe.weight", (config.n_positions, C), std)]
+    return matrices + embeddings + vectors
+
+
+def named_views(table, flat):
+    """{name: view of `flat`} for a table's names and shapes, in its order"""
+    views, start = {}, 0
+    for name, shape, _ in table:
+        size = math.prod(shape)
+        views[name] = flat[start : start + size].reshape(shape)
+        start += size
+    return views
+
+
+class GPT:
+    """A decoder-only Transformer with hand-written gradients.
+
+        model = GPT(GPTConfig(vocab_size=65, n_positions=128, n_embd=128, n_layer=4, n_head=4))
+        loss, grads = model.loss_and_grads(ids, targets)
+        logits = model(ids)
+
+    `params` and `grads` map GPT-2's names ("h.0.attn.c_attn.weight") to arrays, views of the flat buffers `flat_params` and
+    `flat_grads`.  `threads` is how many cores a pass may use, by default all.
+    """
+
+    def __init__(self, config: GPTConfig, seed=0, dtype=np.float32, threads=None):
+        self.config = config
+        self.dtype = np.dtype(dtype)
+        self.team = Team(threads)
+        _warn_if_too_large(config, self.dtype.itemsize)
+        self.table = parameter_table(config)
+        self.flat_params = np.empty(config.n_params, self.dtype)
+        self.params = Store(named_views(self.table, self.flat_params))
+        rng = np.random.default_rng(seed)
+        for name, shape, initial in self.table:
+            if initial == "zeros" or initial == "ones":
+                self.params[name].fill(initial == "ones")
+            else:
+                self.params[name][...] = initial * rng.standard_normal(shape)
+        self._shards: list[Scope] = []
+
+    def __call__(self, ids):
+        """Scores of the next token at every position: ids (B, T) integers -> logits (B, T, V), an array of the caller's own.
+
+        Raises ValueError for ids outside the vocabulary and for more tokens than n_positions.
+        """
+        ids = self._checked(ids)
+        logits = np.empty((*ids.shape, self.config.vocab_size), self.dtype)
+
+        def run(s, batch):
+            logits[batch] = unembedding_forward(self._forward(ids[batch], s), s.at("wte"))
+
+        self._split(run, len(ids), backward=False)
+        return logits
+
+    def loss(self, ids, targets):
+        """Mean cross-entropy in nats: ids, targets (B, T) -> float.  targets[b, t] is the token after ids[b, t].
+
+        Targets of −100 do not count.  No dropout.
+        """
+        ids, targets, count = self._checked(ids, targets)
+
+        def run(s, batch):
+            return self._loss(ids[batch], targets[batch], s, count)
+
+        return sum(self._split(run, len(ids), backward=False))
+
+    def loss_and_grads(self, ids, targets, *, scale=1.0, accumulate=False, dropout_key=None):
+        """Mean cross-entropy and its gradient: ids, targets (B, T) -> (float, grads).
+
+        `grads` is model.grads, views that the next call overwrites; with accumulate=True the next call adds to them instead.
+        The gradients, not the loss, are multiplied by `scale`: for one step from n batches use scale=1/n and accumulate from
+        the second on.  `dropout_key` is a tuple of integers that seeds this pass's dropout masks; without it nothing drops.
+        """
+        ids, targets, count = self._checked(ids, targets)
+
+        def run(s, batch):
+            loss = self._loss(ids[batch], targets[batch], s, count)
+            self._backward(scale, s)
+            return loss
+
+        if not accumulate:
+            self.grads.reset()
+        losses = self._split(run, len(ids), backward=True, dropout_key=dropout_key)
+        self._sum_gradients(len(losses))
+        return sum(losses), self.grads
+
+    @property
+    def grads(self) -> Gradients:
+        """Gradients by parameter name, views of flat_grads"""
+        return self._shard(0).grads
+
+    @property
+    def flat_grads(self):
+        """All gradients in one buffer, in the order of flat_params"""
+        self._shard(0)
+        return self._flat_grads[0]
+
+    def first_nonfinite(self):
+        """The name of the first array of the last pass, parameters included, that holds a NaN or an infinity; or None."""
+        for name, array in self.params.items():
+            if not np.isfinite(array).all():
+                return f"params {name}"
+        for shard in self._shards:
+            for name, array in shard.acts.items():
+                # attention's exp, scores and mask may hold −∞ by design; what it makes of them may not
+                if not name.endswith(".scores") and array.dtype.kind == "f" and not np.isfinite(array).all():
+                    return f"acts {name}"
+        return None
+
+    def _forward(self, ids, s, positions=None, keep=None, caches=None):
+        """ids (B, T) -> the last layer's output (B, T, C), normalised"""
+        c = self.config
+        positions = np.arange(ids.shape[1]) if positions is None else positions
+        token = embedding_forward(ids, s.at("wte"))
+        position = embedding_forward(positions, s.at("wpe"))
+        x = np.add(token, position, out=s.acts.empty("embedded", token.shape, self.dtype))
+        x = dropout_forward(x, s.at("drop"), c.embd_pdrop)
+        for i in range(c.n_layer):
+            x = block_forward(
+                x, s.layer("h", i), c.n_head, activation=c.activation_function, eps=c.layer_norm_epsilon, keep=keep,
+                attn_dropout=c.attn_pdrop, resid_dropout=c.resid_pdrop, cache=caches[i] if caches else None,
+            )
+        return layernorm_forward(x, s.at("ln_f"), c.layer_norm_epsilon)
+
+    def _loss(self, ids, targets, s, count):
+        """This part's share of the mean over `count` targets"""
+        logits = unembedding_forward(self._forward(ids, s), s.at("wte"))
+        return cross_entropy_forward(logits, targets, s.at("loss"), count)
+
+    def _backward(self, dloss, s):
+        """The mirror of _loss: from the loss to every parameter"""
+        dlogits = cross_entropy_backward(dloss, s.at("loss"))
+        dx = unembedding_backward(dlogits, s.at("wte"))
+        dx = layernorm_backward(dx, s.at("ln_f"))
+        for i in reversed(range(self.config.n_layer)):
+            dx = block_backward(dx, s.layer("h", i))
+        dx = dropout_backward(dx, s.at("drop"))
+        embedding_backward(dx.sum(axis=0), s.at("wpe"))     # in the forward one table was added to every sequence
+        embedding_backward(dx, s.at("wte"))
+        s.grads.complete()
+
+    def _shard(self, i):
+        """The scope of the i-th part of a batch: parameters shared, everything else its own."""
+        while len(self._shards) <= i:
+            if not self._shards:
+                self._flat_grads = []
+            flat = np.zeros(self.config.n_params, self.dtype)
+            self._flat_grads.append(flat)
+            self._shards.append(Scope(self.params, Gradients(named_views(self.table, flat))))
+        return self._shards[i]
+
+    def _split(self, run, batch_size, backward, dropout_key=None):
+        """[run(scope, slice)] over as many parts of the batch as there are threads."""
+        n = min(self.team.threads, batch_size)
+        edges = [batch_size * i // n for i in range(n + 1)]
+        tasks = []
+        for i in range(n):
+            s = self._shard(i)
+            s.run.backward = backward
+            s.run.dropout_key = None if dropout_key is None else (*dropout_key, i)
+            if i > 0:
+                s.grads.reset()
+            tasks.append(lambda s=s, batch=slice(edges[i], edges[i + 1]): run(s, batch))
+        return self.team.run(tasks)
+
+    def _sum_gradients(self, n):
+        """Add the parts' gradients to the first's, always in the same order, so that equal runs give equal numbers."""
+        first, *others = self._flat_grads[:n]
+        if others:
+            def add(start, stop):
+                for other in others:
+                    first[start:stop] += other[start:stop]
+
+            self.team.run_ranges(add, first.size)
+
+    def _checked(self, ids, targets=None):
+        """ids as an array (B, T) that can be looked up; with targets also those and the number that count"""
+        ids = np.asarray(ids)
+        V = self.config.vocab_size
+        if ids.ndim != 2:
+            raise ValueError(f"ids: shape {ids.shape}, expected (batch, time); write ids[None] for a single sequence")
+        if ids.dtype.kind not in "iu":
+            raise TypeError(f"ids: dtype {ids.dtype}, expected integers")
+        if ids.size == 0:
+            raise ValueError(f"ids: shape {ids.shape}, expected at least one token")
+        if ids.shape[1] > self.config.n_positions:
+            n = self.config.n_positions
+            raise ValueError(f"ids: {ids.shape[1]} tokens exceed n_positions {n}; crop with ids[:, -{n}:]")
+        if ids.min() < 0 or ids.max() >= V:
+            raise ValueError(f"ids: values from {ids.min()} to {ids.max()}, expected 0 to {V - 1}")
+        if targets is None:
+            return ids
+        targets = np.asarray(targets)
+        if targets.shape != ids.shape:
+            raise ValueError(f"targets: shape {targets.shape}, expected that of ids {ids.shape}")
+        if targets.dtype.kind not in "iu":
+            raise TypeError(f"targets: dtype {targets.dtype}, expected integers")
+        kept = targets[targets != IGNORED]
+        if kept.size == 0:
+            raise ValueError(f"targets: all are {IGNORED}, expected at least one that counts")
+        if kept.min() < 0 or kept.max() >= V:
+            raise ValueError(f"targets: values from {kept.min()} to {kept.max()}, expected 0 to {V - 1} or {IGNORED}")
+        return ids, targets, kept.size
+
+
+def _warn_if_too_large(config, itemsize):
+    """Say so before memory runs out, not after."""
+    if not hasattr(os, "sysconf"):
+        return
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if (need := itemsize * config.n_params) > memory:
+        warnings.warn(
+            f"GPT: the parameters alone take {need / 1e9:.1f} GB, this machine has {memory / 1e9:.1f} GB; "
+            "choose a smaller preset",
+            ResourceWarning, stacklevel=3,
+        )

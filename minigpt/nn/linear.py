@@ -1,0 +1,36 @@
+"""The linear layer, y = x W + b."""
+
+import numpy as np
+
+from .ops import column_sum, rows
+
+
+def linear_forward(x, s):
+    r"""Multiply by a matrix and add a bias.
+
+        y = x W + b
+
+    x (..., Cin) -> y (..., Cout).  W (Cin, Cout), the way GPT-2 stores it; b (Cout,) may be absent.
+    Leaves x in s.acts.  Article A4 §4.2.
+    """
+    weight = s.params["weight"]
+    s.acts["x"] = x
+    y = s.acts.empty("y", (*x.shape[:-1], weight.shape[1]), x.dtype)
+    np.dot(rows(x), weight, out=rows(y))
+    if "bias" in s.params:
+        y += s.params["bias"]
+    return y
+
+
+def linear_backward(dy, s):
+    r"""dx = dy Wᵀ,   dW = xᵀ dy,   db = Σ dy over all positions
+
+    dy (..., Cout) -> dx (..., Cin)
+    """
+    x, weight = s.acts["x"], s.params["weight"]
+    s.grads.add_product("weight", rows(x).T, rows(dy))
+    if "bias" in s.params:
+        s.grads.add("bias", column_sum(dy))
+    dx = s.dacts.empty("x", x.shape, dy.dtype)
+    np.dot(rows(dy), weight.T, out=rows(dx))
+    return dx

@@ -1,0 +1,62 @@
+"""Small array helpers that several layers share: rows, sums along an axis as BLAS products, chunks that fit the cache.
+
+NumPy's own mean and sum along an axis are slower than the same sums written as a product with a vector of ones.
+"""
+
+import functools
+
+import numpy as np
+
+CHUNK = 32_768  # elements of an elementwise chunk: 128 KB of float32, so that several such arrays stay in a core's L2 cache
+
+
+def rows(x):
+    """x (..., C) -> (N, C), a view wherever x is contiguous"""
+    return x.reshape(-1, x.shape[-1])
+
+
+def chunks(*arrays):
+    """The arrays, flattened, in pieces of CHUNK elements: chunks(x, y) -> (x[:CHUNK], y[:CHUNK]), … all views.
+
+    An elementwise formula of several steps runs over one piece at a time, so that its intermediates never leave the cache.
+    """
+    flat = [array.reshape(-1) for array in arrays]
+    for start in range(0, flat[0].size, CHUNK):
+        yield tuple(array[start : start + CHUNK] for array in flat)
+
+
+@functools.lru_cache(maxsize=64)
+def _constant(size, value, dtype):
+    array = np.full(size, value, dtype)
+    array.flags.writeable = False
+    return array
+
+
+def row_mean(x):
+    """Mean over the last axis: x (..., C) -> (..., 1)"""
+    C = x.shape[-1]
+    return np.dot(x, _constant(C, 1 / C, x.dtype))[..., None]
+
+
+def row_sum(x):
+    """Sum over the last axis: x (..., C) -> (..., 1)"""
+    return np.dot(x, _constant(x.shape[-1], 1, x.dtype))[..., None]
+
+
+if hasattr(np, "vecdot"):
+
+    def row_dot(x, y):
+        """Inner products over the last axis: x, y (..., C) -> (..., 1)"""
+        return np.vecdot(x, y)[..., None]
+
+else:  # NumPy 1.26
+
+    def row_dot(x, y):
+        """Inner products over the last axis: x, y (..., C) -> (..., 1)"""
+        return np.einsum("...i,...i->...", x, y)[..., None]
+
+
+def column_sum(x):
+    """Sum over all axes but the last: x (..., C) -> (C,)"""
+    x = rows(x)
+    return np.dot(_constant(len(x), 1, x.dtype), x)

@@ -1,0 +1,205 @@
+"""Four stores, one name: where a layer finds its parameters and leaves what its backward needs.
+
+Every array has a dotted name, and the same name in four stores:
+
+    params["h.0.ln_1.weight"]     grads["h.0.ln_1.weight"]      parameters and their gradients
+    acts["h.0.attn.att"]          dacts["h.0.attn.att"]         activations and their gradients
+
+A Scope is the four stores seen from one place; s.at("ln_1") descends. Stores hand out the same buffer again for the same
+name, so that a second pass allocates nothing. What a layer computes stands in the other modules of this folder.
+"""
+
+import math
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+class Store(MutableMapping):
+    """Arrays by dotted name, seen from a prefix.
+
+        acts = Store();  acts["h.0.x"] = x;  acts.at("h.0")["x"] is x   ->  True
+
+    Iterating gives the names below the prefix. Stores made by at() share their arrays.
+    """
+
+    def __init__(self, arrays=None):
+        self._arrays = {} if arrays is None else dict(arrays)
+        self._buffers: dict[str, np.ndarray] = {}
+        self._prefix = ""
+
+    def at(self, name):
+        """The same arrays seen from one name further down."""
+        below = object.__new__(type(self))
+        below.__dict__.update(self.__dict__)
+        below._prefix = f"{self._prefix}{name}."
+        return below
+
+    def empty(self, name, shape, dtype):
+        """The array of this name with arbitrary contents: the same memory as last time wherever it is large enough."""
+        key = self._prefix + name
+        size = math.prod(shape)
+        buffer = self._buffers.get(key)
+        if buffer is None or buffer.size < size or buffer.dtype != dtype:
+            buffer = self._buffers[key] = np.empty(size, dtype)
+        array = self._arrays[key] = buffer[:size].reshape(shape)
+        return array
+
+    def __getitem__(self, name):
+        return self._arrays[self._prefix + name]
+
+    def __setitem__(self, name, array):
+        self._arrays[self._prefix + name] = array
+
+    def __delitem__(self, name):
+        del self._arrays[self._prefix + name]
+
+    def __contains__(self, name):
+        return self._prefix + name in self._arrays
+
+    def __iter__(self) -> Iterator[str]:
+        start = len(self._prefix)
+        return (key[start:] for key in list(self._arrays) if key.startswith(self._prefix))
+
+    def __len__(self):
+        return sum(1 for _ in self)
+
+    def __repr__(self):
+        return "\n".join(f"{name:32} {str(array.shape):20} {array.dtype}" for name, array in self.items())
+
+
+class Gradients(Store):
+    """Parameter gradients. They add up, over uses of a parameter and over backward passes, until reset() is called.
+
+    np.dot cannot add to its output, so the first contribution after a reset is written and only later ones are added.
+    """
+
+    def __init__(self, arrays=None):
+        super().__init__(arrays)
+        self._written: set[str] = set()
+
+    def reset(self):
+        """Forget all contributions; costs nothing, since the next pass overwrites."""
+        self._written.clear()
+
+    def complete(self):
+        """Zero what no backward has written, so that every array below the prefix is a gradient."""
+        for name in self:
+            if self._first(name):
+                self[name].fill(0)
+
+    def add(self, name, value):
+        """grads[name] += value"""
+        if name not in self:
+            self[name] = np.empty_like(value)
+        if self._first(name):
+            np.copyto(self[name], value)
+        else:
+            self[name] += value
+
+    def add_product(self, name, a, b):
+        """grads[name] += a @ b for matrices a (K, M), b (M, N)"""
+        shape = (a.shape[0], b.shape[1])
+        if name not in self:
+            self[name] = np.empty(shape, a.dtype)
+        if self._first(name):
+            np.dot(a, b, out=self[name])
+        else:
+            size = math.prod(shape)
+            if (spare := self._buffers.get("")) is None or spare.size < size or spare.dtype != a.dtype:
+                spare = self._buffers[""] = np.empty(size, a.dtype)
+            self[name] += np.dot(a, b, out=spare[:size].reshape(shape))
+
+    def open(self, name, shape, dtype):
+        """grads[name] as an array to add to: zero where nothing was written before."""
+        if name not in self:
+            self[name] = np.empty(shape, dtype)
+        if self._first(name):
+            self[name].fill(0)
+        return self[name]
+
+    def _first(self, name):
+        key = self._prefix + name
+        if key in self._written:
+            return False
+        self._written.add(key)
+        return True
+
+
+@dataclass
+class Pass:
+    """What holds for one whole pass, in every scope."""
+
+    study: bool = False           # every layer keeps its own dacts, and nothing that was computed is overwritten
+    backward: bool = True         # a backward will follow, so keep what it needs
+    dropout_key: tuple | None = None  # the integers that seed this pass's dropout masks; None: no dropout
+    scratch: Store = field(default_factory=Store)  # buffers whose contents nobody needs afterwards, shared by all layers
+
+
+class Scope:
+    """The four stores seen from one place. State is passed to a layer as a Scope, never hidden.
+
+        s = Scope.of(weight=w, bias=b)
+        y = layernorm_forward(x, s);  dx = layernorm_backward(dy, s)
+        s.acts["xhat"], s.grads["weight"]
+
+    `saved` holds the few facts that are not arrays and that a backward needs, such as the number of heads.
+    """
+
+    def __init__(self, params, grads, acts=None, dacts=None, run=None, name=""):
+        self.params = params
+        self.grads = grads
+        self.acts = Store() if acts is None else acts
+        self.dacts = Store() if dacts is None else dacts
+        self.run = Pass() if run is None else run
+        self.name = name
+        self.saved: dict = {}
+        self._below: dict[str, Scope] = {}
+
+    @classmethod
+    def of(cls, *, study=True, dropout_key=None, **params):
+        """A scope over arrays of one's own, in study mode: everything a layer computes stays to be looked at.
+
+        Nested names go in by dictionary: Scope.of(**{"c_attn.weight": w, "c_proj.weight": v}).
+        """
+        return cls(Store(params), Gradients(), run=Pass(study=study, dropout_key=dropout_key))
+
+    def at(self, name):
+        """The scope one name further down: s.at("ln_1").params["weight"] is s.params["ln_1.weight"]."""
+        if name not in self._below:
+            self._below[name] = self._descend(name, self.dacts.at(name))
+        return self._below[name]
+
+    def layer(self, stack, i):
+        """Layer i of a stack of equal layers: s.layer("h", 3) is s.at("h.3").
+
+        On the fast path the layers write their dacts into the same buffers, since each is done with when the next begins.
+        """
+        name = f"{stack}.{i}"
+        if name not in self._below:
+            self._below[name] = self._descend(name, self.dacts.at(name if self.run.study else stack))
+        return self._below[name]
+
+    def _descend(self, name, dacts):
+        return Scope(self.params.at(name), self.grads.at(name), self.acts.at(name), dacts, self.run, f"{self.name}{name}.")
+
+    def reuse(self, name, array):
+        """acts[name] as an array to overwrite: `array` itself on the fast path, a copy of it in study mode."""
+        return self._overwrite(self.acts, name, array)
+
+    def reuse_grad(self, name, array):
+        """dacts[name], as reuse() does for acts."""
+        return self._overwrite(self.dacts, name, array)
+
+    def _overwrite(self, store, name, array):
+        if self.run.study:
+            copy = store.empty(name, array.shape, array.dtype)
+            np.copyto(copy, array)
+            return copy
+        store[name] = array
+        return array
+
+    def scratch(self, name, shape, dtype):
+        """A buffer for this moment only: any other layer may overwrite it."""
+        return self.run.scratch.empty(name, shape, dtype)
