@@ -42,7 +42,7 @@ def load_corpus(source: str | os.PathLike[str] | None = None) -> Corpus:
     """Return a text to learn from.
 
     "shakespeare"  Tiny Shakespeare, 1.1 MB of plays, downloaded once; DownloadError where it cannot be had
-    "python"       the language reference that comes with every CPython, about 0.7 MB; needs no network
+    "python"       the language reference that comes with every CPython, about 0.5 MB; needs no network
     a path         any UTF-8 file; line ends and a byte order mark stay as they are ("./python" is a file)
     None           Tiny Shakespeare, or where it cannot be had the language reference, with a note that says so
 
@@ -103,15 +103,15 @@ def split(ids: np.ndarray, fraction: float = 0.9) -> tuple[np.ndarray, np.ndarra
 
 
 class Batches:
-    """Endless batches for training: inputs (B, T) and targets (B, T), int64, targets[b, t] the token after inputs[b, t].
+    """Endless batches for training: inputs and targets (B, T), int64, targets[b, t] the token after inputs[b, t].
 
     Row b is T + 1 consecutive tokens of ids (N,), the first T as inputs and the last T as targets.
 
     order="crops"    each row starts anywhere, drawn from default_rng([seed, position])
-    order="windows"  an epoch visits the (N − 1) // T windows that start at 0, T, 2T, … once each, in an order drawn from
-                     default_rng([seed, epoch]). Rows are taken from one epoch after the other without a break: a batch
-                     that meets the end of an epoch is filled up from the next, so that every batch has B rows.
-                     The last (N − 1) mod T tokens belong to no window.
+    order="windows"  an epoch visits the (N − 1) // T windows that start at 0, T, 2T, … once each, in an order drawn
+                     from default_rng([seed, epoch]). Rows are taken from one epoch after the other without a break: a
+                     batch that meets the end of an epoch is filled up from the next, so that every batch has B rows.
+                     The last (N − 1) mod T tokens are no window's targets.
 
     `position`, the number of batches given so far, is the whole state: set it to go on from there, in another process
     too. ids may be a memory-mapped file: a batch reads what it needs.
@@ -135,7 +135,7 @@ class Batches:
         _check_sizes(self.ids, batch_size, context)
         self.batch_size, self.context, self.seed, self.order = batch_size, context, seed, order
         self.position = 0
-        self._epoch = (-1, np.empty(0, np.int64))  # the last epoch's number and order, only to save computing it again
+        self._epoch = (-1, np.empty(0, np.int64))  # the last epoch's number and permutation: derived, kept for speed
 
     def next(self) -> tuple[np.ndarray, np.ndarray]:
         """Return inputs and targets (B, T), int64, the caller's own, and advance position by one."""
@@ -163,17 +163,17 @@ class Batches:
         windows = np.empty_like(rows)
         for epoch in np.unique(epochs).tolist():
             here = epochs == epoch
-            windows[here] = self._order(epoch, count)[places[here]]
+            windows[here] = self._permutation(epoch, count)[places[here]]
         return windows * self.context
 
-    def _order(self, epoch: int, count: int) -> np.ndarray:
+    def _permutation(self, epoch: int, count: int) -> np.ndarray:
         if self._epoch[0] != epoch:
             self._epoch = epoch, np.random.default_rng([self.seed, epoch]).permutation(count)
         return self._epoch[1]
 
 
 def windows(ids: np.ndarray, context: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield inputs and targets, int64, that cover ids (N,) once and in order: every token but the first is a target once.
+    """Yield inputs and targets, int64, that cover ids (N,) in order: every token but the first is a target once.
 
     The windows of T tokens come B at a time, (B, T), the last of these batches with what is left of them; a shorter
     window at the end is a batch of its own, (1, (N − 1) mod T). A mean over all targets therefore weighs each batch by

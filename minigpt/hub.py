@@ -188,7 +188,9 @@ def _download(url: str, part: Path, sha256: str, size: int | None, progress: boo
         if announced is not None and received < announced:
             raise _Interrupted(f"the connection ended after {received:,} bytes, expected {announced:,}")
         if digest.hexdigest() != sha256:
-            raise ChecksumError(f"{url}: {received:,} bytes of SHA-256 {digest.hexdigest()}, expected {sha256}; {remedy}")
+            raise ChecksumError(
+                f"{url}: {received:,} bytes of SHA-256 {digest.hexdigest()}, expected {sha256}; {remedy}"
+            )
 
 
 def _refuse_plain_http(response: requests.Response, *_: object, **__: object) -> None:

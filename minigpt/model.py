@@ -259,5 +259,5 @@ def _warn_if_too_large(config, itemsize):
         warnings.warn(
             f"GPT: the parameters alone take {need / 1e9:.1f} GB, this machine has {memory / 1e9:.1f} GB; "
             "choose a smaller preset",
-            ResourceWarning, stacklevel=3,
+            stacklevel=3,
         )

@@ -45,7 +45,7 @@ _CODES = {dtype: code for code, dtype in _DTYPES.items() if code != "BF16"}
 _MAX_HEADER = 16_000_000  # bytes; GPT-2 XL needs 60,000
 # Each JSON value costs some hundred bytes once parsed, and each but the first follows one of [ { , : counting these
 # bounds the memory before parsing. GPT-2 XL has 5,000.
-_MAX_VALUES = 400_000
+_MAX_VALUES = 200_000
 _MAX_DIMENSIONS = 32  # NumPy 1.26's limit
 
 
@@ -95,7 +95,9 @@ def save(
     WeightFormatError for a header that load() would refuse, OSError from the disk. None of them touches the file.
     """
     if not all(isinstance(text, str) for pair in (metadata or {}).items() for text in pair):
-        raise TypeError(f"metadata: {dict(metadata or {})!r:.80}, expected strings by name; convert the values with str")
+        raise TypeError(
+            f"metadata: {dict(metadata or {})!r:.80}, expected strings by name; convert the values with str"
+        )
     arrays = {name: _checked(name, tensor) for name, tensor in tensors.items()}
     codes = {name: _CODES[array.dtype.newbyteorder("<")] for name, array in arrays.items()}
     rank = {code: index for index, code in enumerate(_DTYPES)}
@@ -228,11 +230,11 @@ def _parse(header: bytes, data_size: int, path: str | os.PathLike[str]) -> tuple
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in table if names.count(name) > 1)
-        raise ValueError(f"{twice!r} appears twice")
+    table: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in table:
+            raise ValueError(f"{name!r} appears twice")
+        table[name] = value
     return table
 
 
@@ -286,4 +288,6 @@ def _check_layout(entries: dict[str, _Entry], data_size: int, path: str | os.Pat
 
 
 def _refuse(path: str | os.PathLike[str], found: str, expected: str, cause: Exception | None = None) -> NoReturn:
-    raise WeightFormatError(f"{path}: {found}, expected {expected}; download or save the file again") from cause
+    # Cut, because a hostile name may have megabytes.
+    message = f"{path}: {found:.300}, expected {expected:.300}; download or save the file again"
+    raise WeightFormatError(message) from cause

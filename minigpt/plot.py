@@ -1,0 +1,75 @@
+"""A run's loss curve: as a PNG where matplotlib is installed, and in letters anywhere."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+from .files import write_atomic
+
+
+def smooth(values: list[float], weight: float = 0.95) -> list[float]:
+    """Exponential moving average, unbiased at the start: each value counts `weight` times the one after it."""
+    out, total, norm = [], 0.0, 0.0
+    for value in values:
+        total, norm = weight * total + value, weight * norm + 1
+        out.append(total / norm)
+    return out
+
+
+def loss_chart(rows: list[dict], width: int = 72, height: int = 14) -> str:
+    """The curve as text: · the training loss, smoothed, and ● the validation loss, over the steps.
+
+    rows: what train.read_log gives, at least one.
+    """
+    steps = [row["step"] for row in rows]
+    train = smooth([row["train_loss"] for row in rows])
+    validation = [(row["step"], row["val_loss"]) for row in rows if row["val_loss"] is not None]
+    values = train + [loss for _, loss in validation]
+    low, high = math.floor(10 * min(values)) / 10, math.ceil(10 * max(values)) / 10
+    high = max(high, low + 0.1)
+    grid = [[" "] * width for _ in range(height)]
+
+    def place(step, loss, mark):
+        column = round((step - steps[0]) / max(1, steps[-1] - steps[0]) * (width - 1))
+        grid[round((high - loss) / (high - low) * (height - 1))][column] = mark
+
+    for step, loss in zip(steps, train, strict=True):
+        place(step, loss, "·")
+    for step, loss in validation:
+        place(step, loss, "●")
+    lines = [f"{high - (high - low) * i / (height - 1):6.2f} │{''.join(line)}" for i, line in enumerate(grid)]
+    lines.append(" " * 7 + "└" + "─" * width)
+    first, last = f"step {steps[0]}", f"step {steps[-1]}"
+    lines.append(" " * 8 + first + last.rjust(width - len(first)))
+    lines.append(" " * 8 + "loss in nats per token:  · training (smoothed)   ● validation")
+    return "\n".join(lines)
+
+
+def save_loss_png(path: Path, rows: list[dict], title: str) -> bool:
+    """Draw the curve into a PNG; False, and no file, where matplotlib is not installed (pip install matplotlib)."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    steps = [row["step"] for row in rows]
+    train = [row["train_loss"] for row in rows]
+    axes.plot(steps, train, color="#9ecae1", linewidth=0.6, label="training, each batch")
+    axes.plot(steps, smooth(train), color="#2171b5", linewidth=1.6, label="training, smoothed")
+    validation = [(row["step"], row["val_loss"]) for row in rows if row["val_loss"] is not None]
+    if validation:
+        axes.plot(*zip(*validation, strict=True), "o-", color="#d94801", label="validation, whole split")
+        step, best = min(validation, key=lambda pair: pair[1])
+        axes.annotate(f"{best:.3f}", (step, best), xytext=(0, -14), textcoords="offset points", ha="center", color="#d94801")
+    axes.set(xlabel="step", ylabel="loss (nats per token)", title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_atomic(path, picture.getvalue())
+    return True

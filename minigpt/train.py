@@ -1,0 +1,360 @@
+"""The training loop: batch, gradient, update; on the way evaluation, samples, the log, checkpoints and an orderly stop."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from . import __version__, checkpoint, plot
+from .checkpoint import Checkpoint, CheckpointError
+from .config import ConfigError, GPTConfig
+from .data import Batches, fingerprint, load_corpus, split, windows
+from .files import LockedError, lock
+from .model import GPT
+from .optim import SCHEDULES, AdamW, Muon, clip_scale, gradient_norm, schedule
+from .pretrained import save_pretrained
+from .tokenizer import from_state
+
+CHANGEABLE = ("steps", "minutes", "eval_interval", "sample_tokens")   # what a resumed run may have otherwise
+FIRST_SAMPLE = 8        # seconds after the start
+COLUMNS = ("step", "train_loss", "val_loss", "learning_rate", "gradient_norm", "tokens_per_second", "seconds")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained. Raises ConfigError listing every bad field."""
+
+    steps: int | None = 2000        # updates, or None where minutes says when to end
+    minutes: float | None = None    # time to train; the schedule then follows the clock
+    batch_size: int = 12            # sequences of n_positions tokens in a batch
+    accumulate: int = 1             # batches for one update
+    optimizer: str = "muon"         # "muon": Muon for the blocks' matrices, AdamW for the rest; "adamw": AdamW for all
+    lr: float = 4e-3                # peak learning rate of AdamW
+    muon_lr: float = 0.014          # peak learning rate of Muon
+    beta1: float = 0.9
+    beta2: float = 0.99
+    weight_decay: float = 0.1
+    clip: float = 1.0               # largest gradient norm of what AdamW updates
+    warmup_steps: int = 20          # the learning rate rises from 0 over these
+    schedule: str = "linear"        # how it falls afterwards
+    final_lr: float = 0.0           # where it ends, as a fraction of the peak
+    order: str = "crops"            # "crops": windows anywhere; "windows": each window once an epoch
+    eval_interval: int = 250        # updates between evaluations on the whole validation split, each with a checkpoint
+    sample_tokens: int = 200        # tokens of the samples printed on the way
+    seed: int = 1337
+
+    def __post_init__(self):
+        bad = []
+        if (self.steps is None) == (self.minutes is None):
+            bad.append(f"steps {self.steps} and minutes {self.minutes}, expected one of the two")
+        for name, lowest in (("steps", 1), ("batch_size", 1), ("accumulate", 1), ("warmup_steps", 0), ("eval_interval", 1),
+                             ("sample_tokens", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if name == "steps" and value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+                bad.append(f"{name} {value!r}, expected a whole number of at least {lowest}")
+        for name, most in (("minutes", math.inf), ("lr", 10), ("muon_lr", 10), ("clip", math.inf)):
+            value = getattr(self, name)
+            if not (value is None and name == "minutes") and not 0 < value <= most:
+                bad.append(f"{name} {value!r}, expected a number above 0" + (f" and at most {most}" if most < 99 else ""))
+        for name in ("beta1", "beta2", "weight_decay", "final_lr"):
+            if not 0 <= getattr(self, name) < 1:
+                bad.append(f"{name} {getattr(self, name)!r}, expected a number from 0 to below 1")
+        for name, choices in (("optimizer", ("muon", "adamw")), ("schedule", SCHEDULES), ("order", ("crops", "windows"))):
+            if getattr(self, name) not in choices:
+                bad.append(f"{name} {getattr(self, name)!r}, expected {' or '.join(choices)}")
+        if bad:
+            raise ConfigError(f"Recipe: {'; '.join(bad)}")
+
+
+# What --preset names: sizes of the model, fields of the recipe.
+PRESETS: dict[str, tuple[dict, dict]] = {
+    "shakespeare-char": (dict(n_positions=128, n_embd=128, n_layer=4, n_head=4), dict(steps=2000)),
+    "nanogpt-cpu": (
+        dict(n_positions=64, n_embd=128, n_layer=4, n_head=4, bias=False),
+        dict(steps=2000, optimizer="adamw", lr=1e-3, schedule="cosine", final_lr=0.1, warmup_steps=100),
+    ),
+    "ten-minutes": (
+        dict(n_positions=128, n_embd=160, n_layer=4, n_head=5, embd_pdrop=0.1, attn_pdrop=0.1, resid_pdrop=0.1),
+        dict(steps=5000),
+    ),
+}
+
+
+class Trainer:
+    """One training run in one folder.
+
+        trainer = Trainer(model, tokenizer, ids, Recipe(steps=300), folder)
+        trainer.run()                                   # trains, then trainer.best is {"val_loss": …, "step": …, "seconds": …}
+        trainer = Trainer.resume(folder, ids)           # the same run where it stopped, to the last bit
+
+    ids (N,) are the whole text; the last tenth is for validation.  The folder holds the best model so far in Hugging Face's
+    layout, the newest checkpoints, log.csv, samples.txt and, with matplotlib, loss.png.
+    """
+
+    def __init__(self, model: GPT, tokenizer, ids: np.ndarray, recipe: Recipe, folder, data_source="", quiet=False):
+        self.model, self.tokenizer, self.recipe, self.folder = model, tokenizer, recipe, Path(folder)
+        self.data_source, self.quiet = data_source, quiet
+        if ids.max() >= model.config.vocab_size:
+            raise ValueError(f"ids: up to {ids.max()}, expected below vocab_size {model.config.vocab_size}")
+        train_ids, self.val_ids = split(ids)
+        self.data_fingerprint = fingerprint(ids)
+        if len(self.val_ids) <= model.config.n_positions:
+            raise ValueError(
+                f"{data_source or 'ids'}: {len(ids)} tokens leave {len(self.val_ids)} for validation, expected more than "
+                f"n_positions {model.config.n_positions}; use a longer text or a smaller --context"
+            )
+        self.batches = Batches(train_ids, recipe.batch_size, model.config.n_positions, recipe.seed, recipe.order)
+        self.muon = Muon(model, weight_decay=recipe.weight_decay) if recipe.optimizer == "muon" else None
+        self.adamw = AdamW(model, start=self.muon.stop if self.muon else 0, betas=(recipe.beta1, recipe.beta2),
+                           weight_decay=recipe.weight_decay)
+        self.step = 0
+        self.seconds = 0.0                  # spent in this run, earlier sittings included
+        self.best: dict | None = None       # {"val_loss", "step", "seconds"}
+        self.sampled = False
+
+    @classmethod
+    def resume(cls, folder, ids: np.ndarray | None = None, quiet=False, threads=None, **fields) -> Trainer:
+        """The run in `folder` as it was at its newest good checkpoint, on the same text, by default read from its source.
+
+        `fields` are fields of GPTConfig or Recipe that the caller counts on: those in CHANGEABLE take effect, any other must
+        be as the run has it.  Raises CheckpointError where one is not and where there is no good checkpoint, ValueError
+        where the text is another one.
+        """
+        saved = checkpoint.load_newest(Path(folder))
+        facts = saved.facts
+        has = {**facts["config"], **facts["recipe"]}
+        if differing := [f"{k} {v!r} (the run has {has[k]!r})" for k, v in fields.items() if k not in CHANGEABLE and v != has[k]]:
+            raise CheckpointError(f"{folder}: {', '.join(differing)}, expected what the run began with; leave these out")
+        changes = {name: fields[name] for name in CHANGEABLE if name in fields}
+        if "minutes" in changes or "steps" in changes:
+            changes = {"steps": None, "minutes": None, **changes}
+        tokenizer = from_state(facts["tokenizer"])
+        if ids is None:
+            ids = tokenizer.encode_array(load_corpus(facts["data_source"]).text)
+        if (found := fingerprint(ids)) != facts["data_fingerprint"]:
+            raise ValueError(
+                f"{facts['data_source'] or 'ids'}: {len(ids)} tokens with fingerprint {found}, expected "
+                f"{facts['data_fingerprint']}: the text changed since the checkpoint; restore it or start a new run"
+            )
+        model = GPT(GPTConfig.from_dict(facts["config"], str(folder)), dtype=facts["dtype"],
+                    threads=facts["threads"] if threads is None else threads)
+        recipe = Recipe(**{**facts["recipe"], **changes})
+        trainer = cls(model, tokenizer, ids, recipe, folder, facts["data_source"], quiet)
+        trainer._load(saved)
+        return trainer
+
+    def run(self) -> int:
+        """Train to the end. Returns 0, or 130 or 143 after Ctrl-C or SIGTERM: the step was finished and a checkpoint saved.
+
+        Raises LockedError if another process trains in this folder, CheckpointError if it cannot be written to,
+        FloatingPointError, naming the array, for a loss or gradient that is not finite.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with lock(self.folder / "run.lock"):
+                for leftover in self.folder.glob(".*.tmp"):     # of a process that was killed while writing
+                    leftover.unlink()
+                return self._run()
+        except LockedError as error:
+            raise LockedError(f"{self.folder}: another run is training here ({error}); choose another --out") from None
+        except OSError as error:
+            raise CheckpointError(f"{self.folder}: {error}, expected a folder to write to; choose another --out") from error
+
+    def _run(self) -> int:
+        self._start_log()
+        began, before = time.perf_counter(), self.seconds
+        with _stop_signals() as stop, self._bar() as bar, open(self.folder / "log.csv", "a", encoding="utf-8", newline="") as log:
+            rows = csv.writer(log)
+            while not self._finished():
+                start = time.perf_counter()
+                loss, norm, rate = self._update()
+                speed = self.recipe.accumulate * self.recipe.batch_size * self.batches.context / (time.perf_counter() - start)
+                self.seconds = before + time.perf_counter() - began
+                val_loss = None
+                if self.step % self.recipe.eval_interval == 0 or self._finished():
+                    val_loss = self.evaluate()
+                    self.seconds = before + time.perf_counter() - began
+                    self._note_best(val_loss)
+                rows.writerow([self.step, f"{loss:.5f}", "" if val_loss is None else f"{val_loss:.5f}", f"{rate:.6g}",
+                               f"{norm:.4f}", f"{speed:.0f}", f"{self.seconds:.2f}"])
+                log.flush()
+                self._show(bar, loss, speed)
+                if val_loss is not None:
+                    self._report(loss, val_loss, speed)
+                if self._sample_due():
+                    self._sample()
+                if val_loss is not None or stop:
+                    self.save()
+                if stop and not self._finished():
+                    self._say(f"stopped after step {self.step}; --resume goes on from here")
+                    return 128 + stop[0]
+        return 0
+
+    def evaluate(self) -> float:
+        """Mean loss over the whole validation split, in nats per token, in windows of n_positions tokens."""
+        total = count = 0.0
+        for inputs, targets in windows(self.val_ids, self.batches.context, self.recipe.batch_size):
+            total += self.model.loss(inputs, targets) * targets.size
+            count += targets.size
+        return total / count
+
+    def save(self) -> Path:
+        """Write a checkpoint of this moment."""
+        arrays = {"params": self.model.flat_params}
+        for prefix, optimizer in (("adamw", self.adamw), ("muon", self.muon)):
+            if optimizer is not None:
+                arrays.update({f"{prefix}.{name}": array for name, array in optimizer.state().items()})
+        facts = {
+            "version": __version__, "seconds": self.seconds, "best": self.best, "position": self.batches.position,
+            "config": self.model.config.to_dict(), "recipe": asdict(self.recipe), "dtype": self.model.dtype.name,
+            "threads": self.model.team.threads, "tokenizer": self.tokenizer.state(), "data_source": self.data_source,
+            "data_fingerprint": self.data_fingerprint,
+        }
+        return checkpoint.save(self.folder, Checkpoint(self.step, arrays, facts))
+
+    def _load(self, saved: Checkpoint) -> None:
+        self.model.flat_params[...] = saved.arrays["params"]
+        for prefix, optimizer in (("adamw", self.adamw), ("muon", self.muon)):
+            if optimizer is not None:
+                start = len(prefix) + 1
+                optimizer.load_state({k[start:]: v for k, v in saved.arrays.items() if k.startswith(prefix + ".")})
+        self.step, self.seconds, self.best = saved.step, saved.facts["seconds"], saved.facts["best"]
+        self.batches.position = saved.facts["position"]
+
+    def _update(self) -> tuple[float, float, float]:
+        """One step -> loss, gradient norm, AdamW's learning rate"""
+        recipe, model = self.recipe, self.model
+        rate = self._rate()
+        loss = 0.0
+        for i in range(recipe.accumulate):
+            key = (recipe.seed, self.batches.position)      # dropout's streams are named by seed and batch: no state to save
+            inputs, targets = self.batches.next()
+            part, _ = model.loss_and_grads(inputs, targets, scale=1 / recipe.accumulate, accumulate=i > 0, dropout_key=key)
+            loss += part / recipe.accumulate
+        norm = gradient_norm(self.adamw.grads, model.team)
+        if not math.isfinite(loss + norm):
+            raise FloatingPointError(
+                f"step {self.step + 1}: loss {loss}, gradient norm {norm}; the first array that is not finite is "
+                f"{model.first_nonfinite()}; lower the learning rate, the checkpoint before is kept"
+            )
+        if self.muon:
+            self.muon.step(recipe.muon_lr * rate)
+        self.adamw.step(recipe.lr * rate, clip_scale(norm, recipe.clip))
+        self.step += 1
+        return loss, norm, recipe.lr * rate
+
+    def _rate(self) -> float:
+        """The learning rate of the next step as a fraction of its peak"""
+        recipe = self.recipe
+        warm = min(1.0, (self.step + 1) / (recipe.warmup_steps + 1))
+        return warm * (recipe.final_lr + (1 - recipe.final_lr) * schedule(recipe.schedule, self._progress()))
+
+    def _progress(self) -> float:
+        if self.recipe.steps is not None:
+            return self.step / self.recipe.steps
+        return self.seconds / (60 * self.recipe.minutes)
+
+    def _finished(self) -> bool:
+        return self._progress() >= 1
+
+    def _note_best(self, val_loss: float) -> None:
+        if self.best is None or val_loss < self.best["val_loss"]:
+            self.best = {"val_loss": val_loss, "step": self.step, "seconds": self.seconds}
+            save_pretrained(self.model, self.folder, self.tokenizer)
+
+    # What the user sees
+
+    def _start_log(self) -> None:
+        """log.csv with a heading, and without rows of steps that a resumed run will do again"""
+        path = self.folder / "log.csv"
+        kept = [row for row in read_log(path) if row["step"] <= self.step] if path.exists() and self.step else []
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(COLUMNS)
+            rows.writerows(["" if row[name] is None else row[name] for name in COLUMNS] for row in kept)
+
+    def _bar(self):
+        steps = self.recipe.steps
+        return tqdm(
+            total=steps if steps is not None else round(60 * self.recipe.minutes), unit="step" if steps is not None else "s",
+            initial=self.step if steps is not None else round(self.seconds), dynamic_ncols=True,
+            disable=True if self.quiet else None,       # None: only where stderr is a terminal
+        )
+
+    def _show(self, bar, loss, speed) -> None:
+        done = self.step if self.recipe.steps is not None else min(bar.total, round(self.seconds))
+        bar.set_postfix_str(f"loss {loss:.3f}, {speed / 1000:.1f}k tokens/s", refresh=False)
+        bar.update(done - bar.n)
+
+    def _report(self, loss, val_loss, speed) -> None:
+        mark = "  best so far" if self.best["step"] == self.step else ""
+        self._say(f"step {self.step:5}  {self.seconds:6.1f} s  train {loss:.3f}  validation {val_loss:.4f}"
+                  f"  {speed:,.0f} tokens/s{mark}")
+
+    def _sample_due(self) -> bool:
+        if self.recipe.sample_tokens == 0:
+            return False
+        first = not self.sampled and self.seconds > FIRST_SAMPLE
+        return first or self._finished() or self.step % (2 * self.recipe.eval_interval) == 0
+
+    def _sample(self) -> None:
+        self.sampled = True
+        text = sample_text(self.model, self.tokenizer, self.recipe.sample_tokens, seed=[self.recipe.seed, self.step])
+        self._say(f"--- sample after step {self.step} ({self.seconds:.0f} s) ---\n{text}\n---")
+        with open(self.folder / "samples.txt", "a", encoding="utf-8") as file:
+            file.write(f"--- step {self.step} ---\n{text}\n")
+
+    def _say(self, text) -> None:
+        if not self.quiet:
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
+
+
+def sample_text(model: GPT, tokenizer, n_tokens: int, seed) -> str:
+    """Text that begins with a line feed, or with the vocabulary's first token where it has none."""
+    try:
+        prompt = tokenizer.encode("\n")
+    except ValueError:
+        prompt = [0]
+    ids = model.generate(prompt, n_tokens, temperature=0.8, seed=seed, sliding_window=True)
+    return tokenizer.decode(ids[len(prompt) :])
+
+
+def read_log(path) -> list[dict]:
+    """The rows of a log.csv: numbers by column name, None where a cell is empty; a torn last line is left out."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
+    return [
+        {name: None if cell == "" else int(cell) if name == "step" else float(cell) for name, cell in zip(COLUMNS, row, strict=True)}
+        for row in rows if row[0].isdigit()
+    ]
+
+
+@contextmanager
+def _stop_signals():
+    """Inside, Ctrl-C and SIGTERM are noted in the list this gives; a second one ends the process at once."""
+    noted: list[int] = []
+
+    def note(number, frame):
+        if noted:
+            os._exit(128 + number)
+        noted.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

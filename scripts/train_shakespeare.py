@@ -1,0 +1,8 @@
+"""Train a GPT on Tiny Shakespeare, or on any text: python scripts/train_shakespeare.py --help"""
+
+import sys
+
+from minigpt.train_command import main
+
+if __name__ == "__main__":
+    sys.exit(main())
