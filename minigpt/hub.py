@@ -111,7 +111,9 @@ def fetch(
                 raise
     except DownloadError:
         raise
-    except (OSError, LockedError) as error:  # the disk, the folder's permissions, a lock held too long
+    except LockedError as error:  # another process is still downloading it
+        raise DownloadError(f"{error}, or {remedy}") from error
+    except OSError as error:  # the disk, the folder's permissions
         raise DownloadError(f"{path}: {error}, expected to save {url} there; {remedy}") from error
     return path
 
@@ -130,9 +132,8 @@ def _download_with_retries(
         except (requests.Timeout, TimeoutError) as error:
             raise DownloadError(f"{url}: no answer in time, expected the file; try again, or {remedy}") from error
         except (requests.RequestException, HTTPError) as error:
-            raise DownloadError(
-                f"{url}: no connection ({_reason(error)}), expected the file; check the network, or {remedy}"
-            ) from error
+            reason = _reason(error)
+            raise DownloadError(f"{url}: {reason}, expected the file; check the network, or {remedy}") from error
 
 
 def _download(url: str, part: Path, sha256: str, size: int | None, progress: bool, end: float, remedy: str) -> None:

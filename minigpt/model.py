@@ -12,8 +12,9 @@ from .nn.dropout import dropout_backward, dropout_forward
 from .nn.embedding import embedding_backward, embedding_forward, unembedding_backward, unembedding_forward
 from .nn.layernorm import layernorm_backward, layernorm_forward
 from .nn.loss import IGNORED, cross_entropy_backward, cross_entropy_forward
-from .nn.scope import Gradients, Pass, Scope, Store
+from .nn.scope import Gradients, Scope, Store
 from .parallel import Team
+from .tokenizer import CharTokenizer, Tokenizer
 
 
 def parameter_table(config):
@@ -83,7 +84,9 @@ class GPT:
                 self.params[name].fill(initial == "ones")
             else:
                 self.params[name][...] = initial * rng.standard_normal(shape)
+        self.tokenizer: CharTokenizer | Tokenizer | None = None     # from_pretrained sets it
         self._shards: list[Scope] = []
+        self._flat_grads: list[np.ndarray] = []
 
     def __call__(self, ids):
         """Scores of the next token at every position: ids (B, T) integers -> logits (B, T, V), an array of the caller's own.
@@ -131,6 +134,40 @@ class GPT:
         self._sum_gradients(len(losses))
         return sum(losses), self.grads
 
+    @classmethod
+    def from_pretrained(cls, name_or_folder, *, dtype=np.float32, threads=None) -> "GPT":
+        """The model of a folder in Hugging Face's layout, or "shakespeare-char", the small one that comes with minigpt.
+
+        Its `tokenizer` attribute is the folder's.  Errors: pretrained.from_pretrained.
+        """
+        from .pretrained import from_pretrained  # here, since pretrained builds on this module
+
+        return from_pretrained(name_or_folder, dtype=dtype, threads=threads)
+
+    def save_pretrained(self, folder):
+        """Write config.json, model.safetensors and the tokenizer, if there is one, as Hugging Face lays them out."""
+        from .pretrained import save_pretrained
+
+        save_pretrained(self, folder, self.tokenizer)
+
+    def generate(self, ids, max_new_tokens=100, **options):
+        """Continue a sequence (T,) or several at once, (B, T) or a list of B lists -> prompts with what follows them.
+
+            model.generate(ids, 50, temperature=0.8, top_k=40, seed=1)
+
+        Options, described in sampling.generate(): temperature=1.0, top_k=None, top_p=None, seed=None, num_samples=1,
+        start_id=None, stop_ids=(), sliding_window=False.
+        """
+        from .sampling import generate      # here, not above: sampling stands above the model and reads the model's parts
+
+        return generate(self, ids, max_new_tokens, **options)
+
+    def stream(self, ids, max_new_tokens=100, **options):
+        """The new tokens of generate() one by one, each as soon as it is drawn: ints, for several sequences arrays (B,)."""
+        from .sampling import stream        # as in generate()
+
+        return stream(self, ids, max_new_tokens, **options)
+
     @property
     def grads(self) -> Gradients:
         """Gradients by parameter name, views of flat_grads"""
@@ -143,7 +180,7 @@ class GPT:
         return self._flat_grads[0]
 
     def first_nonfinite(self):
-        """The name of the first array of the last pass, parameters included, that holds a NaN or an infinity; or None."""
+        """The name of the first array that holds a NaN or an infinity, or None: parameters, the last pass, gradients."""
         for name, array in self.params.items():
             if not np.isfinite(array).all():
                 return f"params {name}"
@@ -152,6 +189,9 @@ class GPT:
                 # attention's exp, scores and mask may hold −∞ by design; what it makes of them may not
                 if not name.endswith(".scores") and array.dtype.kind == "f" and not np.isfinite(array).all():
                     return f"acts {name}"
+        for name, array in self.grads.items():
+            if not np.isfinite(array).all():
+                return f"grads {name}"
         return None
 
     def _forward(self, ids, s, positions=None, keep=None, caches=None):
@@ -189,8 +229,6 @@ class GPT:
     def _shard(self, i):
         """The scope of the i-th part of a batch: parameters shared, everything else its own."""
         while len(self._shards) <= i:
-            if not self._shards:
-                self._flat_grads = []
             flat = np.zeros(self.config.n_params, self.dtype)
             self._flat_grads.append(flat)
             self._shards.append(Scope(self.params, Gradients(named_views(self.table, flat))))

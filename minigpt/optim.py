@@ -6,7 +6,6 @@ import numpy as np
 
 from .nn.ops import CHUNK
 from .nn.scope import Store
-from .parallel import Team
 
 
 def gradient_norm(grads, team):
@@ -93,7 +92,8 @@ class Muon:
         names = [name for name, shape, _ in model.table if name.startswith("h.") and len(shape) == 2]
         self.stop = sum(model.params[name].size for name in names)       # they come first in the buffer
         self.buffer = np.zeros(self.stop, model.dtype)
-        self._matrices, start = [], 0
+        self._matrices: list[tuple[np.ndarray, ...]] = []
+        start = 0
         for name in names:
             w, g = model.params[name], model.grads[name]
             b = self.buffer[start : start + w.size].reshape(w.shape)
@@ -141,17 +141,21 @@ def orthogonalise(x, iterations=4, scratch=None):
     out = scratch.empty("out", x.shape, x.dtype)
     x, out_rows = (x, out) if x.shape[0] <= x.shape[1] else (x.T, out.T)     # wide: the Gram matrix of the rows is smaller
     n = len(x)
-    gram, square, product, p = (scratch.empty(name, (n, n), x.dtype) for name in ("gram", "square", "product", "p"))
+    gram, square, product, p, total = (
+        scratch.empty(name, (n, n), x.dtype) for name in ("gram", "square", "product", "p", "total")
+    )
     np.matmul(x, x.T, out=gram)
     norm2 = float(np.trace(gram)) + 1e-14                                    # ‖X‖²
     gram *= 1 / norm2
-    total = None
     for i in range(iterations):
         np.matmul(gram, gram, out=square)
         np.multiply(gram, b, out=p)
         p += np.multiply(square, c, out=square)
         p.reshape(-1)[:: n + 1] += a                                         # P = a I + b G + c G²
-        total = p.copy() if total is None else np.matmul(p, total, out=square).copy()
+        if i == 0:
+            np.copyto(total, p)
+        else:
+            np.copyto(total, np.matmul(p, total, out=square))
         if i < iterations - 1:
             np.matmul(p, gram, out=product)
             np.matmul(product, p, out=gram)                                  # G ← P G P

@@ -9,7 +9,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -91,4 +92,4 @@ class Team:
     def run_ranges(self, function, size):
         """[function(start, stop), …] over 0 … size cut into as many equal ranges as there are threads."""
         edges = [size * i // self.threads for i in range(self.threads + 1)]
-        return self.run([lambda a=a, b=b: function(a, b) for a, b in zip(edges, edges[1:], strict=False)])
+        return self.run([partial(function, *edge) for edge in pairwise(edges)])

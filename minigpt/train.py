@@ -9,13 +9,14 @@ import signal
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
-from . import __version__, checkpoint, plot
+from . import __version__, checkpoint
 from .checkpoint import Checkpoint, CheckpointError
 from .config import ConfigError, GPTConfig
 from .data import Batches, fingerprint, load_corpus, split, windows
@@ -38,7 +39,7 @@ class Recipe:
     minutes: float | None = None    # time to train; the schedule then follows the clock
     batch_size: int = 12            # sequences of n_positions tokens in a batch
     accumulate: int = 1             # batches for one update
-    optimizer: str = "muon"         # "muon": Muon for the blocks' matrices, AdamW for the rest; "adamw": AdamW for all
+    optimizer: Literal["muon", "adamw"] = "muon"    # Muon for the blocks' matrices, AdamW for the rest; or AdamW for all
     lr: float = 4e-3                # peak learning rate of AdamW
     muon_lr: float = 0.014          # peak learning rate of Muon
     beta1: float = 0.9
@@ -48,7 +49,7 @@ class Recipe:
     warmup_steps: int = 20          # the learning rate rises from 0 over these
     schedule: str = "linear"        # how it falls afterwards
     final_lr: float = 0.0           # where it ends, as a fraction of the peak
-    order: str = "crops"            # "crops": windows anywhere; "windows": each window once an epoch
+    order: Literal["crops", "windows"] = "crops"    # windows anywhere, or each window once an epoch
     eval_interval: int = 250        # updates between evaluations on the whole validation split, each with a checkpoint
     sample_tokens: int = 200        # tokens of the samples printed on the way
     seed: int = 1337
@@ -135,8 +136,8 @@ class Trainer:
         saved = checkpoint.load_newest(Path(folder))
         facts = saved.facts
         has = {**facts["config"], **facts["recipe"]}
-        if differing := [f"{k} {v!r} (the run has {has[k]!r})" for k, v in fields.items() if k not in CHANGEABLE and v != has[k]]:
-            raise CheckpointError(f"{folder}: {', '.join(differing)}, expected what the run began with; leave these out")
+        if other := [f"{k} {v!r} (the run has {has[k]!r})" for k, v in fields.items() if k not in CHANGEABLE and v != has[k]]:
+            raise CheckpointError(f"{folder}: {', '.join(other)}, expected what the run began with; leave these out")
         changes = {name: fields[name] for name in CHANGEABLE if name in fields}
         if "minutes" in changes or "steps" in changes:
             changes = {"steps": None, "minutes": None, **changes}
@@ -175,7 +176,8 @@ class Trainer:
     def _run(self) -> int:
         self._start_log()
         began, before = time.perf_counter(), self.seconds
-        with _stop_signals() as stop, self._bar() as bar, open(self.folder / "log.csv", "a", encoding="utf-8", newline="") as log:
+        log_path = self.folder / "log.csv"
+        with _stop_signals() as stop, self._bar() as bar, open(log_path, "a", encoding="utf-8", newline="") as log:
             rows = csv.writer(log)
             while not self._finished():
                 start = time.perf_counter()
@@ -262,9 +264,9 @@ class Trainer:
         return warm * (recipe.final_lr + (1 - recipe.final_lr) * schedule(recipe.schedule, self._progress()))
 
     def _progress(self) -> float:
-        if self.recipe.steps is not None:
-            return self.step / self.recipe.steps
-        return self.seconds / (60 * self.recipe.minutes)
+        if self.recipe.minutes is not None:
+            return self.seconds / (60 * self.recipe.minutes)
+        return self.step / (self.recipe.steps or 1)
 
     def _finished(self) -> bool:
         return self._progress() >= 1
@@ -286,20 +288,20 @@ class Trainer:
             rows.writerows(["" if row[name] is None else row[name] for name in COLUMNS] for row in kept)
 
     def _bar(self):
-        steps = self.recipe.steps
+        by_clock = self.recipe.minutes is not None
         return tqdm(
-            total=steps if steps is not None else round(60 * self.recipe.minutes), unit="step" if steps is not None else "s",
-            initial=self.step if steps is not None else round(self.seconds), dynamic_ncols=True,
+            total=round(60 * self.recipe.minutes) if self.recipe.minutes is not None else self.recipe.steps,
+            initial=round(self.seconds) if by_clock else self.step, unit="s" if by_clock else "step", dynamic_ncols=True,
             disable=True if self.quiet else None,       # None: only where stderr is a terminal
         )
 
     def _show(self, bar, loss, speed) -> None:
-        done = self.step if self.recipe.steps is not None else min(bar.total, round(self.seconds))
+        done = self.step if self.recipe.minutes is None else min(bar.total, round(self.seconds))
         bar.set_postfix_str(f"loss {loss:.3f}, {speed / 1000:.1f}k tokens/s", refresh=False)
         bar.update(done - bar.n)
 
     def _report(self, loss, val_loss, speed) -> None:
-        mark = "  best so far" if self.best["step"] == self.step else ""
+        mark = "  best so far" if self.best is not None and self.best["step"] == self.step else ""
         self._say(f"step {self.step:5}  {self.seconds:6.1f} s  train {loss:.3f}  validation {val_loss:.4f}"
                   f"  {speed:,.0f} tokens/s{mark}")
 
@@ -336,9 +338,12 @@ def read_log(path) -> list[dict]:
     """The rows of a log.csv: numbers by column name, None where a cell is empty; a torn last line is left out."""
     with open(path, encoding="utf-8", newline="") as file:
         rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
+
+    def number(name, cell):
+        return None if cell == "" else int(cell) if name == "step" else float(cell)
+
     return [
-        {name: None if cell == "" else int(cell) if name == "step" else float(cell) for name, cell in zip(COLUMNS, row, strict=True)}
-        for row in rows if row[0].isdigit()
+        {name: number(name, cell) for name, cell in zip(COLUMNS, row, strict=True)} for row in rows if row[0].isdigit()
     ]
 
 

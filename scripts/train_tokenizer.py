@@ -17,7 +17,9 @@ def main() -> None:
         epilog='example: python scripts/train_tokenizer.py --vocab-size 4096 --special "<|endoftext|>" --out tokenizer',
     )
     parser.add_argument("--data", metavar="FILE", help="UTF-8 text to learn from (default: Python's own help texts)")
-    parser.add_argument("--vocab-size", type=int, default=1024, help="bytes + merges + special tokens (default: 1024)")
+    parser.add_argument(
+        "--vocab-size", metavar="N", type=int, default=1024, help="bytes + merges + special tokens (default: 1024)"
+    )
     parser.add_argument("--special", metavar="TEXT", action="append", default=[], help="a special token, repeatable")
     parser.add_argument("--out", metavar="FOLDER", required=True, help="where to write the tokenizer; made if missing")
     args = parser.parse_args()
@@ -31,7 +33,7 @@ def main() -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"{parser.prog}: error: {error}")
     print(f"trained {tokenizer} in {seconds:.2f} s")
-    print(f"wrote   {args.out}: {', '.join(sorted(path.name for path in Path(args.out).iterdir()))}")
+    print(f"wrote   {args.out}: vocab.json, merges.txt, added_tokens.json")
     sample = text[:200]
     ids = tokenizer.encode(sample, disallowed_special=())
     print(f"example {' | '.join(repr(tokenizer.decode([id])) for id in ids[:12])}")

@@ -271,6 +271,11 @@ def test_each_epoch_visits_each_window_once(batch_size):
     assert (np.sort(epochs) == [0, 4, 8, 12, 16]).all()
 
 
+def test_the_last_window_leaves_room_for_its_target():
+    starts = Batches(np.arange(20), 6, 5, order="windows").next()[0][:, 0]
+    assert sorted(starts.tolist()) == [0, 0, 5, 5, 10, 10]  # the window at 15 has no target for its last token
+
+
 def test_each_epoch_has_another_order():
     batches = Batches(np.arange(12 * 5 + 1), 12, 5, order="windows")
     assert batches.next()[0].tolist() != batches.next()[0].tolist()

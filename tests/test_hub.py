@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import urllib3
 
 import minigpt
 from minigpt import hub
@@ -302,11 +303,13 @@ def test_there_are_three_attempts(server, answer):
     assert len(server.requests) == 3
 
 
-def test_a_wait_beyond_the_deadline_is_not_begun(server):
+def test_a_wait_beyond_the_deadline_is_not_begun(server, monkeypatch):
+    waits = []
+    monkeypatch.setattr(hub.time, "sleep", waits.append)
     server.answers = [status(503, Retry_After=86_400)]
     with pytest.raises(DownloadError, match="HTTP status 503"):
         get(server, deadline=5)
-    assert len(server.requests) == 1
+    assert (len(server.requests), waits) == (1, [])
 
 
 def test_a_wrong_length_is_refused_before_the_body(server):
@@ -322,7 +325,12 @@ def test_a_body_that_does_not_end_is_cut_at_the_size(server, cache):
     assert names(cache) == []
 
 
-@pytest.mark.parametrize("answer", [hang, hang_in_the_body, drip])
+needs_read1 = pytest.mark.skipif(
+    not hasattr(urllib3.HTTPResponse, "read1"), reason="urllib3 before 2.2 waits for a full chunk before it returns"
+)
+
+
+@pytest.mark.parametrize("answer", [hang, hang_in_the_body, pytest.param(drip, marks=needs_read1)])
 def test_a_slow_server_meets_the_deadline(server, cache, answer):
     server.answers = [answer]
     start = time.monotonic()
@@ -336,7 +344,7 @@ def test_a_refused_connection_fails_at_once(cache):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]  # closed again, so nobody listens there
     start = time.monotonic()
-    with pytest.raises(DownloadError, match=r"no connection \(.*refused.*\), expected the file; check the network"):
+    with pytest.raises(DownloadError, match=r"Connection.*refused.*, expected the file; check the network"):
         fetch(f"http://127.0.0.1:{port}/file.txt", "file.txt", SHA256)
     assert time.monotonic() - start < 4  # Windows takes two seconds to refuse
 

@@ -32,6 +32,7 @@ def attention_forward(q, k, v, s, *, causal=True, window=None, keep=None, dropou
     S = k.shape[2]
     study = s.run.study
     dropping = dropout > 0 and s.run.dropout_key is not None
+    blind = keep is not None or T > S            # some query may see no key
     o = np.empty(q.shape, q.dtype) if out is None else out
     q = s.reuse("q_scaled", q)
     q *= 1 / math.sqrt(D)                        # scale q, not the scores: fewer numbers
@@ -53,12 +54,12 @@ def attention_forward(q, k, v, s, *, causal=True, window=None, keep=None, dropou
             if study:
                 s.acts.empty("scores", exp.shape, q.dtype)[b] = e
             top = e.max(-1, keepdims=True)
-            if keep is not None:
+            if blind:
                 np.copyto(top, 0, where=np.isneginf(top))       # subtle: a query without a key; −∞ − −∞ would be NaN
             e -= top
             np.exp(e, out=e)
             total = row_sum(e)
-            if keep is not None:
+            if blind:
                 np.copyto(total, np.inf, where=total == 0)
             np.divide(1, total, out=inverse[b, :, queries])
             # e stays unnormalised: dividing o, of D columns, costs less than dividing the scores, of up to S columns
@@ -189,7 +190,7 @@ def _tiles(T, S, causal, window, size):
         stop = min(start + size, T)
         first = 0 if window is None else max(0, start + offset - window + 1)
         last = stop + offset if causal else S if window is None else min(S, stop + offset + window - 1)
-        tiles.append((slice(start, stop), slice(first, max(last, first))))
+        tiles.append((slice(start, stop), slice(first, max(last, first + 1))))      # one key at least, hidden by the mask
     return tiles
 
 
@@ -203,7 +204,7 @@ def _mask(queries, keys, offset, causal, window, dtype):
     """What is added to a tile's scores, 0 or −∞, for its last keys; None where every query sees every key.  (n, ≤ m)"""
     t = np.arange(queries.start, queries.stop)[:, None] + offset
     if causal and window is None:
-        j = np.arange(queries.start + offset, keys.stop)   # earlier keys are seen by all queries of the tile
+        j = np.arange(max(queries.start + offset, 0), keys.stop)   # earlier keys are seen by all queries of the tile
         hidden = j > t
     else:
         j = np.arange(keys.start, keys.stop)

@@ -28,15 +28,14 @@ def block_forward(x, s, n_head, *, activation="gelu_new", eps=1e-5, pre_norm=Tru
     def mlp(h):
         return dropout_forward(mlp_forward(h, s.at("mlp"), activation), s.at("mlp.dropout"), resid_dropout)
 
-    mid, y = (s.acts.empty(name, x.shape, x.dtype) for name in ("mid", "y"))
+    def add(x, branch, name):
+        return np.add(x, branch, out=s.acts.empty(name, x.shape, x.dtype))      # stored after its branch: acts keeps the order
+
     if pre_norm:
-        np.add(x, attn(layernorm_forward(x, s.at("ln_1"), eps)), out=mid)
-        np.add(mid, mlp(layernorm_forward(mid, s.at("ln_2"), eps)), out=y)
-        return y
-    np.add(x, attn(x), out=mid)
-    mid = layernorm_forward(mid, s.at("ln_1"), eps)
-    np.add(mid, mlp(mid), out=y)
-    return layernorm_forward(y, s.at("ln_2"), eps)
+        mid = add(x, attn(layernorm_forward(x, s.at("ln_1"), eps)), "mid")
+        return add(mid, mlp(layernorm_forward(mid, s.at("ln_2"), eps)), "y")
+    mid = layernorm_forward(add(x, attn(x), "mid"), s.at("ln_1"), eps)
+    return layernorm_forward(add(mid, mlp(mid), "y"), s.at("ln_2"), eps)
 
 
 def block_backward(dy, s):

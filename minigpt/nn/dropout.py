@@ -35,8 +35,9 @@ def dropout_mask(s, name, shape, dtype, p):
     """acts[name] filled with a mask: 0 with probability p, else 1/(1 − p)."""
     rng = np.random.default_rng([*s.run.dropout_key, zlib.crc32((s.name + name).encode())])
     mask = s.acts.empty(name, shape, dtype)
-    limit = round(p * 65_536)  # 16 random bits an element decide: a quarter of the cost of a random float
+    limit = round(p * 65_536)       # 16 random bits decide on an element: a third of the cost of a random float
     for (part,) in chunks(mask):
-        np.greater_equal(rng.integers(0, 65_536, part.size, np.uint16), limit, out=part)
+        bits = rng.bit_generator.random_raw(-(-part.size // 4)).view(np.uint16)[: part.size]
+        np.greater_equal(bits, limit, out=part)
         part *= 1 / (1 - limit / 65_536)
     return mask

@@ -18,7 +18,7 @@ def cross_entropy_forward(logits, targets, s, count=None):
     Works over 1024 columns of the vocabulary at a time; on the fast path logits is overwritten.
     Radford et al. 2018, eq. 1; articles A3 §4.3, A4 §3.1.
     """
-    exp = rows(s.reuse("exp", logits))
+    exp = rows(s.reuse("exp", np.ascontiguousarray(logits)))      # of strided logits rows() would be a copy, lost to backward
     N, V = exp.shape
     target = targets.reshape(-1)
     kept = target != IGNORED

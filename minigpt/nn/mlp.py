@@ -36,7 +36,7 @@ def gelu_new_forward(x, s):
     x (...) -> y (...).  Leaves slope (y'), computed here because σ is at hand; on the fast path over x itself.
     Hendrycks and Gimpel 2016 §2.
     """
-    slope = s.reuse("slope", x)
+    slope = s.reuse("slope", np.ascontiguousarray(x))      # chunks() of a strided array would be copies
     y = s.acts.empty("y", x.shape, x.dtype)
     a, b = SQRT_2_OVER_PI, 0.044715 * SQRT_2_OVER_PI
     for x_part, y_part in chunks(slope, y):
@@ -67,7 +67,7 @@ def gelu_forward(x, s):
 
     x (...) -> y (...).  Leaves slope (y').  Hendrycks and Gimpel 2016 §2.
     """
-    slope = s.reuse("slope", x)
+    slope = s.reuse("slope", np.ascontiguousarray(x))      # chunks() of a strided array would be copies
     y = s.acts.empty("y", x.shape, x.dtype)
     for x_part, y_part in chunks(slope, y):
         cdf = 0.5 * (1 + erf(x_part * math.sqrt(0.5)))

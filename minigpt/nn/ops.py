@@ -35,12 +35,12 @@ def _constant(size, value, dtype):
 def row_mean(x):
     """Mean over the last axis: x (..., C) -> (..., 1)"""
     C = x.shape[-1]
-    return np.dot(x, _constant(C, 1 / C, x.dtype))[..., None]
+    return np.dot(rows(x), _constant(C, 1 / C, x.dtype)).reshape(*x.shape[:-1], 1)
 
 
 def row_sum(x):
     """Sum over the last axis: x (..., C) -> (..., 1)"""
-    return np.dot(x, _constant(x.shape[-1], 1, x.dtype))[..., None]
+    return np.dot(rows(x), _constant(x.shape[-1], 1, x.dtype)).reshape(*x.shape[:-1], 1)
 
 
 if hasattr(np, "vecdot"):

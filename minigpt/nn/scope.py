@@ -66,7 +66,7 @@ class Store(MutableMapping):
         return sum(1 for _ in self)
 
     def __repr__(self):
-        return "\n".join(f"{name:32} {str(array.shape):20} {array.dtype}" for name, array in self.items())
+        return "\n".join(f"{name:32} {array.shape!s:20} {array.dtype}" for name, array in self.items())
 
 
 class Gradients(Store):

@@ -1,0 +1,28 @@
+"""python -m minigpt COMMAND …: the commands by name."""
+
+import argparse
+import sys
+
+from . import cli, train_command
+
+COMMANDS = {
+    "generate": (cli.generate, "continue a prompt"),
+    "train": (train_command.main, "train a model on a text"),
+    "tokenize": (cli.tokenize, "show the tokens of a text"),
+}
+
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="minigpt", description="A GPT in plain NumPy.", formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(f"  {name:10}{text}" for name, (_, text) in COMMANDS.items()),
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below; COMMAND --help says more")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="what the command takes")
+    args = parser.parse_args(argv)
+    run, _ = COMMANDS[args.command]
+    return run(args.rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""The command lines of generation and tokenization. That of training is train_command.py's; the names are __main__.py's."""
+
+import argparse
+import codecs
+import io
+import sys
+import time
+
+from . import tokenizer as tokenizers
+from .model import GPT
+
+END_OF_TEXT = "<|endoftext|>"       # GPT-2's name of the token between documents
+
+
+def generate(argv=None) -> int:
+    """Continue a prompt as the flags say; the text goes to stdout while it is made, its speed to stderr.
+
+    Returns the exit status: 0, 1 after an error, 130 after Ctrl-C, which keeps the text so far.
+    """
+    parser = _generate_parser()
+    args = parser.parse_args(argv)
+    _write_utf8()
+    try:
+        return _generate(args)
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:                       # before the first token; afterwards _generate() sees to it
+        return 130
+
+
+def tokenize(argv=None) -> int:
+    """Show the tokens of a text, one a line: id, then what it stands for. Returns the exit status, 0 or 1."""
+    parser = argparse.ArgumentParser(prog="tokenize", description="Show the tokens of a text: each id and its bytes.")
+    parser.add_argument("text", metavar="TEXT", help="the text to tokenize; special tokens in it count as such")
+    _add_model(parser)
+    args = parser.parse_args(argv)
+    _write_utf8()
+    try:
+        tokenizer = _tokenizer(GPT.from_pretrained(args.model), args.model)
+        ids = _encode(tokenizer, args.text)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for id in ids:
+        print(f"{id:6}  {_token_bytes(tokenizer, id).decode('utf-8', 'backslashreplace')!r}")
+    print(f"{len(ids)} tokens, {len(args.text)} characters", file=sys.stderr)
+    return 0
+
+
+def whole_characters(tokenizer, ids):
+    r"""The text of ids that come one at a time, in pieces that never end within a character.
+
+    Bytes of a character that has begun are held back until it is complete:
+    the ids of b"a", b"\xc3", b"\xa9" -> "a", "", "é", and at the end "", or U+FFFD where the last character is broken.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    for id in ids:
+        yield decoder.decode(_token_bytes(tokenizer, id))
+    yield decoder.decode(b"", final=True)
+
+
+def _generate_parser():
+    parser = argparse.ArgumentParser(
+        prog="generate", description="Continue a text with a model, token by token.",
+        epilog="When the model's context is full, the older half of the text is forgotten and the text goes on.",
+    )
+    prompt = parser.add_mutually_exclusive_group()
+    prompt.add_argument("text", nargs="?", metavar="PROMPT", help="the text to continue (default: a line feed)")
+    prompt.add_argument("--prompt", metavar="PROMPT", help="the same as a flag")
+    _add_model(parser)
+    parser.add_argument("--max-new-tokens", type=int, default=300, metavar="N", help="tokens to add (default 300)")
+    parser.add_argument("--temperature", type=float, default=0.8, metavar="T",
+                        help="below 1 the likely becomes likelier, 0 takes the likeliest (default 0.8)")
+    parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens only")
+    parser.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest tokens that together reach P")
+    parser.add_argument("--num-samples", type=int, default=1, metavar="N", help="continuations of the prompt (default 1)")
+    parser.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same text (default: a new one)")
+    parser.add_argument("--threads", type=int, metavar="N", help="cores to use (default: all)")
+    return parser
+
+
+def _add_model(parser):
+    parser.add_argument("--model", default="shakespeare-char", metavar="FOLDER",
+                        help="a folder written by training, or the name of a model (default shakespeare-char)")
+
+
+def _generate(args):
+    if args.threads is not None and args.threads < 1:
+        raise ValueError(f"--threads: {args.threads}, expected at least 1")
+    model = GPT.from_pretrained(args.model, threads=args.threads)
+    tokenizer = _tokenizer(model, args.model)
+    prompt = args.text if args.text is not None else "\n" if args.prompt is None else args.prompt
+    end = tokenizer.special_tokens.get(END_OF_TEXT)
+    stop_ids = () if end is None else (end,)
+    steps = model.stream(
+        _encode(tokenizer, prompt), args.max_new_tokens, temperature=args.temperature, top_k=args.top_k, top_p=args.top_p,
+        seed=args.seed, num_samples=args.num_samples, start_id=end, stop_ids=stop_ids, sliding_window=True,
+    )
+    made: list[list[int]] = [[] for _ in range(args.num_samples)]
+    start, status = time.perf_counter(), 0
+    _write(prompt)
+    try:
+        for piece in whole_characters(tokenizer, _first_of(steps, made, stop_ids)):
+            _write(piece)
+    except KeyboardInterrupt:
+        status = 130
+    seconds = time.perf_counter() - start
+    _write("\n")
+    made = [ids[: next((i for i, id in enumerate(ids) if id in stop_ids), len(ids))] for ids in made]
+    for i, ids in enumerate(made[1:], start=2):     # the first was written while it was made
+        _write(f"--- {i} ---\n{prompt}{''.join(whole_characters(tokenizer, ids))}\n")
+    tokens = sum(map(len, made))
+    print(f"{tokens} tokens in {seconds:.2f} s, {tokens / seconds:.1f} tokens/s", file=sys.stderr)
+    return status
+
+
+def _first_of(steps, made, stop_ids):
+    """The first sample's tokens as they come, up to where it ends; all samples' are kept in `made`."""
+    ended = False
+    for step in steps:
+        row = [step] if isinstance(step, int) else step.tolist()
+        for ids, id in zip(made, row, strict=True):
+            ids.append(id)
+        ended = ended or row[0] in stop_ids
+        if not ended:
+            yield row[0]
+
+
+def _tokenizer(model, name):
+    if model.tokenizer is None:
+        raise ValueError(f"{name}: no tokenizer, expected vocab.json and merges.txt, or chars.json; save one to the folder")
+    return model.tokenizer
+
+
+def _encode(tokenizer, text):
+    """Text typed by the user of a command line, who may well mean <|endoftext|> when writing it"""
+    if isinstance(tokenizer, tokenizers.CharTokenizer):
+        return tokenizer.encode(text)
+    return tokenizer.encode(text, allowed_special="all")
+
+
+def _token_bytes(tokenizer, id):
+    if isinstance(tokenizer, tokenizers.CharTokenizer):
+        return tokenizer.decode([id]).encode()
+    return tokenizer.token_bytes(id)
+
+
+def _write(text):
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _write_utf8():
+    """On Windows a pipe or a file would get the system's code page, in which most characters are missing."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")

@@ -1,0 +1,118 @@
+"""Reading with a cache equals reading everything anew."""
+
+import numpy as np
+import pytest
+
+from minigpt import GPT, GPTConfig
+from minigpt.cache import Cache
+from minigpt.nn.scope import Gradients, Pass, Scope
+
+N_POSITIONS = 7
+TIGHT = {"rtol": 0, "atol": 1e-10}      # float64; products of other shapes round otherwise
+
+
+@pytest.fixture(scope="module")
+def model():
+    config = GPTConfig(vocab_size=11, n_positions=N_POSITIONS, n_embd=15, n_layer=2, n_head=3)
+    model = GPT(config, seed=3, dtype=np.float64, threads=1)
+    rng = np.random.default_rng(4)
+    for array in model.params.values():
+        array += 0.3 * rng.standard_normal(array.shape)     # so that positions, biases and norms all matter
+    return model
+
+
+@pytest.fixture
+def ids():
+    return np.random.default_rng(5).integers(0, 11, (2, N_POSITIONS))
+
+
+def read(model, cache, ids):
+    """One pass over ids (B, T) behind what the cache holds -> (B, T, C), a copy"""
+    scope = Scope(model.params, Gradients(), run=Pass(backward=False))
+    T = ids.shape[1]
+    h = model._forward(ids, scope, cache.positions(T), cache.keep(T), cache.layers)
+    cache.advance(T)
+    return h.copy()
+
+
+def read_at_once(model, ids):
+    return model._forward(ids, Scope(model.params, Gradients())).copy()
+
+
+@pytest.mark.parametrize("length", range(1, N_POSITIONS + 1))
+def test_one_position_at_a_time_equals_all_at_once(model, ids, length):
+    cache = Cache(model.config, 2, N_POSITIONS, np.float64)
+    steps = [read(model, cache, ids[:, t : t + 1]) for t in range(length)]
+    np.testing.assert_allclose(np.concatenate(steps, axis=1), read_at_once(model, ids[:, :length]), **TIGHT)
+
+
+@pytest.mark.parametrize("cut", range(1, N_POSITIONS))
+def test_two_passes_equal_one(model, ids, cut):
+    cache = Cache(model.config, 2, N_POSITIONS, np.float64)
+    parts = [read(model, cache, ids[:, :cut]), read(model, cache, ids[:, cut:])]
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), read_at_once(model, ids), **TIGHT)
+
+
+@pytest.mark.parametrize("padding", range(N_POSITIONS))
+def test_a_row_behind_padding_equals_the_row_alone(model, ids, padding):
+    cache = Cache(model.config, 2, N_POSITIONS, np.float64, padding=[0, padding])
+    h = np.concatenate([read(model, cache, ids[:, :4]), read(model, cache, ids[:, 4:])], axis=1)
+    np.testing.assert_allclose(h[1, padding:], read_at_once(model, ids[1:, padding:])[0], **TIGHT)
+
+
+def test_positions_count_from_the_first_token():
+    cache = Cache(GPTConfig(n_embd=4, n_layer=1, n_head=1), 2, 8, np.float32, padding=[0, 2])
+    np.testing.assert_array_equal(cache.positions(3), [[0, 1, 2], [0, 0, 0]])
+    cache.advance(3)
+    np.testing.assert_array_equal(cache.positions(2), [[3, 4], [1, 2]])
+
+
+def test_keep_is_false_at_padding_only():
+    cache = Cache(GPTConfig(n_embd=4, n_layer=1, n_head=1), 2, 8, np.float32, padding=[0, 2])
+    cache.advance(2)
+    np.testing.assert_array_equal(cache.keep(1), [[True, True, True], [False, False, True]])
+
+
+def test_without_padding_nothing_is_masked(model):
+    assert Cache(model.config, 2, 4, np.float64).keep(3) is None
+
+
+def test_a_repeated_cache_continues_each_row_like_its_original(model, ids):
+    cache = Cache(model.config, 2, N_POSITIONS, np.float64, padding=[0, 1])
+    read(model, cache, ids[:, :4])
+    repeated = cache.repeat(3)
+    expected = np.repeat(read(model, cache, ids[:, 4:]), 3, axis=0)
+    np.testing.assert_allclose(read(model, repeated, np.repeat(ids[:, 4:], 3, axis=0)), expected, **TIGHT)
+
+
+def test_rows_of_a_repeated_cache_are_independent(model, ids):
+    cache = Cache(model.config, 1, N_POSITIONS, np.float64)
+    read(model, cache, ids[:1, :3])
+    repeated = cache.repeat(2)
+    repeated.keys[:, 0] = 0
+    assert repeated.keys[:, 1, :, :3].all()
+
+
+def test_an_interrupted_pass_leaves_the_cache_as_it_was(model, ids):
+    cache = Cache(model.config, 2, N_POSITIONS, np.float64)
+    read(model, cache, ids[:, :3])
+    cache.layers[0].append(np.ones((2, 3, 1, 5)), np.ones((2, 3, 1, 5)))       # the first layer only, then no more
+    np.testing.assert_allclose(read(model, cache, ids[:, 3:]), read_at_once(model, ids)[:, 3:], **TIGHT)
+
+
+def test_append_gives_views():
+    cache = Cache(GPTConfig(n_embd=4, n_layer=1, n_head=2), 1, 8, np.float32)
+    keys, values = cache.layers[0].append(np.ones((1, 2, 3, 2)), np.zeros((1, 2, 3, 2)))
+    assert keys.shape == values.shape == (1, 2, 3, 2)
+    assert np.shares_memory(keys, cache.keys)
+    assert np.shares_memory(values, cache.values)
+
+
+def test_more_positions_than_the_capacity_are_refused():
+    cache = Cache(GPTConfig(n_embd=4, n_layer=1, n_head=1), 1, 2, np.float32)
+    with pytest.raises(ValueError, match="cache: 3 positions, expected at most its capacity 2"):
+        cache.layers[0].append(np.ones((1, 1, 3, 4)), np.ones((1, 1, 3, 4)))
+
+
+def test_the_cache_has_the_dtype_of_the_model():
+    assert Cache(GPTConfig(n_embd=4, n_layer=1, n_head=1), 1, 2, np.float32).keys.dtype == np.float32

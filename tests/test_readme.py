@@ -1,0 +1,22 @@
+"""What the README shows is what its code prints."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readmes_python_prints_what_stands_under_it():
+    code, printed = re.search(r"```python\n(.*?)```\n+(?:[^\n]+\n+)?```text\n(.*?)```", README, re.DOTALL).groups()
+    done = subprocess.run([sys.executable, "-X", "utf8", "-c", code], capture_output=True, encoding="utf-8", timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == printed
+
+
+def test_every_file_that_the_readme_names_is_there():
+    root = Path(__file__).parents[1]
+    named = set(re.findall(r"\]\((?!https?:)([^)#]+)\)", README)) | set(re.findall(r"`((?:minigpt|scripts|tests)/[\w./-]+)`", README))
+    assert named
+    assert [name for name in named if not (root / name).exists()] == []

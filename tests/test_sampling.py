@@ -1,0 +1,477 @@
+"""Generation against plain twins: no cache, no batch, no clever selection."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from minigpt import GPT, GPTConfig
+from minigpt.sampling import generate, keep_top_k, keep_top_p, sample, scale_by_temperature, softmax, stream
+
+V, N_POSITIONS = 11, 8
+TIGHT = {"rtol": 0, "atol": 1e-10}      # float64
+
+
+def small_model(n_positions=N_POSITIONS, dtype=np.float64):
+    config = GPTConfig(vocab_size=V, n_positions=n_positions, n_embd=15, n_layer=2, n_head=3)
+    model = GPT(config, seed=3, dtype=dtype, threads=1)
+    rng = np.random.default_rng(4)
+    for array in model.params.values():
+        array += 0.3 * rng.standard_normal(array.shape)     # so that the next token depends on all before it
+    return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_model()
+
+
+@pytest.fixture(scope="module")
+def long_model():
+    return small_model(40)
+
+
+# Plain twins
+
+
+def plain_warped(logits, temperature, top_k, top_p):
+    """Probabilities of one row, by loops over a sorted list"""
+    z = np.asarray(logits, np.float64) / temperature
+    order = sorted(range(len(z)), key=lambda v: (-z[v], v))
+    if top_k:
+        order = order[:top_k]
+    weights = {v: np.exp(z[v] - z.max()) for v in order}
+    if top_p is not None and top_p < 1:
+        total, reached, kept = sum(weights.values()), 0.0, []
+        for v in order:
+            kept.append(v)
+            reached += weights[v] / total
+            if reached >= top_p:
+                break
+        order = kept
+    p = np.zeros(len(z))
+    for v in order:
+        p[v] = weights[v]
+    return p / p.sum()
+
+
+def plain_sample(p, rng):
+    u, reached = rng.random(), 0.0
+    for v, share in enumerate(p):
+        reached += share
+        if reached > u:
+            return v
+    return int(np.flatnonzero(p)[-1])
+
+
+def plain_generate(model, prompt, n, *, temperature=1.0, top_k=None, top_p=None, seed=0, row=0, sliding=False):
+    """One row, every step from the whole text, with no cache."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(row + 1)[row])
+    size = model.config.n_positions
+    text, window = list(prompt), list(prompt)[-size:]
+    for _ in range(n):
+        if sliding and len(window) > size:
+            window = window[(size + 1) // 2 :]
+        logits = model(np.array([window]))[0, -1]
+        if temperature == 0:
+            token = int(np.flatnonzero(logits == logits.max())[0])
+        else:
+            token = plain_sample(plain_warped(logits, temperature, top_k, top_p), rng)
+        text.append(token)
+        window.append(token)
+    return text
+
+
+# Warpers
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_warpers_equal_their_plain_twin(seed):
+    rng = np.random.default_rng(seed)
+    logits = 3 * rng.standard_normal((4, 23))
+    temperature, k, p = rng.uniform(0.2, 3), int(rng.integers(1, 30)), rng.uniform(0, 1)
+    warped = softmax(keep_top_p(keep_top_k(scale_by_temperature(logits, temperature), k), p))
+    for row, expected in zip(warped, logits, strict=True):
+        np.testing.assert_allclose(row, plain_warped(expected, temperature, k, p), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("k", range(1, 7))
+def test_top_k_keeps_exactly_k_of_equal_logits(k):
+    np.testing.assert_array_equal(np.isfinite(keep_top_k(np.zeros(6), k)), np.arange(6) < k)
+
+
+def test_top_k_breaks_ties_towards_low_ids():
+    np.testing.assert_array_equal(keep_top_k([1, 3, 2, 2], 2), [-np.inf, 3, 2, -np.inf])
+
+
+def test_top_k_beyond_the_vocabulary_keeps_all():
+    np.testing.assert_array_equal(keep_top_k([1.0, 2.0], 5), [1, 2])
+
+
+def test_top_p_keeps_the_token_that_crosses():
+    z = np.log([0.25, 0.5, 0.125, 0.125])
+    np.testing.assert_array_equal(np.isfinite(keep_top_p(z, 0.6)), [True, True, False, False])
+
+
+def test_top_p_stops_at_the_set_that_reaches_p():
+    logits = np.array([0.0, 0.0, -np.inf, -np.inf])       # exact halves
+    np.testing.assert_array_equal(np.isfinite(keep_top_p(logits, 0.5)), [True, False, False, False])
+
+
+def test_top_p_of_zero_keeps_the_most_likely():
+    np.testing.assert_array_equal(np.isfinite(keep_top_p([1.0, 3.0, 3.0], 0)), [False, True, False])
+
+
+def test_top_p_of_one_keeps_all():
+    assert np.isfinite(keep_top_p(np.linspace(-600, 0, 50), 1)).all()
+
+
+def test_top_p_takes_each_row_by_itself():
+    rows = np.log([[0.9, 0.05, 0.05], [0.4, 0.3, 0.3]])
+    np.testing.assert_array_equal(np.isfinite(keep_top_p(rows, 0.8)), [[True, False, False], [True, True, True]])
+
+
+def test_warpers_leave_their_input_alone():
+    logits = np.random.default_rng(0).standard_normal((2, 9))
+    before = logits.copy()
+    for warped in (scale_by_temperature(logits, 0.5), keep_top_k(logits, 3), keep_top_p(logits, 0.5), softmax(logits)):
+        assert warped is not logits
+    np.testing.assert_array_equal(logits, before)
+
+
+def test_a_denormal_temperature_gives_no_nan():
+    warped = scale_by_temperature(np.float32([1, 2, 3]), 1e-320)
+    np.testing.assert_array_equal(softmax(warped), [0, 0, 1])
+
+
+# Drawing
+
+
+def test_draws_follow_the_distribution():
+    p = np.array([0.05, 0.4, 0.1, 0.2, 0.25])
+    rng = np.random.default_rng(1)
+    n = 20_000
+    counts = np.bincount([sample(p, rng) for _ in range(n)], minlength=5)
+    chi_squared = ((counts - n * p) ** 2 / (n * p)).sum()
+    assert chi_squared < 18.47      # exceeded with probability 0.001 at 4 degrees of freedom
+
+
+def test_impossible_tokens_are_never_drawn():
+    p = np.array([0, 0.5, 0, 0.5, 0])
+    rng = np.random.default_rng(2)
+    assert {sample(p, rng) for _ in range(1000)} == {1, 3}
+
+
+@pytest.mark.parametrize(("u", "token"), [(0.0, 1), (1 - 2**-53, 3)])
+def test_the_ends_of_the_unit_interval_draw_possible_tokens(u, token):
+    class Fixed:
+        def random(self):
+            return u
+
+    assert sample([0, 0.1, 0.2, 0.7, 0], Fixed()) == token
+
+
+def test_float32_probabilities_are_added_in_float64():
+    p = np.full(2**20, 2**-20, np.float32)
+    p[0] = 2**10        # beside it, one 2⁻²⁰ is nothing in float32
+    p[1:] = 2**-15
+    tail = (2**20 - 1) * 2**-15
+
+    class Fixed:
+        def random(self):
+            return 1 - tail / 2 / (2**10 + tail)        # the middle of the tail
+
+    assert sample(p, Fixed()) == pytest.approx(2**19, rel=1e-3)
+
+
+@pytest.mark.parametrize("p", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
+def test_what_is_no_distribution_cannot_be_drawn_from(p):
+    with pytest.raises(ValueError, match="probabilities: their sum is"):
+        sample(p, np.random.default_rng(0))
+
+
+# Generation
+
+
+@pytest.mark.parametrize("length", range(1, N_POSITIONS))
+def test_greedy_is_the_argmax_of_the_uncached_model(model, length):
+    prompt = np.random.default_rng(length).integers(0, V, length)
+    out = generate(model, prompt, N_POSITIONS - length, temperature=0)
+    assert out.tolist() == plain_generate(model, prompt, N_POSITIONS - length, temperature=0)
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.7, "top_k": 4}, {"temperature": 1.5, "top_p": 0.8},
+                                     {"top_k": 6, "top_p": 0.5}])
+def test_sampling_equals_the_plain_twin(long_model, options):
+    out = generate(long_model, [1, 2, 3], 30, seed=7, **options)
+    assert out.tolist() == plain_generate(long_model, [1, 2, 3], 30, seed=7, **options)
+
+
+@pytest.mark.parametrize("n_positions", [1, 2, 5, 8])
+@pytest.mark.parametrize("prompt_length", [1, 5, 13])
+def test_a_sliding_window_equals_the_plain_twin(n_positions, prompt_length):
+    model = small_model(n_positions)
+    prompt = np.random.default_rng(6).integers(0, V, prompt_length)
+    out = generate(model, prompt, 25, seed=1, sliding_window=True)
+    assert out.tolist() == plain_generate(model, prompt, 25, seed=1, sliding=True)
+
+
+def test_a_long_prompt_read_in_parts_equals_the_plain_twin(monkeypatch, long_model):
+    monkeypatch.setattr("minigpt.sampling.PREFILL", 4)
+    prompt = np.random.default_rng(8).integers(0, V, 30)
+    assert generate(long_model, prompt, 10, seed=1).tolist() == plain_generate(long_model, prompt, 10, seed=1)
+
+
+def test_rows_of_different_lengths_equal_their_solo_runs(long_model):
+    prompts = [[1], [2, 3, 4, 5, 6, 7, 8], [9, 10, 0]]
+    rows = generate(long_model, prompts, 30, temperature=0)
+    for row, prompt in zip(rows, prompts, strict=True):
+        assert row.tolist() == generate(long_model, prompt, 30, temperature=0).tolist()
+
+
+def test_sliding_rows_of_different_lengths_equal_their_solo_runs(model):
+    prompts = [[1], [2, 3, 4, 5, 6, 7, 8], list(range(11))]
+    rows = generate(model, prompts, 25, seed=2, sliding_window=True)
+    for r, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
+        assert row.tolist() == plain_generate(model, prompt, 25, seed=2, row=r, sliding=True)
+
+
+def test_several_samples_equal_solo_rows(long_model):
+    rows = generate(long_model, [1, 2, 3], 30, seed=7, num_samples=4)
+    for r, row in enumerate(rows):
+        assert row.tolist() == plain_generate(long_model, [1, 2, 3], 30, seed=7, row=r)
+
+
+def test_several_samples_differ(long_model):
+    rows = generate(long_model, [1, 2, 3], 30, seed=7, num_samples=4)
+    assert len({tuple(row) for row in rows.tolist()}) == 4
+
+
+def test_a_row_does_not_depend_on_how_many_run_beside_it(long_model):
+    few, many = (generate(long_model, [1, 2], 20, seed=5, num_samples=n) for n in (2, 5))
+    np.testing.assert_array_equal(few, many[:2])
+
+
+def test_samples_of_several_prompts_stand_side_by_side(model):
+    rows = generate(model, [[1, 2], [3, 4]], 2, num_samples=3, seed=0)
+    assert [row[:2].tolist() for row in rows] == [[1, 2]] * 3 + [[3, 4]] * 3
+
+
+def test_the_prompt_is_read_once_for_several_samples(model, monkeypatch):
+    shapes = []
+    forward = model._forward
+    monkeypatch.setattr(model, "_forward", lambda ids, *rest: shapes.append(ids.shape) or forward(ids, *rest))
+    generate(model, [1, 2, 3, 4], 3, num_samples=5, seed=0)
+    assert shapes == [(1, 4), (5, 1), (5, 1)]
+
+
+@pytest.mark.parametrize("seed", [0, 2**70, [3, 4]])
+def test_the_same_seed_gives_the_same_text(model, seed):
+    first, second = (generate(model, [1], 7, seed=seed) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_other_seeds_give_other_texts(long_model):
+    assert len({tuple(generate(long_model, [1], 30, seed=seed).tolist()) for seed in (0, 1, None, None)}) == 4
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-9])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_smallest_temperatures_equal_greedy(temperature, dtype):
+    model = small_model(dtype=dtype)
+    np.testing.assert_array_equal(generate(model, [1], 7, temperature=temperature), generate(model, [1], 7, temperature=0))
+
+
+@pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 0}])
+def test_keeping_one_token_equals_greedy(model, options):
+    np.testing.assert_array_equal(generate(model, [1], 7, **options), generate(model, [1], 7, temperature=0))
+
+
+@pytest.mark.parametrize("options", [{"top_k": 0}, {"top_k": 1000}, {"top_p": 1}])
+def test_keeping_all_tokens_changes_nothing(model, options):
+    np.testing.assert_array_equal(generate(model, [1], 7, seed=3, **options), generate(model, [1], 7, seed=3))
+
+
+# What comes out
+
+
+@pytest.mark.parametrize(("ids", "options", "shape"), [
+    ([1, 2], {}, (5,)),
+    (np.array([1, 2]), {}, (5,)),
+    (np.array([[1, 2]]), {}, (1, 5)),
+    (np.array([[1, 2], [3, 4]], np.uint16), {}, (2, 5)),
+    ([1, 2], {"num_samples": 3}, (3, 5)),
+    (np.array([[1, 2], [3, 4]]), {"num_samples": 3}, (6, 5)),
+])
+def test_arrays_in_give_arrays_out(model, ids, options, shape):
+    out = generate(model, ids, 3, **options)
+    assert (out.shape, out.dtype) == (shape, np.int64)
+
+
+@pytest.mark.parametrize("prompts", [[[1, 2], [3]], [[1, 2], [3, 4]], [np.array([1]), (2, 3)], [[1]]])
+def test_a_list_of_rows_gives_a_list_of_arrays(model, prompts):
+    out = generate(model, prompts, 3)
+    assert isinstance(out, list)
+    assert [row.shape for row in out] == [(len(prompt) + 3,) for prompt in prompts]
+
+
+def test_stream_gives_the_new_tokens_of_generate(model):
+    tokens = list(stream(model, [1, 2], 6, seed=4))
+    assert all(type(token) is int for token in tokens)
+    assert [1, 2, *tokens] == generate(model, [1, 2], 6, seed=4).tolist()
+
+
+def test_stream_gives_one_array_a_step_for_several_rows(model):
+    steps = list(stream(model, [[1], [2, 3]], 4, seed=4, num_samples=2))
+    rows = generate(model, [[1], [2, 3]], 4, seed=4, num_samples=2)
+    np.testing.assert_array_equal(np.stack(steps, axis=1), [row[-4:] for row in rows])
+
+
+def test_arrays_of_stream_belong_to_the_caller(model):
+    kept, changed = (stream(model, [[1], [2]], 5, temperature=0) for _ in range(2))
+    for step, other in zip(kept, changed, strict=True):
+        np.testing.assert_array_equal(step, other)
+        other[:] = 0
+
+
+def test_the_methods_of_the_model_do_the_same(model):
+    np.testing.assert_array_equal(model.generate([1], 5, seed=2), generate(model, [1], 5, seed=2))
+    assert list(model.stream([1], 5, seed=2)) == list(stream(model, [1], 5, seed=2))
+
+
+@pytest.mark.parametrize("ids", [[1, 2], [[1, 2], [3]]])
+def test_the_list_of_the_caller_is_not_changed(model, ids):
+    before = [list(item) if isinstance(item, list) else item for item in ids]
+    generate(model, ids, 4, sliding_window=True)
+    assert ids == before
+
+
+def test_no_new_tokens_give_the_prompt(model):
+    np.testing.assert_array_equal(generate(model, [1, 2], 0), [1, 2])
+    assert list(stream(model, [1, 2], 0)) == []
+
+
+def test_the_whole_context_can_be_filled(model):
+    assert len(generate(model, [1, 2], N_POSITIONS - 2)) == N_POSITIONS
+
+
+# Ends
+
+
+def test_a_stop_token_ends_the_text_and_stays(long_model):
+    free = generate(long_model, [1], 30, temperature=0).tolist()
+    stop = free[5]
+    out = generate(long_model, [1], 30, temperature=0, stop_ids=(stop,)).tolist()
+    assert out == free[: free.index(stop, 1) + 1]
+
+
+def test_a_row_that_has_ended_repeats_its_stop_token(long_model):
+    free = generate(long_model, [[1], [2]], 30, seed=1)
+    stop = int(free[0][3])
+    out = generate(long_model, [[1], [2]], 30, seed=1, stop_ids=(stop,))
+    for row, whole in zip(out, free, strict=True):
+        new, expected = row[1:].tolist(), whole[1:].tolist()
+        end = expected.index(stop) if stop in expected else len(expected)
+        assert new[: end + 1] == expected[: len(new)][: end + 1]
+        assert set(new[end:]) <= {stop}
+
+
+def test_an_empty_prompt_starts_from_the_start_token(model):
+    out = generate(model, [], 5, temperature=0, start_id=3)
+    assert out.tolist() == generate(model, [3], 5, temperature=0).tolist()
+
+
+def test_an_empty_row_starts_from_the_start_token(model):
+    assert generate(model, [[], [1, 2]], 2, start_id=3)[0][0] == 3
+
+
+def test_an_interrupted_stream_keeps_what_it_gave(model, monkeypatch):
+    forward, calls = model._forward, []
+
+    def interrupted(*arguments):
+        calls.append(None)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return forward(*arguments)
+
+    monkeypatch.setattr(model, "_forward", interrupted)
+    kept = []
+    with pytest.raises(KeyboardInterrupt):
+        kept.extend(iter(lambda steps=stream(model, [1], 7, temperature=0): next(steps), None))
+    monkeypatch.undo()
+    assert kept == generate(model, [1], 3, temperature=0)[1:].tolist()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_scores_that_are_not_finite_raise(bad):
+    model = small_model()
+    model.params["h.1.mlp.c_fc.weight"][2, 3] = bad
+    with pytest.raises(FloatingPointError, match="expected finite numbers"):
+        generate(model, [1, 2], 3)
+
+
+def test_settings_of_the_caller_hold_between_tokens(model):
+    steps = stream(model, [1], 3)
+    next(steps)
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        np.float64(1e308) * np.float64(10)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        np.float64(1e308) * np.float64(10)
+    assert len(caught) == 1
+
+
+# Bad input
+
+
+BAD = [
+    ([], {}, ValueError, "ids: empty, expected at least one token"),
+    (np.zeros((0,), int), {}, ValueError, "ids: empty"),
+    ([[1], []], {}, ValueError, r"ids\[1\]: empty"),
+    (np.zeros((0, 3), int), {}, ValueError, r"ids: shape \(0, 3\)"),
+    (np.zeros((1, 2, 3), int), {}, ValueError, r"ids: shape \(1, 2, 3\)"),
+    (5, {}, ValueError, r"ids: shape \(\)"),
+    (None, {}, ValueError, r"ids: shape \(\)"),
+    ("to be", {}, TypeError, "ids: str, expected token ids; encode the text"),
+    ([1, -1], {}, ValueError, r"ids\[1\]: -1, expected an id from 0 to 10"),
+    ([11], {}, ValueError, r"ids\[0\]: 11, expected an id from 0 to 10"),
+    ([[1], [2, 10**30]], {}, ValueError, r"ids\[1\]\[1\]: 1000000000000000000000000000000, expected an id"),
+    (np.array([3, 12]), {}, ValueError, r"ids\[1\]: 12"),
+    ([1.0], {}, TypeError, r"ids\[0\]: 1.0 of type float, expected an integer"),
+    (np.array([1.0]), {}, TypeError, "ids: float64"),
+    ([True], {}, TypeError, r"ids\[0\]: True of type bool"),
+    (np.array([True]), {}, TypeError, "ids: bool"),
+    ([["a"]], {}, TypeError, r"ids\[0\]\[0\]: 'a' of type str"),
+    ([[1], 2], {}, TypeError, r"ids\[1\]: int64 of shape \(\), expected a row"),
+    ([1], {"temperature": -1}, ValueError, "temperature: -1, expected a finite number from 0"),
+    ([1], {"temperature": float("nan")}, ValueError, "temperature: nan"),
+    ([1], {"temperature": float("inf")}, ValueError, "temperature: inf"),
+    ([1], {"temperature": "hot"}, TypeError, "temperature: 'hot' of type str"),
+    ([1], {"temperature": True}, TypeError, "temperature: True of type bool"),
+    ([1], {"top_k": -1}, ValueError, "top_k: -1, expected a whole number from 0"),
+    ([1], {"top_k": 2.5}, TypeError, "top_k: 2.5 of type float"),
+    ([1], {"top_p": -0.1}, ValueError, "top_p: -0.1, expected a probability from 0 to 1"),
+    ([1], {"top_p": 1.1}, ValueError, "top_p: 1.1"),
+    ([1], {"top_p": float("nan")}, ValueError, "top_p: nan"),
+    ([1], {"max_new_tokens": -1}, ValueError, "max_new_tokens: -1, expected a whole number from 0"),
+    ([1], {"max_new_tokens": 2.0}, TypeError, "max_new_tokens: 2.0 of type float"),
+    ([1], {"num_samples": 0}, ValueError, "num_samples: 0, expected a whole number from 1"),
+    ([1], {"seed": -1}, ValueError, "seed: -1, expected a whole number from 0"),
+    ([1], {"seed": 1.5}, TypeError, "seed: 1.5, expected a whole number"),
+    ([1], {"start_id": 11}, ValueError, r"start_id\[0\]: 11, expected an id"),
+    ([1], {"stop_ids": 3}, TypeError, r"stop_ids: 3, expected a sequence of ids; write \(3,\)"),
+    ([1], {"stop_ids": (3, 11)}, ValueError, r"stop_ids\[1\]: 11"),
+    ([1] * 9, {"max_new_tokens": 0}, ValueError, "ids: 9 tokens and max_new_tokens 0, expected at most n_positions 8"),
+    ([1] * 3, {"max_new_tokens": 6}, ValueError, "ask for 5 new tokens or fewer, or pass sliding_window=True"),
+    ([[1], [1] * 3], {"max_new_tokens": 6}, ValueError, "ids: 3 tokens and max_new_tokens 6"),
+    ([1], {"temprature": 1}, TypeError, "temprature"),
+]
+
+
+@pytest.mark.parametrize("call", [generate, stream])
+@pytest.mark.parametrize(("ids", "options", "error", "message"), BAD)
+def test_bad_input_is_refused_before_anything_is_computed(model, monkeypatch, call, ids, options, error, message):
+    monkeypatch.setattr(model, "_forward", None)
+    with pytest.raises(error, match=message):
+        call(model, ids, **{"max_new_tokens": 3, **options})

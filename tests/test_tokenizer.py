@@ -1,0 +1,721 @@
+"""minigpt.tokenizer against plain twins: a trainer that recounts the whole text, one that merges pair by pair."""
+
+import json
+import os
+import random
+import string
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from pydoc_data.topics import topics
+
+import numpy as np
+import pytest
+import regex
+
+import minigpt.tokenizer as module
+from minigpt.tokenizer import CharTokenizer, Tokenizer, from_state, load, merge
+
+ROOT = Path(__file__).parent.parent
+PROSE = "\n".join(topics[key] for key in sorted(topics))[:60_000]
+END = "<|endoftext|>"
+# White space of all kinds, controls that only look like it, contractions, digits, letters of several scripts, marks,
+# emoji joined by U+200D: what a splitting pattern gets wrong.
+NASTY = [
+    *"     \n\t\r\x0b\x0c\x1c\x1f\x85\xa0\u2003\u2028\u3000\u200b\ufeff\x00²Ⅷ٣é日本ßΩ\u0301😀👩\u200d👩",
+    *("'s", "'ll", "'Re", " the", "ing", "  ", "12", END, *string.printable),
+]
+
+
+def nasty_text(rng: random.Random, length: int) -> str:
+    return "".join(rng.choice(NASTY) for _ in range(length))
+
+
+def plain_split(text: str) -> list[str]:
+    return regex.findall(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+", text)
+
+
+VISIBLE = [byte for byte in range(256) if chr(byte).isprintable() and chr(byte) != " "]
+ID_OF_BYTE = {byte: id for id, byte in enumerate(VISIBLE + [b for b in range(256) if b not in VISIBLE])}
+
+
+def plain_bytes(piece: str) -> list[int]:
+    return [ID_OF_BYTE[byte] for byte in piece.encode()]
+
+
+def plain_train(text: str, n_merges: int) -> list[list[int]]:
+    words = [plain_bytes(piece) for piece in plain_split(text)]
+    merges = []
+    for new in range(256, 256 + n_merges):
+        counts = Counter(pair for word in words for pair in pairwise(word))
+        if not counts:
+            break
+        best = max(counts.values())
+        pair = min(pair for pair, count in counts.items() if count == best)
+        words = [merge(word, pair, new) for word in words]
+        merges.append(list(pair))
+    return merges
+
+
+def plain_encode(text: str, merges: list[list[int]]) -> list[int]:
+    ranks = {tuple(pair): rank for rank, pair in enumerate(merges)}
+    ids = []
+    for piece in plain_split(text):
+        word = plain_bytes(piece)
+        while known := [pair for pair in pairwise(word) if pair in ranks]:
+            pair = min(known, key=ranks.__getitem__)
+            word = merge(word, pair, 256 + ranks[pair])
+        ids += word
+    return ids
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train(PROSE, 700, [END, "<|pad|>"])
+
+
+@pytest.fixture
+def folder(tokenizer, tmp_path) -> Path:
+    tokenizer.save(tmp_path)
+    return tmp_path
+
+
+# Training
+
+
+@pytest.mark.parametrize(
+    ("ids", "pair", "expected"),
+    [
+        ([1, 2, 3, 1, 2], (1, 2), [4, 3, 4]),
+        ([1, 1, 1], (1, 1), [4, 1]),
+        ([1, 1, 1, 1], (1, 1), [4, 4]),
+        ([], (1, 2), []),
+    ],
+)
+def test_merge_replaces_a_pair_from_left_to_right(ids, pair, expected):
+    assert merge(ids, pair, 4) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PROSE[:4000],
+        "aaaa aaa aaaaaaa a aaaaa baaab",  # pairs that overlap themselves
+        "ab ba cd dc ac ca bd db",  # nothing but ties
+        "".join(random.Random(1).choice("ab \n") for _ in range(3000)),
+        "".join(random.Random(2).choice("abc") for _ in range(200)),  # one long piece
+        nasty_text(random.Random(3), 1500),
+    ],
+    ids=["prose", "overlaps", "ties", "two letters", "one piece", "nasty"],
+)
+@pytest.mark.filterwarnings("ignore:vocab_size")
+def test_training_equals_recounting_the_whole_text_for_each_merge(text):
+    assert Tokenizer.train(text, 256 + 120).state()["merges"] == plain_train(text, 120)
+
+
+def test_of_equally_frequent_pairs_the_lower_pair_of_ids_is_merged_first():
+    d, e, y, z = (Tokenizer().encode(char)[0] for char in "deyz")
+    assert Tokenizer.train("yz\nde", 258).state()["merges"] == [[d, e], [y, z]]
+
+
+def test_the_hash_seed_does_not_change_the_merges():
+    code = (
+        "from pydoc_data.topics import topics; from minigpt.tokenizer import Tokenizer;"
+        "print(Tokenizer.train(topics['lambda'] + topics['yield'], 400).state()['merges'])"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("0", "12345")
+    ]  # fmt: skip
+    assert runs[0] == runs[1] != ""
+
+
+def test_the_first_ids_are_the_bytes_in_the_order_of_gpt2():
+    tokens = [Tokenizer().token_bytes(i) for i in (0, 93, 94, 187, 188, 220, 255)]
+    assert tokens == [b"!", b"~", b"\xa1", b"\xff", b"\x00", b" ", b"\xad"]
+
+
+def test_special_tokens_have_the_last_ids_in_the_given_order(tokenizer):
+    assert tokenizer.special_tokens == {END: 698, "<|pad|>": 699}
+    assert tokenizer.vocab_size == len(tokenizer) == 700
+
+
+def test_training_treats_special_tokens_in_the_text_as_ends_of_documents():
+    separated = Tokenizer.train("ab<|x|>cd<|x|>" * 3, 259, ["<|x|>"])
+    assert [separated.token_bytes(i) for i in (256, 257)] == [b"ab", b"cd"]
+
+
+def test_an_empty_text_trains_to_the_256_bytes():
+    assert Tokenizer.train("", 256) == Tokenizer()
+
+
+def test_training_stops_with_a_warning_when_the_pairs_run_out():
+    with pytest.warns(UserWarning, match="vocab_size: 1000, but the text has pairs for 260 tokens only"):
+        tokenizer = Tokenizer.train("abc abc", 1000, [END])
+    assert (tokenizer.vocab_size, tokenizer.special_tokens) == (260, {END: 259})
+
+
+def test_progress_shows_a_bar_only_on_request(capsys):
+    Tokenizer.train("abc abc", 257)
+    assert capsys.readouterr().err == ""
+    Tokenizer.train("abc abc", 257, progress=True)
+    assert "merges: 100%" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("vocab_size", "special_tokens"), [(255, []), (256, [END]), (0, []), (-5, [])])
+def test_a_vocabulary_too_small_for_bytes_and_special_tokens_is_an_error(vocab_size, special_tokens):
+    with pytest.raises(ValueError, match=f"vocab_size: {vocab_size}, expected at least"):
+        Tokenizer.train("abc", vocab_size, special_tokens)
+
+
+@pytest.mark.parametrize("vocab_size", [300.0, "300", True, None])
+def test_a_vocabulary_size_that_is_no_integer_is_a_type_error(vocab_size):
+    with pytest.raises(TypeError, match="vocab_size"):
+        Tokenizer.train("abc", vocab_size)
+
+
+@pytest.mark.parametrize(
+    ("special_tokens", "error", "message"),
+    [
+        (END, TypeError, r"write \['<|endoftext|>'\]"),
+        ([b"<s>"], TypeError, r"special_tokens\[0\]"),
+        ([END, ""], ValueError, r"special_tokens\[1\]: empty"),
+        ([END, END], ValueError, r"special_tokens\[1\]: .* a second time"),
+        (["e"], ValueError, "'e' for token 68"),
+        (["\ud800"], UnicodeEncodeError, "surrogate"),
+    ],
+)
+def test_impossible_special_tokens_are_an_error(special_tokens, error, message):
+    with pytest.raises(error, match=message):
+        Tokenizer.train("abc", 300, special_tokens)
+
+
+@pytest.mark.parametrize("merges", [[(1, 256)], [(-1, 2)], [(1, 2, 3)], [("a", "b")], [7], [(1, 2), (1, 2)]])
+def test_merges_of_unknown_ids_and_repeated_merges_are_an_error(merges):
+    with pytest.raises(ValueError, match=r"merges\[[01]\]"):
+        Tokenizer(merges)
+
+
+# Encoding
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 8192])  # characters
+def test_splitting_in_chunks_equals_one_regex_over_the_text(monkeypatch, chunk):
+    monkeypatch.setattr(module, "_CHUNK", chunk)
+    rng = random.Random(10)
+    ascii_text = "".join(rng.choice(string.printable + "  's") for _ in range(5000))
+    for text in [PROSE[:5000], ascii_text, *(nasty_text(rng, rng.randrange(60)) for _ in range(300))]:
+        assert [piece for pieces in module._split_pieces(text) for piece in pieces] == plain_split(text)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 8192])  # characters
+@pytest.mark.parametrize("long_piece", [2, 48])  # bytes
+def test_encode_equals_splitting_and_merging_pair_by_pair(monkeypatch, chunk, long_piece):
+    monkeypatch.setattr(module, "_CHUNK", chunk)
+    monkeypatch.setattr(module, "_LONG_PIECE", long_piece)
+    rng = random.Random(4)
+    tokenizer = Tokenizer.train(nasty_text(rng, 3000) + PROSE[:3000], 700)  # merges of signs and controls too
+    texts = [nasty_text(rng, rng.randrange(40)) for _ in range(100)] + [PROSE[:1000], "aaab" * 40, "the" * 50]
+    merges = tokenizer.state()["merges"]
+    assert [tokenizer.encode(text) for text in texts] == [plain_encode(text, merges) for text in texts]
+
+
+def test_encode_needs_no_merge_order_that_training_could_give():
+    a, b, c = (Tokenizer().encode(char)[0] for char in "abc")
+    odd = Tokenizer([(b, c), (a, b), (257, c)])  # "abc" is a token, but "bc" is merged first
+    assert odd.encode("abc") == [a, 256]
+
+
+def test_encode_array_equals_encode_in_uint16(tokenizer):
+    ids = tokenizer.encode_array(PROSE)
+    assert ids.dtype == np.uint16
+    assert ids.tolist() == tokenizer.encode(PROSE)
+
+
+def test_encode_array_is_uint32_for_a_vocabulary_above_65536():
+    pairs = [(left, right) for left in range(256) for right in range(256)]
+    ids = Tokenizer(pairs).encode_array("é" + END)
+    assert ids.dtype == np.uint32
+    assert ids.max() > 65_536 // 2
+
+
+def test_the_empty_text_has_no_ids(tokenizer):
+    assert tokenizer.encode("") == tokenizer.encode_array("").tolist() == []
+    assert tokenizer.decode([]) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["a\r\nb\r", "\ufeffBOM", "a\x00b", "a\x1cb \x1c c", "\t \n", "e\u0301 é", PROSE[:5000]]
+)
+def test_decode_returns_the_text_that_was_encoded(tokenizer, text):
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_decode_returns_random_text_from_all_of_unicode(tokenizer):
+    rng = random.Random(5)
+    codes = [
+        rng.choice([rng.randrange(0x300), rng.randrange(0xD800), rng.randrange(0xE000, 0x110000)]) for _ in range(3000)
+    ]
+    text = "".join(map(chr, codes))
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_a_full_cache_changes_no_ids_and_holds_no_more_than_its_limit(tokenizer, monkeypatch):
+    monkeypatch.setattr(module, "_CACHED_PIECES", 10)
+    small = from_state(tokenizer.state())
+    assert small.encode(PROSE) == tokenizer.encode(PROSE)
+    assert 0 < len(small._pieces) <= 10
+
+
+def test_long_pieces_are_not_cached(tokenizer):
+    fresh = from_state(tokenizer.state())
+    fresh.encode("x" * 1000 + " short")
+    assert list(fresh._pieces) == [" short"]
+
+
+def test_threads_can_share_a_tokenizer(tokenizer, monkeypatch):
+    monkeypatch.setattr(module, "_CACHED_PIECES", 50)
+    shared = from_state(tokenizer.state())
+    spans = [PROSE[start : start + 5000] for start in range(0, 40_000, 5000)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(shared.encode, spans)) == [tokenizer.encode(span) for span in spans]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda n: "a" * n, lambda n: "".join(random.Random(6).choice("abcdefghijklmnop") for _ in range(n))],
+    ids=["one letter", "random letters"],
+)
+def test_encoding_time_grows_linearly_with_a_single_piece(tokenizer, make):
+    def cpu_seconds(text):
+        start = time.process_time()
+        tokenizer.encode(text)
+        return time.process_time() - start
+
+    short, long = (min(cpu_seconds(make(n)) for _ in range(3)) for n in (3000, 24_000))
+    assert long <= 14 * short  # linear is 8, quadratic 64
+
+
+def test_special_text_in_a_plain_call_is_an_error_that_names_it(tokenizer):
+    with pytest.raises(ValueError, match=r"special token '<\|endoftext\|>' at index 3"):
+        tokenizer.encode(f"abc{END}<|pad|>")
+
+
+@pytest.mark.parametrize("allowed", ["all", {END, "<|pad|>"}, [END, "<|pad|>"]])
+def test_allowed_special_tokens_become_their_ids(tokenizer, allowed):
+    ids = tokenizer.encode(f"a{END}{END} b<|pad|>", allowed_special=allowed)
+    assert ids == [*tokenizer.encode("a"), 698, 698, *tokenizer.encode(" b"), 699]
+
+
+def test_special_tokens_neither_allowed_nor_disallowed_are_plain_text(tokenizer):
+    text = f"a{END}<|pad|>"
+    ids = tokenizer.encode(text, allowed_special={"<|pad|>"}, disallowed_special=())
+    assert ids == [*plain_encode(f"a{END}", tokenizer.state()["merges"]), 699]
+    assert tokenizer.decode(ids) == text
+
+
+def test_allowing_one_special_token_leaves_the_others_refused(tokenizer):
+    with pytest.raises(ValueError, match="pad"):
+        tokenizer.encode("<|pad|>", allowed_special={END})
+
+
+def test_disallowed_wins_over_allowed(tokenizer):
+    with pytest.raises(ValueError, match="endoftext"):
+        tokenizer.encode(END, allowed_special="all", disallowed_special={END})
+
+
+def test_of_two_special_tokens_that_fit_the_longer_is_taken():
+    tokenizer = Tokenizer((), ["<s>", "<s>!"])
+    assert tokenizer.encode("<s>!<s>", allowed_special="all") == [257, 256]
+
+
+@pytest.mark.parametrize("argument", ["allowed_special", "disallowed_special"])
+def test_unknown_and_bare_special_tokens_are_an_error(tokenizer, argument):
+    with pytest.raises(ValueError, match=f"{argument}: '<no>'"):
+        tokenizer.encode("a", **{argument: {"<no>"}})
+    with pytest.raises(TypeError, match=f"{argument}: '<|pad|>'".replace("|", r"\|")):
+        tokenizer.encode("a", **{argument: "<|pad|>"})
+
+
+@pytest.mark.parametrize("text", [b"abc", None, ["abc"], 5])
+def test_text_that_is_not_str_is_a_type_error(tokenizer, text):
+    for call in (
+        tokenizer.encode,
+        tokenizer.encode_array,
+        CharTokenizer("abc").encode,
+        lambda t: Tokenizer.train(t, 300),
+    ):
+        with pytest.raises(TypeError, match=r"text: .* expected str"):
+            call(text)
+
+
+def test_a_lone_surrogate_is_an_error_at_its_position(tokenizer):
+    with pytest.raises(UnicodeEncodeError, match="lone surrogate") as info:
+        tokenizer.encode("né\ud800!")
+    assert (info.value.start, info.value.end) == (2, 3)
+
+
+def test_a_lone_surrogate_can_be_replaced_on_request(tokenizer):
+    text = "\ufeffné\ud800!\ud83d\ude00"
+    assert tokenizer.decode(tokenizer.encode(text, errors="replace")) == "\ufeffné\ufffd!😀"
+
+
+def test_an_unknown_way_of_handling_errors_is_an_error(tokenizer):
+    with pytest.raises(ValueError, match="errors: 'ignroe'"):
+        tokenizer.encode("abc", errors="ignroe")
+
+
+# Decoding
+
+
+BOTH = pytest.mark.parametrize("any_tokenizer", [Tokenizer(), CharTokenizer("abc")], ids=["bytes", "chars"])
+
+
+@BOTH
+@pytest.mark.parametrize("id", [-1, 256, 10**12])
+def test_an_id_outside_the_vocabulary_is_an_error_with_id_and_index(any_tokenizer, id):
+    for ids in ([0, 1, id], np.array([0, 1, id])):
+        with pytest.raises(ValueError, match=rf"ids\[2\]: {id}, expected an id from 0 to {len(any_tokenizer) - 1}"):
+            any_tokenizer.decode(ids)
+
+
+@BOTH
+@pytest.mark.parametrize("id", [1.0, "1", True, None, np.float32(1), np.True_])
+def test_an_id_that_is_no_integer_is_a_type_error(any_tokenizer, id):
+    with pytest.raises(TypeError, match=r"ids\[1\]"):
+        any_tokenizer.decode([0, id])
+
+
+@BOTH
+@pytest.mark.parametrize("ids", [5, None, "12", b"12", np.array([1.0]), np.array([True])])
+def test_ids_that_are_no_sequence_of_integers_are_a_type_error(any_tokenizer, ids):
+    with pytest.raises(TypeError, match="ids: "):
+        any_tokenizer.decode(ids)
+
+
+def test_an_array_of_several_rows_is_an_error():
+    with pytest.raises(ValueError, match=r"shape \(2, 5\)"):
+        Tokenizer().decode(np.zeros((2, 5), int))
+
+
+@pytest.mark.parametrize(
+    "convert", [tuple, iter, np.array, lambda ids: np.array(ids, np.uint8), lambda ids: map(np.int64, ids)]
+)
+def test_ids_can_be_any_iterable_of_integers(convert):
+    ids = Tokenizer().encode("any")
+    assert Tokenizer().decode(convert(ids)) == "any"
+
+
+def test_half_a_character_decodes_to_the_replacement_character():
+    half = Tokenizer().encode("aé")[:-1]
+    assert Tokenizer().decode(half) == "a\ufffd"
+    assert Tokenizer().decode(half, errors="ignore") == "a"
+
+
+def test_half_a_character_is_an_error_when_strict():
+    with pytest.raises(UnicodeDecodeError):
+        Tokenizer().decode(Tokenizer().encode("é")[:-1], errors="strict")
+
+
+def test_decode_bytes_keeps_half_a_character(tokenizer):
+    assert tokenizer.decode_bytes(Tokenizer().encode("é")[:-1]) == b"\xc3"
+
+
+def test_the_bytes_of_a_merged_token_are_those_of_its_parts(tokenizer):
+    for i, (left, right) in enumerate(tokenizer.state()["merges"]):
+        assert tokenizer.token_bytes(256 + i) == tokenizer.token_bytes(left) + tokenizer.token_bytes(right)
+
+
+def test_token_bytes_of_a_special_token_are_its_text(tokenizer):
+    assert tokenizer.token_bytes(698) == END.encode()
+    with pytest.raises(ValueError, match="700"):
+        tokenizer.token_bytes(700)
+
+
+# Characters
+
+
+def test_characters_are_numbered_in_sorted_order():
+    tokenizer = CharTokenizer.train("hello")
+    assert tokenizer.encode("hole") == [1, 3, 2, 0]
+    assert tokenizer.decode([1, 3, 2, 0]) == "hole"
+
+
+def test_characters_of_all_planes_round_trip():
+    text = "\x00\r\n\ufeffaé日\uffff😀\U0010ffff" * 3
+    tokenizer = CharTokenizer.train(text)
+    assert tokenizer.decode(tokenizer.encode_array(text)) == text
+    assert tokenizer.encode_array(text).tolist() == tokenizer.encode(text) == [sorted(set(text)).index(c) for c in text]
+
+
+@pytest.mark.parametrize("char", ["\x00", "d", "日", "\U0010ffff"])
+def test_an_unknown_character_is_an_error_with_its_index_and_the_vocabulary(char):
+    with pytest.raises(ValueError, match=r"at index 2, expected one of the 3 characters 'abc'") as info:
+        CharTokenizer.train("cab").encode(f"ab{char}x{char}")
+    assert f"U+{ord(char):04X}" in str(info.value)
+
+
+def test_a_lone_surrogate_is_an_error_for_characters_too():
+    with pytest.raises(UnicodeEncodeError) as info:
+        CharTokenizer("abc").encode("ab\ud800")
+    assert info.value.start == 2
+
+
+def test_characters_have_the_smallest_fitting_dtype():
+    assert CharTokenizer("abc").encode_array("").dtype == np.uint16
+    many = CharTokenizer([chr(0x10000 + i) for i in range(65_537)])
+    assert many.encode_array(chr(0x20000)).tolist() == [65_536]
+    assert many.encode_array("").dtype == np.uint32
+
+
+@pytest.mark.parametrize("chars", ["", ["ab"], ["a", ""], [1], "aba", ["\ud800"]])
+def test_a_list_that_is_not_of_distinct_characters_is_an_error(chars):
+    with pytest.raises(ValueError, match=r"chars|surrogate"):
+        CharTokenizer(chars)
+
+
+def test_characters_have_no_special_tokens():
+    tokenizer = CharTokenizer("abc")
+    assert (tokenizer.special_tokens, tokenizer.vocab_size, len(tokenizer)) == ({}, 3, 3)
+
+
+# Saving and loading
+
+
+def test_load_returns_what_was_saved(tokenizer, folder):
+    assert Tokenizer.load(folder) == load(folder) == tokenizer
+    assert Tokenizer.load(str(folder)).encode(PROSE) == tokenizer.encode(PROSE)
+
+
+def test_saved_files_are_those_of_gpt2(tokenizer, folder):
+    lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+    assert (lines[0], len(lines), lines[-1]) == ("#version: 0.2", 1 + 442 + 1, "")
+    assert "Ġ t" in lines
+    vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    assert (len(vocab), vocab["!"], vocab["Ġ"], vocab["Ċ"], vocab["ÿ"], vocab[END]) == (700, 0, 220, 198, 187, 698)
+    assert vocab[lines[-2].replace(" ", "")] == 697
+    assert json.loads((folder / "added_tokens.json").read_text(encoding="utf-8")) == tokenizer.special_tokens
+
+
+def test_saving_again_leaves_nothing_of_the_tokenizer_before(folder):
+    Tokenizer().save(folder)
+    assert load(folder) == Tokenizer()
+
+
+def test_windows_line_ends_in_merges_are_accepted(tokenizer, folder):
+    path = folder / "merges.txt"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert load(folder) == tokenizer
+
+
+def test_gpt2s_own_files_need_no_list_of_special_tokens(tmp_path):
+    Tokenizer([(0, 1)], [END]).save(tmp_path)
+    (tmp_path / "added_tokens.json").unlink()
+    assert load(tmp_path) == Tokenizer([(0, 1)], [END])
+
+
+def test_special_tokens_can_stand_in_added_tokens_alone(tmp_path):
+    Tokenizer([(0, 1)]).save(tmp_path)
+    (tmp_path / "added_tokens.json").write_text('{"<|a|>": 257, "<|b|>": 258}', encoding="utf-8")
+    assert load(tmp_path) == Tokenizer([(0, 1)], ["<|a|>", "<|b|>"])
+
+
+def test_characters_load_as_saved(tmp_path):
+    CharTokenizer("b\n😀a").save(tmp_path / "new" / "folder")
+    assert load(tmp_path / "new" / "folder") == CharTokenizer("b\n😀a")
+    assert CharTokenizer.load(tmp_path / "new" / "folder").encode("a\n") == [3, 1]
+
+
+@pytest.mark.parametrize("line", [2, 3, 20, 443])
+def test_a_missing_merge_is_an_error_with_file_and_line(folder, line):
+    edit_lines(folder / "merges.txt", lambda lines: lines.pop(line - 1))
+    with pytest.raises(ValueError, match=r"merges.txt line \d+|line \d+ of merges.txt"):
+        load(folder)
+
+
+def test_a_repeated_merge_is_an_error_with_both_lines(folder):
+    edit_lines(folder / "merges.txt", lambda lines: lines.insert(30, lines[9]))
+    with pytest.raises(ValueError, match=r"merges.txt line 31: makes .* again.* line 10 has it"):
+        load(folder)
+
+
+@pytest.mark.parametrize("broken", ["", "Ġ", "Ġ t x", "Ġ  t", "日 t"])
+def test_a_line_that_is_no_merge_is_an_error_with_its_number(folder, broken):
+    edit_lines(folder / "merges.txt", lambda lines: lines.insert(4, broken))
+    with pytest.raises(ValueError, match=r"merges.txt line 5: "):
+        load(folder)
+
+
+def test_a_merge_used_before_it_is_made_is_an_error_with_its_line(tmp_path):
+    Tokenizer([(0, 1), (256, 2)]).save(tmp_path)
+    edit_lines(tmp_path / "merges.txt", lambda lines: lines.insert(1, lines.pop()))
+    with pytest.raises(ValueError, match=r"merges.txt line 2: '!\"' is not known here"):
+        load(tmp_path)
+
+
+def test_merges_without_their_first_line_are_an_error(folder):
+    edit_lines(folder / "merges.txt", lambda lines: lines.pop(0))
+    with pytest.raises(ValueError, match=r"merges.txt line 1: .*expected '#version: 0.2'"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda vocab: vocab.pop("A"), "'A' has id None, expected 32: it is a byte"),
+        (lambda vocab: vocab.update(A=33, B=32), "'A' has id 33, expected 32"),
+        (lambda vocab: vocab.pop("Ġt"), r"'Ġt' has id None, .* line \d+ of merges.txt"),
+        (lambda vocab: vocab.update({END: 705}), "added_tokens.json: .* has id 698, expected 705"),
+        (lambda vocab: vocab.update({"<|new|>": 701}), "vocab.json: no token has id 700"),
+        (lambda vocab: vocab.update({"<|new|>": 699}), "vocab.json: no token has id 700"),
+        (lambda vocab: vocab.update({"<|new|>": 700}), r"merges.txt line 444: the end, but '<\|new\|>'"),
+        (lambda vocab: vocab.update(A="32"), "'A' has id '32', expected an integer"),
+        (lambda vocab: vocab.update(A=True), "'A' has id True, expected an integer"),
+    ],
+)
+def test_a_vocabulary_that_does_not_fit_the_merges_is_an_error(folder, change, message):
+    vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    change(vocab)
+    (folder / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["vocab.json", "merges.txt", "added_tokens.json"])
+def test_every_truncation_of_a_file_is_an_error_that_names_it(folder, name):
+    whole = (folder / name).read_bytes()
+    for length in {0, 1, 5, len(whole) // 2, len(whole) - 3}:
+        (folder / name).write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"vocab.json|merges.txt" if name == "merges.txt" else name):
+            load(folder)
+
+
+@pytest.mark.parametrize("name", ["vocab.json", "merges.txt", "chars.json"])
+def test_bytes_that_are_not_utf8_are_an_error_with_their_place(folder, name):
+    CharTokenizer("abc").save(folder)
+    (folder / name).write_bytes(b"#version\xff")
+    with pytest.raises(ValueError, match=f"{name}: invalid UTF-8 at byte 8"):
+        (CharTokenizer if name == "chars.json" else Tokenizer).load(folder)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"type": "char"}', '{"type": "char", "chars": ["ab"]}', "{", ""])
+def test_a_damaged_chars_file_is_an_error_that_names_it(tmp_path, content):
+    (tmp_path / "chars.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"chars.json"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["vocab.json", "merges.txt"])
+def test_a_missing_file_is_an_error_that_names_it(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=name):
+        load(folder)
+
+
+def test_a_folder_without_a_tokenizer_is_an_error_that_says_what_is_expected(tmp_path):
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(FileNotFoundError, match=r"vocab.json and merges.txt, or chars.json"):
+            load(folder)
+
+
+def test_a_folder_with_two_tokenizers_is_an_error(folder):
+    CharTokenizer("abc").save(folder)
+    with pytest.raises(ValueError, match=r"vocab.json and chars.json, expected one"):
+        load(folder)
+
+
+def test_state_survives_json(tokenizer):
+    for original in (tokenizer, CharTokenizer("b\n😀a")):
+        copy = from_state(json.loads(json.dumps(original.state())))
+        assert copy == original
+        assert copy.state() == original.state()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        None,
+        {"type": "bpe"},
+        {"type": "other", "chars": ["a"]},
+        {"type": "bpe", "merges": [[1]], "special_tokens": []},
+    ],
+)
+def test_a_state_of_another_form_is_an_error(state):
+    with pytest.raises(ValueError, match=r"state: |merges"):
+        from_state(state)
+
+
+def test_tokenizers_are_equal_when_they_give_the_same_ids():
+    assert Tokenizer([(0, 1)], [END]) == Tokenizer([[0, 1]], (END,))
+    assert Tokenizer([(0, 1)]) != Tokenizer([(1, 0)])
+    assert Tokenizer([(0, 1)]) != Tokenizer([(0, 1)], [END])
+    assert CharTokenizer("ab") != CharTokenizer("ba")
+    assert Tokenizer() != CharTokenizer("ab")
+
+
+def test_repr_says_what_the_tokenizer_holds(tokenizer):
+    assert repr(tokenizer) == f"Tokenizer(vocab_size=700, special_tokens=['{END}', '<|pad|>'])"
+    assert repr(CharTokenizer("abc")) == "CharTokenizer('abc', vocab_size=3)"
+
+
+def test_the_script_writes_a_tokenizer_that_loads(tmp_path):
+    (tmp_path / "text").write_bytes(b"low lower lowest\r\n" * 9)
+    command = [sys.executable, ROOT / "scripts" / "train_tokenizer.py", "--data", "text", "--out", "out"]
+    run = subprocess.run(
+        [*command, "--vocab-size", "260", "--special", END],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert [line.split()[0] for line in run.stdout.splitlines()] == ["read", "trained", "wrote", "example"]
+    assert load(tmp_path / "out") == Tokenizer.train("low lower lowest\r\n" * 9, 260, [END])
+
+
+# The same ids as others give
+
+
+@pytest.mark.reference
+def test_encode_equals_tiktoken(tokenizer):
+    tiktoken = pytest.importorskip("tiktoken")
+    ordinary = tokenizer.vocab_size - len(tokenizer.special_tokens)
+    reference = tiktoken.Encoding(
+        "reference",
+        pat_str=r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+        mergeable_ranks={tokenizer.token_bytes(id): id for id in range(ordinary)},
+        special_tokens=tokenizer.special_tokens,
+    )
+    rng = random.Random(7)
+    for text in [PROSE, *(nasty_text(rng, rng.randrange(60)) for _ in range(5000))]:
+        assert tokenizer.encode(text, allowed_special="all") == reference.encode(text, allowed_special="all")
+
+
+@pytest.mark.reference
+def test_transformers_reads_the_saved_folder(tokenizer, folder):
+    transformers = pytest.importorskip("transformers")
+    reference, rng = transformers.GPT2Tokenizer.from_pretrained(folder), random.Random(8)
+    assert len(reference) == len(tokenizer)
+    for text in [PROSE, *(nasty_text(rng, rng.randrange(60)) for _ in range(1000))]:
+        assert tokenizer.encode(text, allowed_special="all") == reference.encode(text)
+
+
+@pytest.mark.reference
+def test_training_equals_hugging_faces_trainer():
+    tokenizers = pytest.importorskip("tokenizers")
+    reference = tokenizers.Tokenizer(tokenizers.models.BPE())
+    reference.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=2000, initial_alphabet=alphabet, show_progress=False)
+    reference.train_from_iterator([PROSE], trainer)
+    assert Tokenizer.train(PROSE, 2000).encode(PROSE) == reference.encode(PROSE).ids
+
+
+def edit_lines(path: Path, edit) -> None:
+    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    edit(lines)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
