@@ -158,13 +158,13 @@ class GPT:
         Options, described in sampling.generate(): temperature=1.0, top_k=None, top_p=None, seed=None, num_samples=1,
         start_id=None, stop_ids=(), sliding_window=False.
         """
-        from .sampling import generate      # here, not above: sampling stands above the model and reads the model's parts
+        from .sampling import generate  # here, not above: sampling stands above the model and reads the model's parts
 
         return generate(self, ids, max_new_tokens, **options)
 
     def stream(self, ids, max_new_tokens=100, **options):
         """The new tokens of generate() one by one, each as soon as it is drawn: ints, for several sequences arrays (B,)."""
-        from .sampling import stream        # as in generate()
+        from .sampling import stream  # as in generate()
 
         return stream(self, ids, max_new_tokens, **options)
 
@@ -224,7 +224,6 @@ class GPT:
         dx = dropout_backward(dx, s.at("drop"))
         embedding_backward(dx.sum(axis=0), s.at("wpe"))     # in the forward one table was added to every sequence
         embedding_backward(dx, s.at("wte"))
-        s.grads.complete()
 
     def _shard(self, i):
         """The scope of the i-th part of a batch: parameters shared, everything else its own."""
@@ -273,6 +272,7 @@ class GPT:
             raise ValueError(f"ids: {ids.shape[1]} tokens exceed n_positions {n}; crop with ids[:, -{n}:]")
         if ids.min() < 0 or ids.max() >= V:
             raise ValueError(f"ids: values from {ids.min()} to {ids.max()}, expected 0 to {V - 1}")
+        ids = ids.astype(np.intp, copy=False)       # NumPy 1.26 looks nothing up by uint64
         if targets is None:
             return ids
         targets = np.asarray(targets)

@@ -17,6 +17,7 @@ from .nn.scope import Gradients, Pass, Scope
 from .parallel import use_blas_threads
 
 PREFILL = 256  # tokens of a prompt read at once: as fast as all together, but a long prompt's activations fit in memory
+TWO_CORES = 256  # channels from which a second BLAS thread pays: below, the matrices are too small to share, even for a prompt
 
 
 def generate(model, ids, max_new_tokens=100, *, temperature=1.0, top_k=None, top_p=None, seed=None, num_samples=1,
@@ -138,8 +139,8 @@ def sample(probabilities, rng):
     total = cdf[-1]
     if not 0 < total < math.inf:
         raise ValueError(f"probabilities: their sum is {total}, expected a positive number")
-    u = min(rng.random() * total, np.nextafter(total, 0))           # subtle: the product can round up to the total
-    return int(np.searchsorted(cdf, u, side="right"))
+    # subtle: u ≤ 1 − 2⁻⁵³, so u Σ p never rounds up to Σ p, where the search would run past the last token
+    return int(np.searchsorted(cdf, rng.random() * total, side="right"))
 
 
 # The loop ------------------------------------------------------------------------------------------------------------
@@ -152,6 +153,7 @@ class _Context:
         self.model = model
         self.rows = rows
         self.capacity = capacity
+        self.threads = model.team.threads if model.config.n_embd >= TWO_CORES else 1
         self.scope = Scope(model.params, Gradients(), run=Pass(backward=False))
 
     def read(self):
@@ -187,7 +189,7 @@ class _Context:
     def _logits(self, ids):
         model, s, T = self.model, self.scope, ids.shape[1]
         # what is not finite is reported once, by _choose(); the settings are the caller's again at every yield
-        with use_blas_threads(model.team.threads), np.errstate(invalid="ignore", over="ignore"):
+        with use_blas_threads(self.threads), np.errstate(invalid="ignore", over="ignore"):
             h = model._forward(ids, s, self.cache.positions(T), self.cache.keep(T), self.cache.layers)
             self.cache.advance(T)
             return unembedding_forward(h[:, -1], s.at("wte"))

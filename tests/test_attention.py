@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from gradients import check_gradients, dtypes, stored
 
+from gradients import check_gradients, dtypes, stored
 from minigpt.nn import (
     Scope,
     attention,

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from gradients import check_gradients, dtypes
 
+from gradients import check_gradients, dtypes
 from minigpt.nn import Scope, dropout_backward, dropout_forward
 
 

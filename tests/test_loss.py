@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from gradients import check_gradients, dtypes
 
+from gradients import check_gradients, dtypes
 from minigpt.nn import Scope, cross_entropy_backward, cross_entropy_forward
 from minigpt.nn.loss import COLUMNS, IGNORED
 

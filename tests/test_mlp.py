@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from gradients import check_gradients, dtypes
 
+from gradients import check_gradients, dtypes
 from minigpt.nn import (
     Scope,
     activation_backward,

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from gradients import check_gradients
 
+from gradients import check_gradients
 from minigpt import GPT, ConfigError, GPTConfig
 from minigpt.model import parameter_table
 from minigpt.nn import embedding
@@ -565,17 +565,17 @@ def test_hugging_faces_other_keys_are_accepted():
     "key, value", [("scale_attn_by_inverse_layer_idx", True), ("tie_word_embeddings", False), ("model_type", "llama")]
 )
 def test_settings_that_gpt2_does_not_have_are_refused(key, value):
-    with pytest.raises(ConfigError, match=f"config.json: {key} {value!r}, expected"):
+    with pytest.raises(ConfigError, match=rf"config\.json: {key} {value!r}, expected"):
         GPTConfig.from_json(json.dumps({**SMALL, key: value}))
 
 
 def test_unknown_keys_are_refused_all_at_once():
-    with pytest.raises(ConfigError, match="config.json: unknown key 'n_layers'; unknown key 'lr'"):
+    with pytest.raises(ConfigError, match=r"config\.json: unknown key 'n_layers'; unknown key 'lr'"):
         GPTConfig.from_json(json.dumps({**SMALL, "n_layers": 2, "lr": 1}))
 
 
 def test_a_key_that_stands_twice_is_refused():
-    with pytest.raises(ConfigError, match="config.json: duplicate key 'n_layer', expected each key once"):
+    with pytest.raises(ConfigError, match=r"config\.json: duplicate key 'n_layer', expected each key once"):
         GPTConfig.from_json('{"n_layer": 2, "n_head": 12, "n_layer": 3}')
 
 

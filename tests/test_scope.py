@@ -106,21 +106,6 @@ def test_an_opened_gradient_is_zero_at_first_and_kept_afterwards():
     np.testing.assert_array_equal(grads["w"], [0, 5, 7])
 
 
-def test_complete_zeroes_what_no_backward_wrote():
-    grads = Gradients({"a": np.full(2, np.nan), "b": np.full(2, np.nan)})
-    grads.add("a", np.ones(2))
-    grads.complete()
-    np.testing.assert_array_equal(grads["a"], 1)
-    np.testing.assert_array_equal(grads["b"], 0)
-
-
-def test_complete_leaves_other_prefixes_alone():
-    grads = Gradients({"h.a": np.full(2, 3.0), "b": np.full(2, 3.0)})
-    grads.at("h").complete()
-    np.testing.assert_array_equal(grads["h.a"], 0)
-    np.testing.assert_array_equal(grads["b"], 3)
-
-
 def test_a_scope_descends_by_name_in_all_four_stores():
     s = Scope.of(**{"ln_1.weight": np.ones(2)})
     below = s.at("ln_1")

@@ -1,4 +1,4 @@
-"""minigpt.tokenizer against plain twins: a trainer that recounts the whole text, one that merges pair by pair."""
+"""minigpt.tokenizer against plain twins: a trainer that recounts the whole text, an encoder merging pair by pair."""
 
 import json
 import os

@@ -77,12 +77,10 @@ def test_the_log_of_a_resumed_run_has_each_step_once(tmp_path):
     first.run()
     (tmp_path / "parts" / "checkpoint-00000005.safetensors").unlink()      # as if killed between steps 3 and 5
     Trainer.resume(tmp_path / "parts", IDS, quiet=True).run()
-    whole, parts = (
-        [{k: v for k, v in row.items() if k not in ("tokens_per_second", "seconds")} for row in read_log(tmp_path / name / "log.csv")]
-        for name in ("whole", "parts")
-    )
+    whole, parts = (read_log(tmp_path / name / "log.csv") for name in ("whole", "parts"))
     assert [row["step"] for row in parts] == [1, 2, 3, 4, 5, 6, 7]
-    assert parts == whole
+    for name in ("train_loss", "val_loss", "learning_rate", "gradient_norm"):      # the other columns are times
+        assert [row[name] for row in parts] == [row[name] for row in whole]
 
 
 def test_the_loss_falls_on_real_text(tmp_path):
@@ -185,7 +183,7 @@ def test_a_finished_run_can_be_given_more_steps(tmp_path):
 def test_minutes_end_the_run_by_the_clock(tmp_path):
     trainer = make_trainer(tmp_path, steps=None, minutes=0.01, eval_interval=10_000)
     trainer.run()
-    assert 0.6 <= trainer.seconds
+    assert trainer.seconds >= 0.6
     assert trainer.best is not None
 
 

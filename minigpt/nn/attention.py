@@ -86,8 +86,7 @@ def attention_backward(do, s, out=None):
     do = _four_axes(do)
     dq, dk, dv = (np.empty(a.shape, a.dtype) for a in (q, k, v)) if out is None else out
     delta = row_dot(do, o)                                                              # Σ_j datt ⊙ att
-    whole = tiles[-1][1] == slice(0, S)      # the last tile meets every key, so that it can write what the others add to
-    if not whole:
+    if tiles[-1][1] != slice(0, S):          # the last tile writes what the others add to; it may not meet every key
         dk[...] = 0
         dv[...] = 0
     for b in groups:
@@ -97,7 +96,7 @@ def attention_backward(do, s, out=None):
             drop = s.acts[f"drop.{i}"][b] if s.saved["dropping"] else None
             scaled = np.multiply(do[b, :, queries], inv, out=s.scratch("do", (*e.shape[:3], q.shape[3]), q.dtype))
             dropped = e if drop is None else np.multiply(e, drop, out=s.scratch("dropped", e.shape, e.dtype))
-            first = whole and i == len(tiles) - 1
+            first = i == len(tiles) - 1
             _matmul(dropped.swapaxes(-1, -2), scaled, dv[b, :, keys], first, s)         # dV = attᵀ dO
             d = s.scratch("dscores", e.shape, e.dtype)
             np.matmul(scaled, v[b, :, keys].swapaxes(-1, -2), out=d)                    # datt, divided by the row's total

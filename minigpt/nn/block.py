@@ -29,7 +29,7 @@ def block_forward(x, s, n_head, *, activation="gelu_new", eps=1e-5, pre_norm=Tru
         return dropout_forward(mlp_forward(h, s.at("mlp"), activation), s.at("mlp.dropout"), resid_dropout)
 
     def add(x, branch, name):
-        return np.add(x, branch, out=s.acts.empty(name, x.shape, x.dtype))      # stored after its branch: acts keeps the order
+        return np.add(x, branch, out=s.acts.empty(name, x.shape, x.dtype))    # named after its branch: acts keeps order
 
     if pre_norm:
         mid = add(x, attn(layernorm_forward(x, s.at("ln_1"), eps)), "mid")

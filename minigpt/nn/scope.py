@@ -83,12 +83,6 @@ class Gradients(Store):
         """Forget all contributions; costs nothing, since the next pass overwrites."""
         self._written.clear()
 
-    def complete(self):
-        """Zero what no backward has written, so that every array below the prefix is a gradient."""
-        for name in self:
-            if self._first(name):
-                self[name].fill(0)
-
     def add(self, name, value):
         """grads[name] += value"""
         if name not in self:

@@ -1,0 +1,135 @@
+"""The command lines of generation and tokenization, in this process; test_scripts.py starts them as a user does."""
+
+import re
+
+import numpy as np
+import pytest
+
+from minigpt import GPT, GPTConfig, cli
+from minigpt.__main__ import main
+from minigpt.tokenizer import CharTokenizer, Tokenizer
+
+
+def save(folder, tokenizer, seed=0):
+    config = GPTConfig(vocab_size=tokenizer.vocab_size, n_positions=16, n_embd=12, n_layer=1, n_head=2)
+    model = GPT(config, seed=seed)
+    model.tokenizer = tokenizer
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def char_model(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("char"), CharTokenizer.train("to be or not to be, é日\n"))
+
+
+@pytest.fixture(scope="module")
+def bpe_model(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("bpe"), Tokenizer.train("to be or not to be", 260, ["<|endoftext|>"]))
+
+
+def generated(capsys, *argv):
+    """(status, text, messages) of a run of generate"""
+    status = cli.generate([str(argument) for argument in argv])
+    return status, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("text", ["aé日😀b", "", "é", "😀😀"])
+def test_streamed_text_never_ends_within_a_character(text):
+    tokenizer = Tokenizer()     # bytes only
+    assert "".join(cli.whole_characters(tokenizer, tokenizer.encode(text))) == text
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_streamed_text_of_any_bytes_equals_decoding_them_together(seed):
+    tokenizer = Tokenizer()
+    ids = np.random.default_rng(seed).integers(0, 256, 40).tolist()
+    assert "".join(cli.whole_characters(tokenizer, ids)) == tokenizer.decode(ids)
+
+
+@pytest.mark.parametrize("fixture", ["char_model", "bpe_model"])
+def test_generate_writes_the_prompt_and_what_the_model_continues(capsys, request, fixture):
+    folder = request.getfixturevalue(fixture)
+    status, out, err = generated(capsys, "--model", folder, "--prompt", "to be", "--max-new-tokens", 40, "--seed", 3)
+    model = GPT.from_pretrained(folder)
+    ids = model.generate(model.tokenizer.encode("to be"), 40, temperature=0.8, seed=3, sliding_window=True)
+    assert (status, out) == (0, model.tokenizer.decode(ids) + "\n")
+    assert re.fullmatch(r"40 tokens in [\d.]+ s, [\d.]+ tokens/s\n", err)
+
+
+def test_the_prompt_may_stand_without_its_flag(capsys, char_model):
+    flags = ["--model", char_model, "--max-new-tokens", 8, "--seed", 3]
+    assert generated(capsys, "to be", *flags)[1] == generated(capsys, "--prompt", "to be", *flags)[1]
+
+
+def test_several_samples_follow_one_another(capsys, char_model):
+    flags = ["to", "--model", char_model, "--max-new-tokens", 8, "--seed", 3]
+    out = generated(capsys, *flags, "--num-samples", 3)[1]
+    first, second, third = re.split(r"--- [23] ---\n", out)
+    assert first == generated(capsys, *flags)[1]
+    assert second != third
+    assert second.startswith("to")
+
+
+def test_the_text_ends_before_end_of_text(capsys, bpe_model, monkeypatch):
+    end = GPT.from_pretrained(bpe_model).tokenizer.special_tokens["<|endoftext|>"]
+    monkeypatch.setattr(GPT, "stream", lambda *arguments, **options: iter([0, 1, end]))
+    status, out, err = generated(capsys, "to", "--model", bpe_model)
+    assert (status, out) == (0, 'to!"\n')
+    assert err.startswith("2 tokens")
+
+
+def test_ctrl_c_keeps_the_text_so_far(capsys, char_model, monkeypatch):
+    def interrupted(*arguments, **options):
+        yield from (0, 1, 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(GPT, "stream", interrupted)
+    status, out, err = generated(capsys, "to", "--model", char_model)
+    assert (status, out) == (130, "to" + GPT.from_pretrained(char_model).tokenizer.decode([0, 1, 2]) + "\n")
+    assert err.startswith("3 tokens")
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    (["--model", "no-such-model"], "model 'no-such-model': no such folder, expected"),
+    (["--prompt", "xyz"], "text: 'x' (U+0078) at index 0, expected one of"),
+    (["--prompt", ""], "ids: empty, expected at least one token"),
+    (["--temperature", "-1"], "temperature: -1.0, expected"),
+    (["--top-p", "1.5"], "top_p: 1.5, expected"),
+    (["--threads", "0"], "--threads: 0, expected at least 1"),
+])
+def test_bad_flags_get_one_clear_line(capsys, char_model, flags, message):
+    status, out, err = generated(capsys, "--model", char_model, *flags)
+    assert (status, out) == (1, "")
+    assert err.startswith(f"error: {message}")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_model_without_tokenizer_is_refused(capsys, tmp_path):
+    GPT(GPTConfig(vocab_size=5, n_positions=4, n_embd=4, n_layer=1, n_head=1)).save_pretrained(tmp_path)
+    status, _, err = generated(capsys, "--model", tmp_path)
+    assert status == 1
+    assert "no tokenizer, expected vocab.json and merges.txt" in err
+
+
+def test_tokenize_shows_each_id_and_its_bytes(capsys, bpe_model):
+    status = main(["tokenize", "--model", str(bpe_model), "toé<|endoftext|>"])
+    out, err = capsys.readouterr()
+    tokenizer = GPT.from_pretrained(bpe_model).tokenizer
+    ids = tokenizer.encode("toé<|endoftext|>", allowed_special="all")
+    assert status == 0
+    assert [int(line.split()[0]) for line in out.splitlines()] == ids
+    assert out.splitlines()[-1].endswith("'<|endoftext|>'")
+    assert err == f"{len(ids)} tokens, 16 characters\n"
+
+
+def test_the_package_runs_commands_by_name(capsys, char_model):
+    flags = ["to be", "--model", str(char_model), "--max-new-tokens", "8", "--seed", "3"]
+    assert main(["generate", *flags]) == 0
+    assert capsys.readouterr().out == generated(capsys, *flags)[1]
+
+
+def test_an_unknown_command_is_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["genrate"])
+    assert "invalid choice: 'genrate'" in capsys.readouterr().err
