@@ -1,5 +1,6 @@
 """Attention: softmax(QKᵀ/√d_k) V as a pair of its own, and over it several heads at once, on one sequence or across two."""
 
+import functools
 import math
 
 import numpy as np
@@ -201,18 +202,26 @@ def _groups(B, scores):
 
 def _mask(queries, keys, offset, causal, window, dtype):
     """What is added to a tile's scores, 0 or −∞, for its last keys; None where every query sees every key.  (n, ≤ m)"""
+    if causal and window is None and queries.start + offset >= 0:
+        return _triangle(queries.stop - queries.start, dtype)       # earlier keys are seen by all queries of the tile
     t = np.arange(queries.start, queries.stop)[:, None] + offset
-    if causal and window is None:
-        j = np.arange(max(queries.start + offset, 0), keys.stop)   # earlier keys are seen by all queries of the tile
-        hidden = j > t
-    else:
-        j = np.arange(keys.start, keys.stop)
-        hidden = np.zeros((len(t), len(j)), bool)
-        if causal:
-            hidden |= j > t
-        if window is not None:
-            hidden |= abs(t - j) >= window
+    j = np.arange(keys.start, keys.stop)
+    hidden = np.zeros((len(t), len(j)), bool)
+    if causal:
+        hidden |= j > t
+    if window is not None:
+        hidden |= abs(t - j) >= window
     return np.where(hidden, dtype.type(-np.inf), dtype.type(0)) if hidden.any() else None
+
+
+@functools.lru_cache(maxsize=64)
+def _triangle(n, dtype):
+    """−∞ above the diagonal, else 0 (n, n), read-only; None for a single query"""
+    if n == 1:
+        return None
+    mask = np.triu(np.full((n, n), -np.inf, dtype), 1)
+    mask.flags.writeable = False
+    return mask
 
 
 def _matmul(a, b, out, first, s):

@@ -39,11 +39,14 @@ class Store(MutableMapping):
     def empty(self, name, shape, dtype):
         """The array of this name with arbitrary contents: the same memory as last time wherever it is large enough."""
         key = self._prefix + name
-        size = math.prod(shape)
-        buffer = self._buffers.get(key)
-        if buffer is None or buffer.size < size or buffer.dtype != dtype:
-            buffer = self._buffers[key] = np.empty(size, dtype)
-        array = self._arrays[key] = buffer[:size].reshape(shape)
+        array = self._buffers.get(key)
+        if array is None or array.shape != shape or array.dtype != dtype:
+            size = math.prod(shape)
+            memory = None if array is None else array.base          # flat, at least as large as any view of it so far
+            if memory is None or memory.size < size or memory.dtype != dtype:
+                memory = np.empty(size, dtype)
+            array = self._buffers[key] = memory[:size].reshape(shape)
+        self._arrays[key] = array
         return array
 
     def __getitem__(self, name):
@@ -78,6 +81,7 @@ class Gradients(Store):
     def __init__(self, arrays=None):
         super().__init__(arrays)
         self._written: set[str] = set()
+        self._spare = Store()
 
     def reset(self):
         """Forget all contributions; costs nothing, since the next pass overwrites."""
@@ -100,10 +104,7 @@ class Gradients(Store):
         if self._first(name):
             np.dot(a, b, out=self[name])
         else:
-            size = math.prod(shape)
-            if (spare := self._buffers.get("")) is None or spare.size < size or spare.dtype != a.dtype:
-                spare = self._buffers[""] = np.empty(size, a.dtype)
-            self[name] += np.dot(a, b, out=spare[:size].reshape(shape))
+            self[name] += np.dot(a, b, out=self._spare.empty("product", shape, a.dtype))
 
     def open(self, name, shape, dtype):
         """grads[name] as an array to add to: zero where nothing was written before."""
