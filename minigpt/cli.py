@@ -8,6 +8,7 @@ import time
 
 from . import tokenizer as tokenizers
 from .model import GPT
+from .pretrained import find
 
 END_OF_TEXT = "<|endoftext|>"       # GPT-2's name of the token between documents
 
@@ -22,6 +23,9 @@ def generate(argv=None) -> int:
     _write_utf8()
     try:
         return _generate(args)
+    except BrokenPipeError:                         # the reader, such as head, has seen enough
+        sys.stdout = None
+        return 0
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -37,7 +41,7 @@ def tokenize(argv=None) -> int:
     args = parser.parse_args(argv)
     _write_utf8()
     try:
-        tokenizer = _tokenizer(GPT.from_pretrained(args.model), args.model)
+        tokenizer = tokenizers.load(find(args.model))
         ids = _encode(tokenizer, args.text)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -67,7 +67,8 @@ class GPT:
         logits = model(ids)
 
     `params` and `grads` map GPT-2's names ("h.0.attn.c_attn.weight") to arrays, views of the flat buffers `flat_params` and
-    `flat_grads`.  `threads` is how many cores a pass may use, by default all.
+    `flat_grads`.  `seed` draws the initial weights; None leaves them zero, for whoever fills them.  `threads` is how many
+    cores a pass may use, by default all.
     """
 
     def __init__(self, config: GPTConfig, seed=0, dtype=np.float32, threads=None):
@@ -76,17 +77,14 @@ class GPT:
         self.team = Team(threads)
         _warn_if_too_large(config, self.dtype.itemsize)
         self.table = parameter_table(config)
-        self.flat_params = np.empty(config.n_params, self.dtype)
+        self.flat_params = np.zeros(config.n_params, self.dtype)
         self.params = Store(named_views(self.table, self.flat_params))
-        rng = np.random.default_rng(seed)
-        for name, shape, initial in self.table:
-            if initial == "zeros" or initial == "ones":
-                self.params[name].fill(initial == "ones")
-            else:
-                self.params[name][...] = initial * rng.standard_normal(shape)
+        if seed is not None:
+            self._initialise(np.random.default_rng(seed))
         self.tokenizer: CharTokenizer | Tokenizer | None = None     # from_pretrained sets it
         self._shards: list[Scope] = []
         self._flat_grads: list[np.ndarray] = []
+        self._n_parts = 0       # shards that took part in the last pass
 
     def __call__(self, ids):
         """Scores of the next token at every position: ids (B, T) integers -> logits (B, T, V), an array of the caller's own.
@@ -184,7 +182,7 @@ class GPT:
         for name, array in self.params.items():
             if not np.isfinite(array).all():
                 return f"params {name}"
-        for shard in self._shards:
+        for shard in self._shards[: self._n_parts]:
             for name, array in shard.acts.items():
                 # attention's exp, scores and mask may hold −∞ by design; what it makes of them may not
                 if not name.endswith(".scores") and array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -193,6 +191,13 @@ class GPT:
             if not np.isfinite(array).all():
                 return f"grads {name}"
         return None
+
+    def _initialise(self, rng):
+        for name, shape, initial in self.table:
+            if initial == "ones":
+                self.params[name].fill(1)
+            elif initial != "zeros":
+                self.params[name][...] = initial * rng.standard_normal(shape)
 
     def _forward(self, ids, s, positions=None, keep=None, caches=None):
         """ids (B, T) -> the last layer's output (B, T, C), normalised"""
@@ -235,7 +240,7 @@ class GPT:
 
     def _split(self, run, batch_size, backward, dropout_key=None):
         """[run(scope, slice)] over as many parts of the batch as there are threads."""
-        n = min(self.team.threads, batch_size)
+        n = self._n_parts = min(self.team.threads, batch_size)
         edges = [batch_size * i // n for i in range(n + 1)]
         tasks = []
         for i in range(n):

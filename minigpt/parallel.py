@@ -71,11 +71,13 @@ class Team:
 
     def __init__(self, threads=None):
         threads = cpu_count() if threads is None else threads
+        if threads < 1:
+            raise ValueError(f"threads: {threads}, expected at least 1; None takes all cores")
         self.threads = threads if _openblas() is not None else 1
         self._pool: ThreadPoolExecutor | None = None
 
     def run(self, tasks: Sequence[Callable[[], Any]]):
-        """All results in the order of the tasks. The first error is raised, after every task has ended."""
+        """All results in the order of the tasks. The first error is raised, once no task is running."""
         if len(tasks) == 1 or self.threads == 1:
             with use_blas_threads(self.threads):
                 return [task() for task in tasks]

@@ -43,7 +43,7 @@ def from_pretrained(name_or_folder: str | os.PathLike[str], *, dtype=np.float32,
 
     Raises ConfigError, weights.WeightFormatError listing every missing, unexpected or misshapen tensor, FileNotFoundError.
     """
-    folder = _find(name_or_folder)
+    folder = find(name_or_folder)
     config_path = folder / "config.json"
     try:
         config = GPTConfig.from_json(config_path.read_text(encoding="utf-8"), source=str(config_path))
@@ -51,7 +51,7 @@ def from_pretrained(name_or_folder: str | os.PathLike[str], *, dtype=np.float32,
         raise ConfigError(f"{config_path}: not UTF-8 ({error.reason} at byte {error.start}), expected JSON") from None
     path = folder / "model.safetensors"
     tensors = weights.load(path)
-    model = GPT(config, dtype=dtype, threads=threads)
+    model = GPT(config, seed=None, dtype=dtype, threads=threads)
     _check_tensors(path, tensors, {name: shape for name, shape, _ in model.table})
     for name in model.params:
         model.params[name][...] = tensors[name]
@@ -62,7 +62,8 @@ def from_pretrained(name_or_folder: str | os.PathLike[str], *, dtype=np.float32,
     return model
 
 
-def _find(name_or_folder: str | os.PathLike[str]) -> Path:
+def find(name_or_folder: str | os.PathLike[str]) -> Path:
+    """The folder of a model: itself, or that of a model that comes along.  Raises FileNotFoundError."""
     folder = Path(name_or_folder)
     if (folder / "config.json").is_file():
         return folder

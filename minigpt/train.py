@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -50,7 +50,7 @@ class Recipe:
     schedule: str = "linear"        # how it falls afterwards
     final_lr: float = 0.0           # where it ends, as a fraction of the peak
     order: Literal["crops", "windows"] = "crops"    # windows anywhere, or each window once an epoch
-    eval_interval: int = 250        # updates between evaluations on the whole validation split, each with a checkpoint
+    eval_interval: int = 500        # updates between evaluations on the whole validation split, each with a checkpoint
     sample_tokens: int = 200        # tokens of the samples printed on the way
     seed: int = 1337
 
@@ -88,7 +88,7 @@ PRESETS: dict[str, tuple[dict, dict]] = {
     ),
     "ten-minutes": (
         dict(n_positions=128, n_embd=160, n_layer=4, n_head=5, embd_pdrop=0.1, attn_pdrop=0.1, resid_pdrop=0.1),
-        dict(steps=5000),
+        dict(steps=4400),
     ),
 }
 
@@ -309,7 +309,7 @@ class Trainer:
         if self.recipe.sample_tokens == 0:
             return False
         first = not self.sampled and self.seconds > FIRST_SAMPLE
-        return first or self._finished() or self.step % (2 * self.recipe.eval_interval) == 0
+        return first or self._finished() or self.step % self.recipe.eval_interval == 0
 
     def _sample(self) -> None:
         self.sampled = True
@@ -320,8 +320,9 @@ class Trainer:
 
     def _say(self, text) -> None:
         if not self.quiet:
-            tqdm.write(text, file=sys.stdout)
-            sys.stdout.flush()
+            with suppress(BrokenPipeError):     # nobody reads it any more; the run goes on
+                tqdm.write(text, file=sys.stdout)
+                sys.stdout.flush()
 
 
 def sample_text(model: GPT, tokenizer, n_tokens: int, seed) -> str:

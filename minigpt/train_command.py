@@ -83,8 +83,6 @@ def _parser():
 def _train(given) -> int:
     start = time.perf_counter()
     resume, out, threads = given.pop("resume", False), given.pop("out", None), given.pop("threads", None)
-    if threads is not None and threads < 1:
-        raise ValueError(f"--threads: {threads}, expected at least 1")
     if "dropout" in given:
         given.update(dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), given.pop("dropout")))
     trainer = _resumed(given, out, threads) if resume else _new(given, out, threads)

@@ -255,13 +255,14 @@ def test_study_mode_leaves_the_masked_scores():
     np.testing.assert_allclose(s.acts["scores"], expected, rtol=1e-12)
 
 
-def test_study_mode_leaves_the_gradients_of_weights_and_scores():
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_study_mode_leaves_the_gradients_of_weights_and_scores(dropout):
     rng = np.random.default_rng(19)
     q, k, v = heads(rng, 2, 2, 7, 7, 3)
-    s, do = Scope.of(), rng.standard_normal(q.shape)
-    attention_forward(q, k, v, s)
+    s, do = Scope.of(dropout_key=(19,)), rng.standard_normal(q.shape)
+    attention_forward(q, k, v, s, dropout=dropout)
     attention_backward(do, s)
-    att, datt = s.acts["att"], do @ v.swapaxes(-1, -2)
+    att, datt = s.acts["att"], do @ v.swapaxes(-1, -2) * (s.acts["drop.0"] if dropout else 1)
     np.testing.assert_allclose(s.dacts["att"], datt, rtol=1e-12)
     dscores = att * (datt - (datt * att).sum(-1, keepdims=True))
     np.testing.assert_allclose(s.dacts["scores"], dscores, rtol=1e-10, atol=1e-14)
@@ -366,17 +367,27 @@ def test_the_key_bias_moves_nothing():
     np.testing.assert_allclose(s.grads["c_attn.bias"][6:12], 0, atol=1e-13)
 
 
-def test_multihead_is_attention_head_by_head():
-    rng = np.random.default_rng(36)
-    p, x = multihead_params(rng), rng.standard_normal((2, 5, 6))
-    q, k, v = np.split(x @ p["c_attn.weight"] + p["c_attn.bias"], 3, axis=-1)
-    seen = plain_mask(2, 5, 5)[:, 0]
+def plain_multihead(q, k, v, seen, p, n_head, drop=None):
+    """Head by head on its own channels of q (B, T, C), k, v (B, S, C), joined and multiplied by c_proj"""
+    D = q.shape[-1] // n_head
     outputs = []
-    for h in range(3):
-        c = slice(2 * h, 2 * h + 2)
-        outputs.append(plain_softmax(q[..., c] @ k[..., c].swapaxes(-1, -2) / math.sqrt(2), seen) @ v[..., c])
-    expected = np.concatenate(outputs, axis=-1) @ p["c_proj.weight"] + p["c_proj.bias"]
-    np.testing.assert_allclose(multihead_forward(x, Scope.of(**p), 3), expected, rtol=1e-11, atol=1e-13)
+    for h in range(n_head):
+        c = slice(h * D, (h + 1) * D)
+        att = plain_softmax(q[..., c] @ k[..., c].swapaxes(-1, -2) / math.sqrt(D), seen[:, 0])
+        outputs.append((att if drop is None else att * drop[:, h]) @ v[..., c])
+    return np.concatenate(outputs, axis=-1) @ p["c_proj.weight"] + p["c_proj.bias"]
+
+
+@every_option
+@pytest.mark.parametrize("study", [True, False], ids=["study", "fast"])
+def test_multihead_is_attention_head_by_head(options, study):
+    rng = np.random.default_rng(36)
+    p, x, keep = multihead_params(rng), rng.standard_normal((3, 5, 6)), padding(rng, 3, 5)
+    s = Scope.of(study=study, dropout_key=(36,), **p)
+    y = multihead_forward(x, s, 3, keep=keep, dropout=0.3, **options)
+    q, k, v = np.split(x @ p["c_attn.weight"] + p["c_attn.bias"], 3, axis=-1)
+    expected = plain_multihead(q, k, v, plain_mask(3, 5, 5, keep=keep, **options), p, 3, s.acts["drop.0"])
+    np.testing.assert_allclose(y, expected, rtol=1e-11, atol=1e-13)
 
 
 def test_attention_sees_only_the_past():
@@ -443,6 +454,18 @@ def test_cross_attention_gradients_with_padding_and_dropout():
     inputs = {"x": rng.standard_normal((3, 5, 6)), "memory": rng.standard_normal((3, 7, 6))}
     s, keep = Scope.of(dropout_key=(52,), **cross_params(rng)), padding(rng, 3, 7)
     check_gradients(cross_attention_forward, cross_attention_backward, inputs, s, n_head=2, keep=keep, dropout=0.3)
+
+
+@pytest.mark.parametrize("study", [True, False], ids=["study", "fast"])
+def test_cross_attention_is_attention_head_by_head(study):
+    rng = np.random.default_rng(57)
+    p, x, memory = cross_params(rng), rng.standard_normal((3, 5, 6)), rng.standard_normal((3, 7, 6))
+    s, keep = Scope.of(study=study, dropout_key=(57,), **p), padding(rng, 3, 7)
+    y = cross_attention_forward(x, memory, s, 3, keep=keep, dropout=0.3)
+    q = x @ p["q_attn.weight"] + p["q_attn.bias"]
+    k, v = np.split(memory @ p["c_attn.weight"] + p["c_attn.bias"], 2, axis=-1)
+    expected = plain_multihead(q, k, v, plain_mask(3, 5, 7, causal=False, keep=keep), p, 3, s.acts["drop.0"])
+    np.testing.assert_allclose(y, expected, rtol=1e-11, atol=1e-13)
 
 
 def test_every_query_sees_the_whole_memory():

@@ -226,6 +226,55 @@ def test_every_array_keeps_its_dtype_over_a_step(dtype, activation):
 # The forward pass
 
 
+def plain_gpt(ids, params, config):
+    """Logits of one sequence (T,), by GPT-2's equations one after another, nothing shared with the library"""
+    p = dict(params)
+    T, C, D = len(ids), config.n_embd, config.n_embd // config.n_head
+
+    def norm(x, name):
+        x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + config.layer_norm_epsilon)
+        return x * p[f"{name}.weight"] + p.get(f"{name}.bias", 0)
+
+    def linear(x, name):
+        return x @ p[f"{name}.weight"] + p.get(f"{name}.bias", 0)
+
+    def activate(x):
+        if config.activation_function == "gelu_new":
+            return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+        if config.activation_function == "gelu":
+            return 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+        return np.maximum(x, 0)
+
+    x = p["wte.weight"][ids] + p["wpe.weight"][:T]
+    for i in range(config.n_layer):
+        qkv = linear(norm(x, f"h.{i}.ln_1"), f"h.{i}.attn.c_attn")
+        heads = []
+        for start in range(0, C, D):
+            q, k, v = (qkv[:, part * C + start : part * C + start + D] for part in range(3))
+            exp = np.exp(q @ k.T / math.sqrt(D)) * np.tri(T)
+            heads.append(exp / exp.sum(-1, keepdims=True) @ v)
+        x = x + linear(np.concatenate(heads, axis=-1), f"h.{i}.attn.c_proj")
+        x = x + linear(activate(linear(norm(x, f"h.{i}.ln_2"), f"h.{i}.mlp.c_fc")), f"h.{i}.mlp.c_proj")
+    return norm(x, "ln_f") @ p["wte.weight"].T
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"bias": False}, {"activation_function": "gelu"}, {"activation_function": "relu"}, {"n_head": 3},
+     {"n_inner": 7}, {"layer_norm_epsilon": 0.3}],
+    ids=str,
+)
+def test_logits_equal_the_equations(changes):
+    model = small(19, **changes)
+    rng = np.random.default_rng(19)
+    for w in model.params.values():
+        w += 0.3 * rng.standard_normal(w.shape)          # biases and norms away from 0 and 1
+    ids, _ = batch(19, B=3)
+    logits = model(ids)
+    for b in range(3):
+        np.testing.assert_allclose(logits[b], plain_gpt(ids[b], model.params, model.config), rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_position_does_not_see_the_next_token(dtype):
     model = small(20, dtype)
@@ -300,6 +349,31 @@ def test_dropout_repeats_with_its_key():
     ids, targets = batch(28)
     first, again, other = (model.loss_and_grads(ids, targets, dropout_key=key)[0] for key in ((1, 2), (1, 2), (1, 3)))
     assert first == again != other
+
+
+@pytest.mark.parametrize(
+    "name, masks",
+    [
+        ("embd_pdrop", ["drop.keep"]),
+        ("attn_pdrop", ["h.0.attn.drop.0", "h.1.attn.drop.0"]),
+        ("resid_pdrop", [f"h.{i}.{branch}.dropout.keep" for i in range(2) for branch in ("attn", "mlp")]),
+    ],
+)
+def test_each_dropout_probability_has_its_places(name, masks):
+    model = small(30, **{name: 0.5})
+    model.loss_and_grads(*batch(30), dropout_key=(1,))
+    acts = model._shard(0).acts
+    found = [name for name in acts if name.endswith((".drop.0", ".keep"))]
+    assert found == masks
+    assert all(0 < (acts[name] == 0).mean() < 1 for name in found)
+
+
+def test_the_parts_of_a_batch_never_share_a_mask():
+    model = small(31, threads=2, **DROPOUT)
+    model.loss_and_grads(*batch(31), dropout_key=(1,))
+    first, second = (model._shard(i).acts["drop.keep"] for i in range(2))
+    assert first.shape == second.shape
+    assert (first != second).any()
 
 
 def test_dropout_of_a_step_does_not_reach_the_next_evaluation():

@@ -110,7 +110,7 @@ def test_a_second_run_in_the_same_folder_fails_fast(tmp_path):
     (["--steps", "0"], "steps 0, expected a whole number of at least 1"),
     (["--data", "no-such-file.txt"], "no such file"),
     (["--context", "100000"], "use a longer text or a smaller --context"),
-    (["--threads", "0"], "--threads: 0, expected at least 1"),
+    (["--threads", "0"], "threads: 0, expected at least 1"),
 ])
 def test_bad_flags_get_one_clear_line(tmp_path, flags, message):
     done = run(SCRIPTS / "train_shakespeare.py", "--data", "python", "--out", tmp_path / "run", *flags)

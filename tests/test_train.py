@@ -3,6 +3,9 @@
 import math
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,6 +121,27 @@ def test_sigterm_finishes_the_step_saves_once_and_returns_143(tmp_path):
     stop_in_step(trainer, 4, signal.SIGTERM)
     assert trainer.run() == 143
     assert checkpoint.load_newest(tmp_path).step == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such exit status")
+def test_a_second_signal_ends_the_process_at_once_and_leaves_good_checkpoints(tmp_path):
+    code = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import signal
+from pathlib import Path
+from test_train import make_trainer
+trainer = make_trainer(Path({str(tmp_path)!r}))
+give = trainer.batches.next
+def next_batch():
+    if trainer.step == 4:
+        signal.raise_signal(signal.SIGINT); signal.raise_signal(signal.SIGINT); print("still here")
+    return give()
+trainer.batches.next = next_batch
+trainer.run()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=60)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert checkpoint.load_newest(tmp_path).step == 3
 
 
 def test_signal_handlers_are_restored(tmp_path):

@@ -35,7 +35,7 @@ def dropout_mask(s, name, shape, dtype, p):
     """acts[name] filled with a mask: 0 with probability p, else 1/(1 − p)."""
     rng = np.random.default_rng([*s.run.dropout_key, zlib.crc32((s.name + name).encode())])
     mask = s.acts.empty(name, shape, dtype)
-    limit = round(p * 65_536)       # 16 random bits decide on an element: a third of the cost of a random float
+    limit = min(round(p * 65_536), 65_535)       # 16 random bits decide on an element: a third of the cost of a random float
     for (part,) in chunks(mask):
         bits = rng.bit_generator.random_raw(-(-part.size // 4)).view(np.uint16)[: part.size]
         np.greater_equal(bits, limit, out=part)
