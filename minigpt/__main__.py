@@ -19,6 +19,10 @@ def main(argv=None) -> int:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below; COMMAND --help says more")
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="what the command takes")
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv:
+        parser.print_help()
+        return 0
     args = parser.parse_args(argv)
     run, _ = COMMANDS[args.command]
     return run(args.rest)

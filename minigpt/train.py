@@ -81,14 +81,14 @@ class Recipe:
 
 # What --preset names: sizes of the model, fields of the recipe.
 PRESETS: dict[str, tuple[dict, dict]] = {
-    "shakespeare-char": (dict(n_positions=128, n_embd=128, n_layer=4, n_head=4), dict(steps=2000)),
+    "shakespeare-char": (dict(n_positions=128, n_embd=128, n_layer=4, n_head=4), dict(steps=2000, batch_size=12)),
     "nanogpt-cpu": (
         dict(n_positions=64, n_embd=128, n_layer=4, n_head=4, bias=False),
-        dict(steps=2000, optimizer="adamw", lr=1e-3, schedule="cosine", final_lr=0.1, warmup_steps=100),
+        dict(steps=2000, batch_size=12, optimizer="adamw", lr=1e-3, schedule="cosine", final_lr=0.1, warmup_steps=100),
     ),
     "ten-minutes": (
-        dict(n_positions=128, n_embd=160, n_layer=4, n_head=5, embd_pdrop=0.1, attn_pdrop=0.1, resid_pdrop=0.1),
-        dict(steps=4400),
+        dict(n_positions=256, n_embd=160, n_layer=4, n_head=5, embd_pdrop=0.05, resid_pdrop=0.05),
+        dict(steps=3900, batch_size=6),
     ),
 }
 

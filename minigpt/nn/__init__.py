@@ -3,7 +3,8 @@
     y = layernorm_forward(x, s);   dx = layernorm_backward(dy, s)
 
 The forward finds its parameters in s.params and leaves in s.acts what its backward needs; the backward adds to s.grads.
-No layer names a dtype: each takes it from its input.
+No layer names a dtype: each takes it from its input. What a layer returns is a buffer of its scope, which the next call
+on the same scope overwrites: copy what you want to keep, or take a new Scope.
 """
 
 from .attention import (
