@@ -65,7 +65,7 @@ def save_loss_png(path: Path, rows: list[dict], title: str) -> bool:
     if validation:
         axes.plot(*zip(*validation, strict=True), "o-", color="#d94801", label="validation, whole split")
         step, best = min(validation, key=lambda pair: pair[1])
-        axes.annotate(f"{best:.3f}", (step, best), xytext=(0, -14), textcoords="offset points", ha="center", color="#d94801")
+        axes.annotate(f"{best:.3f}", (step, best), xytext=(0, 8), textcoords="offset points", ha="center", color="#d94801")
     axes.set(xlabel="step", ylabel="loss (nats per token)", title=title)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)

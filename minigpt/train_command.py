@@ -140,7 +140,8 @@ def _summarise(trainer) -> None:
     written = "checkpoints and log.csv"
     if rows:
         print(loss_chart(rows))
-        title = f"{trainer.data_source}: validation loss {best['val_loss']:.3f}" if best else trainer.data_source
+        text = Path(trainer.data_source).name
+        title = f"{text}: validation loss {best['val_loss']:.3f}" if best else text
         if save_loss_png(folder / "loss.png", rows, title):
             written += " and loss.png"
     if best is None:
