@@ -291,7 +291,8 @@ class Trainer:
         by_clock = self.recipe.minutes is not None
         return tqdm(
             total=round(60 * self.recipe.minutes) if self.recipe.minutes is not None else self.recipe.steps,
-            initial=round(self.seconds) if by_clock else self.step, unit="s" if by_clock else "step", dynamic_ncols=True,
+            initial=round(self.seconds) if by_clock else self.step, unit="step", dynamic_ncols=True,
+            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} s{postfix}" if by_clock else None,
             disable=True if self.quiet else None,       # None: only where stderr is a terminal
         )
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import tracemalloc
 from types import SimpleNamespace
 
@@ -657,3 +658,10 @@ def test_a_key_that_stands_twice_is_refused():
 def test_what_is_not_a_json_object_is_refused(text, message):
     with pytest.raises(ConfigError, match=message):
         GPTConfig.from_json(text)
+
+
+@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="the machine's memory is not to be had here")
+def test_a_model_larger_than_the_memory_says_so_first(monkeypatch):
+    monkeypatch.setattr(os, "sysconf", lambda name: 10)      # 10 pages of 10 bytes
+    with pytest.warns(UserWarning, match="choose a smaller preset"):
+        GPT(GPTConfig(vocab_size=5, n_positions=4, n_embd=4, n_layer=1, n_head=1), threads=1)
