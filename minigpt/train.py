@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import signal
@@ -20,7 +21,7 @@ from . import __version__, checkpoint
 from .checkpoint import Checkpoint, CheckpointError
 from .config import ConfigError, GPTConfig
 from .data import Batches, fingerprint, load_corpus, split, windows
-from .files import LockedError, lock
+from .files import LockedError, lock, write_atomic
 from .model import GPT
 from .optim import SCHEDULES, AdamW, Muon, clip_scale, gradient_norm, schedule
 from .pretrained import save_pretrained
@@ -107,9 +108,9 @@ class Trainer:
     def __init__(self, model: GPT, tokenizer, ids: np.ndarray, recipe: Recipe, folder, data_source="", quiet=False):
         self.model, self.tokenizer, self.recipe, self.folder = model, tokenizer, recipe, Path(folder)
         self.data_source, self.quiet = data_source, quiet
+        train_ids, self.val_ids = split(ids)
         if ids.max() >= model.config.vocab_size:
             raise ValueError(f"ids: up to {ids.max()}, expected below vocab_size {model.config.vocab_size}")
-        train_ids, self.val_ids = split(ids)
         self.data_fingerprint = fingerprint(ids)
         if len(self.val_ids) <= model.config.n_positions:
             raise ValueError(
@@ -174,6 +175,8 @@ class Trainer:
             raise CheckpointError(f"{self.folder}: {error}, expected a folder to write to; choose another --out") from error
 
     def _run(self) -> int:
+        if self.step == 0 and checkpoint.exists(self.folder):
+            raise CheckpointError(f"{self.folder}: holds a run, expected a new folder; --resume goes on with that run")
         self._start_log()
         began, before = time.perf_counter(), self.seconds
         log_path = self.folder / "log.csv"
@@ -187,6 +190,7 @@ class Trainer:
                 val_loss = None
                 if self.step % self.recipe.eval_interval == 0 or self._finished():
                     val_loss = self.evaluate()
+                    self._stop_unless_finite(f"validation loss {val_loss}", val_loss)
                     self.seconds = before + time.perf_counter() - began
                     self._note_best(val_loss)
                 rows.writerow([self.step, f"{loss:.5f}", "" if val_loss is None else f"{val_loss:.5f}", f"{rate:.6g}",
@@ -246,16 +250,19 @@ class Trainer:
             part, _ = model.loss_and_grads(inputs, targets, scale=1 / recipe.accumulate, accumulate=i > 0, dropout_key=key)
             loss += part / recipe.accumulate
         norm = gradient_norm(self.adamw.grads, model.team)
-        if not math.isfinite(loss + norm):
-            raise FloatingPointError(
-                f"step {self.step + 1}: loss {loss}, gradient norm {norm}; the first array that is not finite is "
-                f"{model.first_nonfinite()}; lower the learning rate, the checkpoint before is kept"
-            )
+        self._stop_unless_finite(f"loss {loss}, gradient norm {norm}", loss + norm)
         if self.muon:
             self.muon.step(recipe.muon_lr * rate)
         self.adamw.step(recipe.lr * rate, clip_scale(norm, recipe.clip))
         self.step += 1
         return loss, norm, recipe.lr * rate
+
+    def _stop_unless_finite(self, found, value) -> None:
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"after step {self.step}: {found}; the first array that is not finite is {self.model.first_nonfinite()}; "
+                "lower the learning rate, the checkpoint before is kept"
+            )
 
     def _rate(self) -> float:
         """The learning rate of the next step as a fraction of its peak"""
@@ -282,10 +289,11 @@ class Trainer:
         """log.csv with a heading, and without rows of steps that a resumed run will do again"""
         path = self.folder / "log.csv"
         kept = [row for row in read_log(path) if row["step"] <= self.step] if path.exists() and self.step else []
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(COLUMNS)
-            rows.writerows(["" if row[name] is None else row[name] for name in COLUMNS] for row in kept)
+        text = io.StringIO(newline="")
+        rows = csv.writer(text)
+        rows.writerow(COLUMNS)
+        rows.writerows(["" if row[name] is None else row[name] for name in COLUMNS] for row in kept)
+        write_atomic(path, text.getvalue().encode("utf-8"))
 
     def _bar(self):
         by_clock = self.recipe.minutes is not None

@@ -104,8 +104,6 @@ def _new(given, out, threads) -> Trainer:
     model_fields = {**model_fields, **_fields_of(GPTConfig, given)}
     GPTConfig(**model_fields)                           # the sizes are checked before any text is read
     folder = Path(out) if out else _free_folder(preset)
-    if checkpoint.exists(folder):
-        raise checkpoint.CheckpointError(f"{folder}: holds a run, expected a new folder; --resume goes on with it")
     corpus = load_corpus(source)
     print(corpus.note)
     tokenizer = (

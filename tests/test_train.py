@@ -157,9 +157,23 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_arrays_name_and_keeps_
     trainer.run()
     trainer = Trainer.resume(tmp_path, IDS, quiet=True)
     trainer.model.params[name][0, 0] = np.nan
-    with pytest.raises(FloatingPointError, match=rf"step 4: .*params {name}"):
+    with pytest.raises(FloatingPointError, match=rf"after step 3: .*params {name}"):
         trainer.run()
     assert checkpoint.load_newest(tmp_path).step == 3
+
+
+def test_a_validation_loss_that_is_not_finite_stops_the_run_and_saves_nothing(tmp_path):
+    trainer = make_trainer(tmp_path, steps=1)
+    trainer.adamw.step = lambda lr, scale: trainer.model.params["wpe.weight"].fill(np.nan)
+    with pytest.raises(FloatingPointError, match="after step 1: validation loss nan; .*params wpe.weight"):
+        trainer.run()
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_a_new_run_never_starts_over_one_that_is_there(tmp_path):
+    make_trainer(tmp_path).run()
+    with pytest.raises(CheckpointError, match="holds a run, expected a new folder"):
+        make_trainer(tmp_path).run()
 
 
 def test_two_runs_in_one_folder_exclude_each_other(tmp_path):
