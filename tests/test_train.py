@@ -165,7 +165,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_arrays_name_and_keeps_
 def test_a_validation_loss_that_is_not_finite_stops_the_run_and_saves_nothing(tmp_path):
     trainer = make_trainer(tmp_path, steps=1)
     trainer.adamw.step = lambda lr, scale: trainer.model.params["wpe.weight"].fill(np.nan)
-    with pytest.raises(FloatingPointError, match="after step 1: validation loss nan; .*params wpe.weight"):
+    with pytest.raises(FloatingPointError, match=r"after step 1: validation loss nan; .*params wpe\.weight"):
         trainer.run()
     assert not list(tmp_path.glob("*.safetensors"))
 
