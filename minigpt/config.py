@@ -13,7 +13,9 @@ _ACCEPTED = {
     "summary_type": None, "summary_use_proj": None, "task_specific_params": None, "torch_dtype": None, "dtype": None,
     "transformers_version": None, "use_cache": None, "gradient_checkpointing": None, "_name_or_path": None,
     "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "reorder_and_upcast_attn": False,
-    "add_cross_attention": False, "tie_word_embeddings": True,
+    "add_cross_attention": False, "is_encoder_decoder": False, "chunk_size_feed_forward": 0, "return_dict": None,
+    "output_attentions": None, "output_hidden_states": None, "output_past": None, "problem_type": None,
+    "id2label": None, "label2id": None, "_num_labels": None, "n_special": None, "predict_special_tokens": None,
 }
 
 
@@ -44,6 +46,7 @@ class GPTConfig:
     resid_pdrop: float = 0.0             # and at the end of each branch
     initializer_range: float = 0.02      # standard deviation of the initial weights
     bias: bool = True                    # biases in linear layers and norms; GPT-2 has them
+    tie_word_embeddings: bool = True     # the output layer reads wte.weight; False: lm_head.weight, a matrix of its own
 
     def __post_init__(self):
         bad = [problem for field in fields(self) if (problem := self._problem(field.name, getattr(self, field.name)))]
@@ -55,7 +58,7 @@ class GPTConfig:
     @staticmethod
     def _problem(name, value):
         """What is wrong with one field, or None"""
-        if name == "bias":
+        if name in ("bias", "tie_word_embeddings"):
             return None if isinstance(value, bool) else f"{name} {value!r}, expected True or False"
         if name == "activation_function":
             return None if value in ACTIVATION_NAMES else f"{name} {value!r}, expected one of {', '.join(ACTIVATION_NAMES)}"
@@ -83,10 +86,11 @@ class GPTConfig:
 
     @property
     def n_params(self):
-        """Number of parameters; the output layer shares the embedding's."""
+        """Number of parameters; a tied output layer shares the embedding's."""
         C, F, b = self.n_embd, self.inner, int(self.bias)
         block = 4 * C * C + 2 * C * F + b * (5 * C + F) + 2 * (1 + b) * C
-        return (self.vocab_size + self.n_positions) * C + self.n_layer * block + (1 + b) * C
+        tables = (self.vocab_size * (1 if self.tie_word_embeddings else 2) + self.n_positions) * C
+        return tables + self.n_layer * block + (1 + b) * C
 
     @property
     def flops_per_token(self):
@@ -149,5 +153,6 @@ PRESETS: dict[str, dict] = {
     "gpt2-medium": {"n_embd": 1024, "n_layer": 24, "n_head": 16},
     "gpt2-large": {"n_embd": 1280, "n_layer": 36, "n_head": 20},
     "gpt2-xl": {"n_embd": 1600, "n_layer": 48, "n_head": 25},
+    "distilgpt2": {"n_layer": 6},
     "shakespeare-char": {"vocab_size": 65, "n_positions": 128, "n_embd": 128, "n_layer": 4, "n_head": 4},
 }

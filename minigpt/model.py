@@ -21,6 +21,7 @@ def parameter_table(config):
     """GPT-2's parameters in storage order: [(name, shape, initial)], initial "zeros", "ones" or a standard deviation.
 
     Matrices come first, those of the blocks before the embeddings, so that an optimizer's groups are ranges of one buffer.
+    lm_head.weight (V, C) is there only when the output layer is not tied to wte.weight.
     Radford et al. 2019 §2.3: the residual projections start smaller, by 1/√(2 n_layer), one for each branch of the network.
     """
     C, F, std = config.n_embd, config.inner, config.initializer_range
@@ -46,6 +47,8 @@ def parameter_table(config):
         linear(f"h.{i}.mlp.c_proj", F, C, residual)
     norm("ln_f")
     embeddings = [("wte.weight", (config.vocab_size, C), std), ("wpe.weight", (config.n_positions, C), std)]
+    if not config.tie_word_embeddings:
+        embeddings.append(("lm_head.weight", (config.vocab_size, C), std))
     return matrices + embeddings + vectors
 
 
@@ -95,7 +98,7 @@ class GPT:
         logits = np.empty((*ids.shape, self.config.vocab_size), self.dtype)
 
         def run(s, batch):
-            logits[batch] = unembedding_forward(self._forward(ids[batch], s), s.at("wte"))
+            logits[batch] = unembedding_forward(self._forward(ids[batch], s), self._head(s))
 
         self._split(run, len(ids), backward=False)
         return logits
@@ -214,15 +217,19 @@ class GPT:
             )
         return layernorm_forward(x, s.at("ln_f"), c.layer_norm_epsilon)
 
+    def _head(self, s):
+        """The scope of the output layer: the embedding's, unless the two are not tied"""
+        return s.at("wte" if self.config.tie_word_embeddings else "lm_head")
+
     def _loss(self, ids, targets, s, count):
         """This part's share of the mean over `count` targets"""
-        logits = unembedding_forward(self._forward(ids, s), s.at("wte"))
+        logits = unembedding_forward(self._forward(ids, s), self._head(s))
         return cross_entropy_forward(logits, targets, s.at("loss"), count)
 
     def _backward(self, dloss, s):
         """The mirror of _loss: from the loss to every parameter"""
         dlogits = cross_entropy_backward(dloss, s.at("loss"))
-        dx = unembedding_backward(dlogits, s.at("wte"))
+        dx = unembedding_backward(dlogits, self._head(s))
         dx = layernorm_backward(dx, s.at("ln_f"))
         for i in reversed(range(self.config.n_layer)):
             dx = block_backward(dx, s.layer("h", i))

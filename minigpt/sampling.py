@@ -192,7 +192,7 @@ class _Context:
         with use_blas_threads(self.threads), np.errstate(invalid="ignore", over="ignore"):
             h = model._forward(ids, s, self.cache.positions(T), self.cache.keep(T), self.cache.layers)
             self.cache.advance(T)
-            return unembedding_forward(h[:, -1], s.at("wte"))
+            return unembedding_forward(h[:, -1], self.model._head(s))
 
 
 def _steps(context, max_new_tokens, temperature, top_k, top_p, rngs, num_samples, stop_ids) -> Iterator[np.ndarray]:

@@ -45,8 +45,9 @@ def copies(grads):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"bias": False}, {"activation_function": "gelu"}, {"n_inner": 7, "layer_norm_epsilon": 0.1}, DROPOUT],
-    ids=["GPT-2's", "no bias", "exact gelu", "narrow MLP, large epsilon", "dropout"],
+    [{}, {"bias": False}, {"activation_function": "gelu"}, {"n_inner": 7, "layer_norm_epsilon": 0.1}, DROPOUT,
+     {"tie_word_embeddings": False}],
+    ids=["GPT-2's", "no bias", "exact gelu", "narrow MLP, large epsilon", "dropout", "untied"],
 )
 def test_gradients_of_every_parameter(changes):
     check_model_gradients(small(1, **changes), samples=12)
@@ -256,13 +257,13 @@ def plain_gpt(ids, params, config):
             heads.append(exp / exp.sum(-1, keepdims=True) @ v)
         x = x + linear(np.concatenate(heads, axis=-1), f"h.{i}.attn.c_proj")
         x = x + linear(activate(linear(norm(x, f"h.{i}.ln_2"), f"h.{i}.mlp.c_fc")), f"h.{i}.mlp.c_proj")
-    return norm(x, "ln_f") @ p["wte.weight"].T
+    return norm(x, "ln_f") @ p["wte.weight" if config.tie_word_embeddings else "lm_head.weight"].T
 
 
 @pytest.mark.parametrize(
     "changes",
     [{}, {"bias": False}, {"activation_function": "gelu"}, {"activation_function": "relu"}, {"n_head": 3},
-     {"n_inner": 7}, {"layer_norm_epsilon": 0.3}],
+     {"n_inner": 7}, {"layer_norm_epsilon": 0.3}, {"tie_word_embeddings": False}],
     ids=str,
 )
 def test_logits_equal_the_equations(changes):
@@ -473,7 +474,39 @@ def test_matrices_come_first_and_those_of_the_blocks_before_the_embeddings():
     assert all(name.startswith("h.") for name in matrices[:-2])
 
 
-@pytest.mark.parametrize("changes", [{}, {"bias": False}, {"n_inner": 7}, {"n_layer": 1}])
+def test_an_untied_output_layer_comes_after_the_embeddings_and_before_the_vectors():
+    table = parameter_table(GPTConfig(**SMALL, tie_word_embeddings=False))
+    matrices = [(name, shape) for name, shape, _ in table if len(shape) == 2]
+    assert table[: len(matrices)][-1] == ("lm_head.weight", (11, 6), 0.02)
+    assert [name for name, _ in matrices[-3:]] == ["wte.weight", "wpe.weight", "lm_head.weight"]
+
+
+@pytest.mark.parametrize("make", [AdamW, Muon])
+def test_an_optimizer_steps_down_a_model_with_an_untied_output_layer(make):
+    model = small(45, tie_word_embeddings=False)
+    ids, targets = batch(45)
+    before, _ = model.loss_and_grads(ids, targets)
+    make(model, weight_decay=0.0).step(1e-3)
+    assert model.loss(ids, targets) < before
+
+
+def test_generating_reads_an_untied_output_layer():
+    model = small(47, tie_word_embeddings=False)
+    ids, _ = batch(47, B=1)
+    assert model.generate(ids, 1, temperature=0)[0, -1] == model(ids)[0, -1].argmax()
+
+
+def test_weight_decay_reaches_an_untied_output_layer_and_no_vector():
+    model = small(46, tie_word_embeddings=False)
+    before = {name: array.copy() for name, array in model.params.items()}
+    optimizer = AdamW(model, weight_decay=0.5)
+    model.flat_grads[:] = 0
+    optimizer.step(0.1)
+    for name, array in model.params.items():
+        np.testing.assert_allclose(array, before[name] * (0.95 if array.ndim == 2 else 1), rtol=1e-15, err_msg=name)
+
+
+@pytest.mark.parametrize("changes", [{}, {"bias": False}, {"n_inner": 7}, {"n_layer": 1}, {"tie_word_embeddings": False}])
 def test_n_params_is_the_sum_of_the_sizes(changes):
     config = GPTConfig(**{**SMALL, **changes})
     assert config.n_params == sum(math.prod(shape) for _, shape, _ in parameter_table(config))
@@ -636,8 +669,43 @@ def test_hugging_faces_other_keys_are_accepted():
     assert GPTConfig.from_json(text) == GPTConfig(**SMALL)
 
 
+# As they stand in the published config.json files; dropout and the keys that all five share come from COMMON.
+COMMON = {
+    "activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"], "attn_pdrop": 0.1, "bos_token_id": 50256,
+    "embd_pdrop": 0.1, "eos_token_id": 50256, "initializer_range": 0.02, "layer_norm_epsilon": 1e-05,
+    "model_type": "gpt2", "n_ctx": 1024, "n_positions": 1024, "resid_pdrop": 0.1, "summary_activation": None,
+    "summary_first_dropout": 0.1, "summary_proj_to_labels": True, "summary_type": "cls_index", "summary_use_proj": True,
+    "task_specific_params": {"text-generation": {"do_sample": True, "max_length": 50}}, "vocab_size": 50257,
+}
+OLD = {"n_special": 0, "predict_special_tokens": True}
+PUBLISHED = {
+    "gpt2": {"n_embd": 768, "n_head": 12, "n_layer": 12},
+    "gpt2-medium": {"n_embd": 1024, "n_head": 16, "n_layer": 24, **OLD},
+    "gpt2-large": {"n_embd": 1280, "n_head": 20, "n_layer": 36, **OLD},
+    "gpt2-xl": {"n_embd": 1600, "n_head": 25, "n_layer": 48, "output_past": True},
+    "distilgpt2": {"n_embd": 768, "n_head": 12, "n_layer": 6, "_num_labels": 1, "id2label": {"0": "LABEL_0"},
+                   "label2id": {"LABEL_0": 0}},
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_configurations_are_read(name):
+    config = GPTConfig.from_json(json.dumps({**COMMON, **PUBLISHED[name]}))
+    assert config == GPTConfig.preset(name, embd_pdrop=0.1, attn_pdrop=0.1, resid_pdrop=0.1)
+
+
+@pytest.mark.reference
+@pytest.mark.filterwarnings("default")       # the reference's own
+def test_all_that_transformers_writes_into_a_configuration_is_accepted():
+    import transformers
+
+    theirs = transformers.GPT2Config(**SMALL)
+    for text in (theirs.to_json_string(), theirs.to_json_string(use_diff=False)):
+        assert GPTConfig.from_json(text) == GPTConfig(**SMALL, embd_pdrop=0.1, attn_pdrop=0.1, resid_pdrop=0.1)
+
+
 @pytest.mark.parametrize(
-    "key, value", [("scale_attn_by_inverse_layer_idx", True), ("tie_word_embeddings", False), ("model_type", "llama")]
+    "key, value", [("scale_attn_by_inverse_layer_idx", True), ("add_cross_attention", True), ("model_type", "llama")]
 )
 def test_settings_that_gpt2_does_not_have_are_refused(key, value):
     with pytest.raises(ConfigError, match=rf"config\.json: {key} {value!r}, expected"):
