@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -59,6 +60,34 @@ def cache_folder() -> Path:
     else:
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "minigpt"
+
+
+def hugging_face_cache() -> Path:
+    """Return the folder in which transformers and huggingface_hub keep what they download; it need not exist."""
+    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if folder := os.environ.get(variable):
+            return Path(folder).expanduser()
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(home).expanduser() / "hub"
+
+
+def hugging_face_snapshot(repository: str, filenames: Collection[str], revision: str | None = None) -> Path | None:
+    """Return the folder of a repository's files in Hugging Face's own cache if all of `filenames` are there, else None.
+
+        models--openai-community--gpt2/refs/main                             the revision last downloaded
+        models--openai-community--gpt2/snapshots/607a30d783…/config.json
+
+    revision: the one to prefer; then comes that of refs/main. The content is not checked: its owner put it there.
+    """
+    # A repository may also be there by its name of before the organisations, as "gpt2".
+    for name in (repository, repository.partition("/")[2]):
+        folder = hugging_face_cache() / ("models--" + name.replace("/", "--"))
+        main = folder / "refs" / "main"
+        revisions = [revision, main.read_text(encoding="utf-8").strip() if main.is_file() else None]
+        for snapshot in (folder / "snapshots" / each for each in revisions if each):
+            if all((snapshot / filename).is_file() for filename in filenames):
+                return snapshot
+    return None
 
 
 def cached(filename: str, sha256: str) -> Path | None:

@@ -136,14 +136,28 @@ class GPT:
         return sum(losses), self.grads
 
     @classmethod
-    def from_pretrained(cls, name_or_folder, *, dtype=np.float32, threads=None) -> "GPT":
-        """The model of a folder in Hugging Face's layout, or "shakespeare-char", the small one that comes with minigpt.
+    def from_pretrained(cls, name_or_folder, *, dtype=np.float32, threads=None, strict=False) -> "GPT":
+        """The model of a folder in Hugging Face's layout, or by name: "gpt2" is downloaded, "shakespeare-char" comes along.
 
-        Its `tokenizer` attribute is the folder's.  Errors: pretrained.from_pretrained.
+        Its `tokenizer` attribute is the folder's.  strict=True refuses weights that are not finite, else they warn.
+        Errors: pretrained.from_pretrained.
         """
         from .pretrained import from_pretrained  # here, since pretrained builds on this module
 
-        return from_pretrained(name_or_folder, dtype=dtype, threads=threads)
+        return from_pretrained(name_or_folder, dtype=dtype, threads=threads, strict=strict)
+
+    @classmethod
+    def from_state_dict(
+        cls, tensors, config, linear_layout="in_out", *, dtype=np.float32, threads=None, strict=False
+    ) -> "GPT":
+        """A model with the weights of GPT-2's, nanoGPT's or minGPT's state dict: arrays by name, copied.
+
+        linear_layout="out_in" is that of torch.nn.Linear, which nanoGPT and minGPT use.  strict as in from_pretrained().
+        Errors: pretrained.from_state_dict.
+        """
+        from .pretrained import from_state_dict
+
+        return from_state_dict(tensors, config, linear_layout, dtype=dtype, threads=threads, strict=strict)
 
     def save_pretrained(self, folder):
         """Write config.json, model.safetensors and the tokenizer, if there is one, as Hugging Face lays them out."""

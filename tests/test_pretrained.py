@@ -1,11 +1,12 @@
 """Model folders in Hugging Face's layout: out, in, and what a wrong one gets."""
 
+import hashlib
 import json
 
 import numpy as np
 import pytest
 
-from minigpt import GPT, ConfigError, GPTConfig, weights
+from minigpt import GPT, ConfigError, GPTConfig, hub, pretrained, weights
 from minigpt.pretrained import save_pretrained
 from minigpt.tokenizer import CharTokenizer, Tokenizer
 
@@ -78,6 +79,220 @@ def test_every_missing_unexpected_and_misshapen_tensor_is_listed(tmp_path):
         GPT.from_pretrained(tmp_path)
     for part in ("ln_f.bias is missing", "ln_g.bias is unexpected", "h.0.mlp.c_fc.weight has shape (32, 8), expected (8, 32)"):
         assert part in str(error.value)
+
+
+# State dicts
+
+
+def state_dict(model):
+    return {name: array.copy() for name, array in model.params.items()}
+
+
+def as_nanogpt(model):
+    """The names and shapes that nanoGPT and minGPT save: a prefix, linear layers (out, in), masks, a second table"""
+    tensors = {
+        f"transformer.{name}": array.T.copy() if name.startswith("h.") and array.ndim == 2 else array.copy()
+        for name, array in model.params.items() if name != "lm_head.weight"
+    }
+    for i in range(model.config.n_layer):
+        tensors[f"transformer.h.{i}.attn.bias"] = np.tri(6)[None, None]
+    return {**tensors, "lm_head.weight": model.params.get("lm_head.weight", model.params["wte.weight"]).copy()}
+
+
+def assert_same_weights(a, b):
+    assert a.config == b.config
+    np.testing.assert_array_equal(a.flat_params, b.flat_params)
+
+
+@pytest.mark.parametrize("prefix", ["", "transformer.", "_orig_mod.transformer."])
+def test_a_state_dict_loads_with_and_without_prefix(prefix):
+    model = make_model()
+    tensors = {prefix + name: array for name, array in state_dict(model).items()}
+    assert_same_weights(GPT.from_state_dict(tensors, model.config), model)
+
+
+@pytest.mark.parametrize("changes", [{}, {"bias": False}, {"tie_word_embeddings": False}], ids=str)
+def test_nanogpts_state_dict_loads(changes):
+    model = make_model(**changes)
+    assert_same_weights(GPT.from_state_dict(as_nanogpt(model), model.config, linear_layout="out_in"), model)
+
+
+def test_a_state_dict_is_copied():
+    model = make_model()
+    tensors = state_dict(model)
+    loaded = GPT.from_state_dict(tensors, model.config)
+    tensors["wte.weight"][:] = 7
+    assert_same_weights(loaded, model)
+
+
+def test_causal_masks_are_no_weights():
+    model = make_model()
+    masks = {"h.0.attn.bias": np.tri(6, dtype=bool)[None, None], "transformer.h.1.attn.masked_bias": np.array(-1e4)}
+    assert_same_weights(GPT.from_state_dict({**state_dict(model), **masks}, model.config), model)
+
+
+def test_an_equal_output_layer_may_stand_beside_a_tied_embedding():
+    model = make_model()
+    tensors = {**state_dict(model), "lm_head.weight": model.params["wte.weight"].copy()}
+    assert_same_weights(GPT.from_state_dict(tensors, model.config), model)
+
+
+@pytest.mark.parametrize(("changes", "layout", "config_changes", "message"), [
+    ({"lm_head.weight": np.zeros((9, 8))}, "in_out", {}, "lm_head.weight differs from wte.weight, expected equal or tie_word_"),
+    ({}, "in_out", {"tie_word_embeddings": False}, "lm_head.weight is missing"),
+    ({}, "in_out", {"bias": False}, "h.1.mlp.c_proj.bias is unexpected"),
+    ({"transformer.ln_f.bias": np.zeros(8)}, "in_out", {}, "ln_f.bias is there twice"),
+    ({"ln_f.bias": np.zeros(8, int)}, "in_out", {}, "ln_f.bias has dtype int64, expected floats"),
+    ({"h.2.ln_1.bias": np.zeros(8)}, "in_out", {}, "h.2.ln_1.bias is unexpected"),
+    ({"attn.bias": np.zeros(8)}, "in_out", {}, "attn.bias is unexpected"),
+    ({"wpe.weight": np.zeros((8, 6))}, "in_out", {}, r"wpe.weight has shape \(8, 6\), expected \(6, 8\);"),
+    ({}, "out_in", {}, r"c_attn.weight has shape \(8, 24\), expected \(24, 8\) \(transposed: linear_layout='in_out'\?\)"),
+], ids=["other lm_head", "no lm_head", "biases", "twice", "integers", "third layer", "no layer", "wpe transposed", "layout"])
+def test_a_state_dict_that_does_not_fit_says_where(changes, layout, config_changes, message):
+    config = GPTConfig(**{**SIZES, **config_changes})
+    with pytest.raises(weights.WeightFormatError, match=f"state dict: .*{message}"):
+        GPT.from_state_dict({**state_dict(make_model()), **changes}, config, linear_layout=layout)
+
+
+def test_an_unknown_layout_names_the_two():
+    with pytest.raises(ValueError, match="linear_layout: 'torch', expected 'in_out'"):
+        GPT.from_state_dict({}, GPTConfig(**SIZES), linear_layout="torch")
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(np.nan, np.float32), (-np.inf, np.float32), (1e300, np.float64)])
+def test_weights_that_are_not_finite_warn_by_name(value, dtype):
+    tensors = {name: array.astype(dtype) for name, array in state_dict(make_model()).items()}
+    tensors["h.1.ln_2.weight"][3] = value
+    with pytest.warns(UserWarning, match="state dict: NaN or infinity in h.1.ln_2.weight, expected finite weights"):
+        GPT.from_state_dict(tensors, GPTConfig(**SIZES))
+
+
+def test_weights_that_are_not_finite_are_refused_with_strict(tmp_path):
+    model = make_model()
+    model.params["wte.weight"][2, 2] = np.nan
+    with pytest.raises(weights.WeightFormatError, match=r"NaN or infinity in wte\.weight"):
+        GPT.from_state_dict(state_dict(model), model.config, strict=True)
+    model.save_pretrained(tmp_path)
+    with pytest.raises(weights.WeightFormatError, match=r"model\.safetensors: NaN or infinity in wte.weight"):
+        GPT.from_pretrained(tmp_path, strict=True)
+
+
+# Folders and names
+
+
+def test_a_model_with_an_untied_output_layer_comes_back(tmp_path):
+    model = make_model(tie_word_embeddings=False)
+    model.save_pretrained(tmp_path)
+    assert_same_weights(GPT.from_pretrained(tmp_path), model)
+
+
+@pytest.fixture
+def caches(tmp_path, monkeypatch):
+    """Empty caches of minigpt's and Hugging Face's, no network, and no folder that is called like a model."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINIGPT_CACHE", str(tmp_path / "minigpt"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return tmp_path
+
+
+def put_snapshot(caches, name, revision, model):
+    folder = caches / "hub" / f"models--{name}"
+    model.save_pretrained(folder / "snapshots" / revision)
+    (folder / "refs").mkdir(exist_ok=True)
+    (folder / "refs" / "main").write_text(revision, encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "stored"), [
+    ("gpt2", "openai-community--gpt2"),
+    ("gpt2", "gpt2"),
+    ("openai-community/gpt2", "openai-community--gpt2"),
+    ("gpt2-xl", "openai-community--gpt2-xl"),
+    ("distilgpt2", "distilbert--distilgpt2"),
+    ("someone/her-model", "someone--her-model"),
+])
+def test_a_model_in_hugging_faces_cache_is_used(caches, name, stored):
+    model = make_model()
+    put_snapshot(caches, stored, "0123abc", model)
+    assert_same_weights(GPT.from_pretrained(name), model)
+
+
+def test_the_pinned_revision_in_hugging_faces_cache_comes_first(caches):
+    pinned = make_model(1)
+    put_snapshot(caches, "openai-community--gpt2", pretrained.PINS["openai-community/gpt2"].revision, pinned)
+    put_snapshot(caches, "openai-community--gpt2", "newer", make_model(2))
+    assert_same_weights(GPT.from_pretrained("gpt2"), pinned)
+
+
+def test_a_snapshot_without_weights_is_passed_over(caches):
+    put_snapshot(caches, "openai-community--gpt2-xl", "0123abc", make_model())
+    (caches / "hub/models--openai-community--gpt2-xl/snapshots/0123abc/model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="gpt2-xl"):
+        GPT.from_pretrained("gpt2-xl")
+
+
+@pytest.mark.parametrize(("variables", "expected"), [
+    ({"HF_HUB_CACHE": "a", "HF_HOME": "b"}, "a"),
+    ({"HF_HOME": "b", "XDG_CACHE_HOME": "c"}, "b/hub"),
+    ({"XDG_CACHE_HOME": "c"}, "c/huggingface/hub"),
+    ({}, "home/.cache/huggingface/hub"),
+])
+def test_hugging_faces_cache_is_where_its_variables_say(monkeypatch, variables, expected):
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "home", "USERPROFILE": "home", **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert hub.hugging_face_cache().as_posix() == expected
+
+
+def test_gpt2_offline_says_where_to_put_which_file(caches):
+    with pytest.raises(hub.DownloadError) as error:
+        GPT.from_pretrained("gpt2")
+    pin = pretrained.PINS["openai-community/gpt2"]
+    for part in ("HF_HUB_OFFLINE is set", f"huggingface.co/openai-community/gpt2/resolve/{pin.revision}/vocab.json",
+                 pin.files["vocab.json"][0], str(caches / "minigpt" / "openai-community--gpt2-607a30d7" / "vocab.json")):
+        assert part in str(error.value)
+
+
+def test_a_name_without_pins_offline_says_where_to_put_the_files(caches):
+    with pytest.raises(FileNotFoundError, match=r"config.json and model.safetensors of https://huggingface.co/openai-community/"):
+        GPT.from_pretrained("gpt2-large")
+
+
+def test_the_pinned_files_make_a_folder_that_loads(caches, monkeypatch):
+    model = make_model()
+    model.tokenizer = Tokenizer.train("hello hello hello", 260)
+    model.save_pretrained(caches / "theirs")
+    content = {name: (caches / "theirs" / name).read_bytes() for name in ("model.safetensors", "vocab.json", "merges.txt")}
+    files = {name: (hashlib.sha256(data).hexdigest(), len(data)) for name, data in content.items()}
+    monkeypatch.setitem(pretrained.PINS, "openai-community/gpt2", pretrained.Pin("5" * 40, files, model.config))
+    urls = []
+
+    def fetch(url, filename, sha256, size):
+        urls.append(url)
+        path = hub.cache_folder() / filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content[path.name])
+        return path
+
+    monkeypatch.setattr(hub, "fetch", fetch)
+    assert_same_weights(GPT.from_pretrained("gpt2"), model)
+    assert urls[0] == f"https://huggingface.co/openai-community/gpt2/resolve/{'5' * 40}/model.safetensors"
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "ckpt.pt"])
+def test_a_folder_with_pytorchs_pickle_says_how_to_convert_it(tmp_path, name):
+    make_model().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / name)
+    with pytest.raises(weights.WeightFormatError, match=rf"{name}: PyTorch's pickle.*scripts/convert_gpt2.py"):
+        GPT.from_pretrained(tmp_path)
+
+
+def test_a_folder_without_weights_says_which_files_it_looked_for(tmp_path):
+    make_model().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no model.safetensors and no model.npz"):
+        GPT.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize(("text", "message"), [
