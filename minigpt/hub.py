@@ -15,6 +15,8 @@ import shutil
 import sys
 import time
 from collections.abc import Collection
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -113,7 +115,10 @@ def fetch(
         By default a minute and the time the size takes at 100 kB/s, an hour if the size is unknown.
 
     Nothing is sent if the file is there, or if MINIGPT_OFFLINE or HF_HUB_OFFLINE is set. The file appears under its
-    name only when whole. Errors: ChecksumError for other content, DownloadError for everything else that goes wrong.
+    name only when whole and checked. What an interrupted download has left in FILENAME.part is continued by the next
+    attempt, in this process or another, if the server named the content by an ETag and still has it.
+
+    Errors: ChecksumError for other content, DownloadError for everything else that goes wrong.
     """
     path = cache_folder() / filename
     remedy = f"put the file of SHA-256 {sha256} at {path}"
@@ -131,13 +136,12 @@ def fetch(
         with lock(path.with_name(path.name + ".lock"), timeout=deadline):
             if found := cached(filename, sha256):  # another process fetched it while this one waited
                 return found
-            part = path.with_name(path.name + ".part")
+            part = _Part(path)
             try:
                 _download_with_retries(url, part, sha256, size, progress, end, remedy)
-                os.replace(part, path)
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
+                part.finish()
+            finally:
+                part.discard_unless_resumable()
     except DownloadError:
         raise
     except LockedError as error:  # another process is still downloading it
@@ -147,8 +151,52 @@ def fetch(
     return path
 
 
+class _Part:
+    """A download that is not whole yet: its bytes in FILENAME.part, and in FILENAME.part.etag the server's name for the
+    content they are the beginning of.
+    """
+
+    def __init__(self, final: Path) -> None:
+        self.final = final
+        self.path = final.with_name(final.name + ".part")
+        self._etag = final.with_name(final.name + ".part.etag")
+
+    def etag(self) -> str | None:
+        """Return the name of the content to continue, None where there is nothing to continue."""
+        if not self._etag.is_file() or not self.path.is_file() or not self.path.stat().st_size:
+            return None
+        text = self._etag.read_bytes().decode("latin-1")
+        return text if _is_strong(text) else None
+
+    def restart(self, etag: str | None) -> None:
+        """Empty the file for content of this name."""
+        self.forget()  # first, so that the name never stands beside bytes of other content
+        self.path.write_bytes(b"")
+        if etag is not None and _is_strong(etag):
+            self._etag.write_bytes(etag.encode("ascii"))
+
+    def forget(self) -> None:
+        """Have the next attempt start afresh. The bytes stay for now: Windows removes no file that is open."""
+        self._etag.unlink(missing_ok=True)
+
+    def discard_unless_resumable(self) -> None:
+        if self.etag() is None:
+            self.forget()
+            self.path.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Give the file its name."""
+        os.replace(self.path, self.final)
+        self._etag.unlink(missing_ok=True)
+
+
+def _is_strong(etag: str) -> bool:
+    """Whether equal ETags mean equal bytes; W/"..." means no more than the same in essence."""
+    return len(etag) > 2 and etag[0] == etag[-1] == '"' and etag.isascii() and etag.isprintable()
+
+
 def _download_with_retries(
-    url: str, part: Path, sha256: str, size: int | None, progress: bool, end: float, remedy: str
+    url: str, part: _Part, sha256: str, size: int | None, progress: bool, end: float, remedy: str
 ) -> None:
     for attempt in range(_ATTEMPTS):
         try:
@@ -165,8 +213,20 @@ def _download_with_retries(
             raise DownloadError(f"{url}: {reason}, expected the file; check the network, or {remedy}") from error
 
 
-def _download(url: str, part: Path, sha256: str, size: int | None, progress: bool, end: float, remedy: str) -> None:
-    """Make one attempt: write the checked content to `part`."""
+def _download(url: str, part: _Part, sha256: str, size: int | None, progress: bool, end: float, remedy: str) -> None:
+    """Make one attempt: write the checked content to `part`, behind what is there of it."""
+    etag, digest, received = part.etag(), hashlib.sha256(), 0
+    if etag is not None:
+        with open(part.path, "rb") as beginning:
+            while chunk := beginning.read(_CHUNK):
+                digest.update(chunk)
+                received += len(chunk)
+        if digest.hexdigest() == sha256:  # interrupted between the last byte and the new name
+            return
+    # Of a compressed body cut short, requests returns what it could unpack as if that were all.
+    headers = {"Accept-Encoding": "identity"}
+    if etag is not None:
+        headers |= {"Range": f"bytes={received}-", "If-Range": etag}
     left = max(end - time.monotonic(), 0.001)
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(requests.Session())
@@ -176,8 +236,7 @@ def _download(url: str, part: Path, sha256: str, size: int | None, progress: boo
                 url,
                 stream=True,
                 timeout=(min(_CONNECT_TIMEOUT, left), min(_READ_TIMEOUT, left)),
-                # Of a compressed body cut short, requests returns what it could unpack as if that were all.
-                headers={"Accept-Encoding": "identity"},
+                headers=headers,
             )
         except requests.ConnectionError as error:
             if error.args and isinstance(error.args[0], ProtocolError):  # connected, then dropped
@@ -186,38 +245,66 @@ def _download(url: str, part: Path, sha256: str, size: int | None, progress: boo
         stack.enter_context(response)
         if response.status_code in (429, 503):
             raise _Interrupted(f"HTTP status {response.status_code}, expected 200", _retry_after(response))
-        if response.status_code != 200:
+        resumed = etag is not None and response.status_code == 206
+        if etag is not None and response.status_code == 416:
+            part.forget()
+            raise _Interrupted("the partial file is no beginning of it, expected the rest", wait=0)
+        if response.status_code != 200 and not resumed:
             raise DownloadError(f"{url}: HTTP status {response.status_code}, expected 200; {remedy}")
+        # A server that ignores If-Range may send the rest of other content, or another part than asked for.
+        sent = response.headers.get("Content-Range", "")
+        if resumed and (response.headers.get("ETag", etag) != etag or not sent.startswith(f"bytes {received}-")):
+            part.forget()
+            raise _Interrupted(f"the server sent {sent!r:.40} of changed content, expected the rest of the same", wait=0)
+        if not resumed:  # 200: the whole content, whatever was asked for
+            digest, received = hashlib.sha256(), 0
         declared = response.headers.get("Content-Length", "")
-        announced = int(declared) if declared.isdecimal() else None
+        announced = received + int(declared) if declared.isdecimal() else None
         if size is not None and announced not in (None, size):
+            part.forget()
             raise ChecksumError(f"{url}: {announced} bytes, expected {size}; {remedy}")
         total = size if size is not None else announced
-        if total is not None and total > (free := shutil.disk_usage(part.parent).free):
-            raise DownloadError(f"{part.parent}: {free:,} bytes free, expected {total:,}; make room, or {remedy}")
+        folder = part.path.parent
+        if total is not None and total - received > (free := shutil.disk_usage(folder).free):
+            raise DownloadError(f"{folder}: {free:,} bytes free, expected {total - received:,}; make room, or {remedy}")
 
-        file = stack.enter_context(open(part, "wb"))
+        if not resumed:
+            part.restart(response.headers.get("ETag"))
+        file = stack.enter_context(open(part.path, "ab"))
         bar = stack.enter_context(
-            tqdm(total=total, desc=part.stem, unit="B", unit_scale=True, disable=None if progress else True)
+            tqdm(
+                total=total,
+                initial=received,
+                desc=part.final.name,
+                unit="B",
+                unit_scale=True,
+                disable=None if progress else True,
+            )
         )
-        digest, received = hashlib.sha256(), 0
         # read1 returns what has come, read (urllib3 before 2.2) waits for a full chunk, however slowly it drips.
         read: Any = getattr(response.raw, "read1", response.raw.read)
         try:
             while chunk := read(_CHUNK):
                 file.write(chunk)
+                file.flush()  # a killed process leaves what it has received
                 digest.update(chunk)
                 received += len(chunk)
                 bar.update(len(chunk))
                 if time.monotonic() > end:
                     raise DownloadError(f"{url}: too slow, {received:,} bytes by the deadline; try again, or {remedy}")
                 if received > (math.inf if total is None else total):
+                    part.forget()
                     raise ChecksumError(f"{url}: more than {total} bytes, expected {total}; {remedy}")
         except ProtocolError as error:
             raise _Interrupted(f"the connection dropped after {received:,} bytes, expected the whole file") from error
         if announced is not None and received < announced:
             raise _Interrupted(f"the connection ended after {received:,} bytes, expected {announced:,}")
+        file.flush()
+        os.fsync(file.fileno())  # before the rename: else a power cut can leave the new name on empty blocks
         if digest.hexdigest() != sha256:
+            part.forget()
+            if resumed:  # the fault may lie in what was there before
+                raise _Interrupted("the partial file and the rest do not make the file, expected its SHA-256", wait=0)
             raise ChecksumError(
                 f"{url}: {received:,} bytes of SHA-256 {digest.hexdigest()}, expected {sha256}; {remedy}"
             )
@@ -232,8 +319,12 @@ def _refuse_plain_http(response: requests.Response, *_: object, **__: object) ->
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    seconds = response.headers.get("Retry-After", "")
-    return float(seconds) if seconds.isdecimal() else None  # the other form, a date, gets the usual back-off
+    text = response.headers.get("Retry-After", "")
+    if text.isdecimal():
+        return float(text)
+    with contextlib.suppress(ValueError, TypeError):  # no date, or one without its time zone
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(timezone.utc)).total_seconds())
+    return None
 
 
 def _reason(error: BaseException) -> str:

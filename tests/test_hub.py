@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -120,6 +121,44 @@ def drip(handler):
             return
 
 
+def ranged(etag='"1"', content=CONTENT, stop=None):
+    """A server that knows Range and If-Range; it hangs up before byte `stop`."""
+
+    def answer(handler):
+        asked = handler.headers.get("Range")
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        if start and handler.headers.get("If-Range") != etag:
+            start = 0
+        if start >= len(content):
+            return handler.start(416, Content_Length=0)
+        headers = {"ETag": etag, "Content_Length": len(content) - start}
+        if start:
+            headers["Content_Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        handler.start(206 if start else 200, **headers)
+        handler.wfile.write(content[start:stop])
+
+    return answer
+
+
+def ranged_hang(handler):
+    """The first 500 bytes, then silence"""
+    handler.start(ETag='"1"', Content_Length=len(CONTENT))
+    handler.wfile.write(CONTENT[:500])
+    handler.wfile.flush()
+    handler.server.closing.wait(10)
+
+
+def other_part(**headers):
+    """The last 600 bytes as 206, with these headers in place of the right ones"""
+    right = {"ETag": '"1"', "Content_Range": f"bytes 500-{len(CONTENT) - 1}/{len(CONTENT)}", "Content_Length": 720}
+
+    def answer(handler):
+        handler.start(206, **{**right, **headers})
+        handler.wfile.write(CONTENT[-int({**right, **headers}["Content_Length"]) :])
+
+    return answer
+
+
 def status(code, **headers):
     return lambda handler: handler.start(code, Content_Length=0, **headers)
 
@@ -227,13 +266,162 @@ def test_the_wait_the_server_asks_for_is_kept(server, monkeypatch):
     assert waits == [7.0]
 
 
-def test_eight_processes_at_once_make_one_download(server, cache):
+def start_fetch(server):
+    """The download in a process of its own"""
     program = "import sys; from minigpt.hub import fetch; fetch(*sys.argv[1:])"
     environment = {**os.environ, "PYTHONPATH": str(Path(minigpt.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", program, server.url, "file.txt", SHA256]
-    processes = [subprocess.Popen(command, env=environment) for _ in range(8)]
+    return subprocess.Popen([sys.executable, "-c", program, server.url, "file.txt", SHA256], env=environment)
+
+
+def test_the_time_the_server_asks_to_wait_for_is_kept(server, monkeypatch):
+    waits = []
+    monkeypatch.setattr(hub.time, "sleep", waits.append)
+    server.answers = [status(503, Retry_After=formatdate(time.time() + 60, usegmt=True)), whole]
+    get(server)
+    assert waits == [pytest.approx(60, abs=5)]
+
+
+def test_a_wait_that_cannot_be_read_gets_the_usual_one(server, monkeypatch):
+    waits = []
+    monkeypatch.setattr(hub, "_BACKOFF", 1.5)
+    monkeypatch.setattr(hub.time, "sleep", waits.append)
+    server.answers = [status(503, Retry_After="soon"), whole]
+    get(server)
+    assert waits == [1.5]
+
+
+def test_eight_processes_at_once_make_one_download(server, cache):
+    processes = [start_fetch(server) for _ in range(8)]
     assert [process.wait() for process in processes] == [0] * 8
     assert (len(server.requests), names(cache), (cache / "file.txt").read_bytes()) == (1, ["file.txt"], CONTENT)
+
+
+# --- a download that goes on
+
+
+def put_part(cache, content, etag='"1"'):
+    """What an interrupted download leaves behind."""
+    cache.mkdir()
+    (cache / "file.txt.part").write_bytes(content)
+    (cache / "file.txt.part.etag").write_text(etag, encoding="ascii")
+
+
+def ranges(server):
+    return [headers.get("Range") for headers in server.requests]
+
+
+def assert_whole(server, cache):
+    assert get(server).read_bytes() == CONTENT
+    assert names(cache) == ["file.txt"]
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(server, cache):
+    server.answers = [ranged(stop=500), ranged(stop=900), ranged()]
+    assert_whole(server, cache)
+    assert ranges(server) == [None, "bytes=500-", "bytes=900-"]
+    assert server.requests[1]["If-Range"] == '"1"'
+
+
+def test_a_failed_download_leaves_a_part_that_the_next_call_continues(server, cache):
+    server.answers = [ranged(stop=500), status(404)]
+    with pytest.raises(DownloadError, match="404"):
+        get(server)
+    assert names(cache) == ["file.txt.part", "file.txt.part.etag"]
+    server.answers = [ranged()]
+    assert_whole(server, cache)
+    assert ranges(server)[2:] == ["bytes=500-"]
+
+
+def test_a_download_past_its_deadline_leaves_a_part(server, cache):
+    server.answers = [ranged_hang]
+    with pytest.raises(DownloadError, match=r"no answer in time|too slow"):
+        get(server, deadline=0.3)
+    assert (cache / "file.txt.part").read_bytes() == CONTENT[:500]
+    assert not (cache / "file.txt").exists()
+
+
+def test_a_killed_download_goes_on_when_run_again(server, cache):
+    server.answers = [ranged_hang, ranged()]
+    process = start_fetch(server)
+    part, end = cache / "file.txt.part", time.monotonic() + 30
+    while not part.exists() or part.stat().st_size < 1:
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert_whole(server, cache)
+    assert ranges(server) == [None, "bytes=500-"]
+
+
+def test_a_server_that_ignores_the_range_starts_over(server, cache):
+    put_part(cache, CONTENT[:500])
+    server.answers = [whole]
+    assert_whole(server, cache)
+
+
+def test_content_that_has_changed_since_starts_over(server, cache):
+    put_part(cache, CONTENT.swapcase()[:500], etag='"0"')
+    server.answers = [ranged()]
+    assert_whole(server, cache)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("headers", [
+    {"ETag": '"2"'},
+    {"Content_Range": "bytes 400-1219/1220", "Content_Length": 820},
+    {"Content_Range": "bytes */1220"},
+    {"Content_Range": ""},
+], ids=["other ETag", "other start", "no start", "nothing"])
+def test_a_rest_of_something_else_starts_over(server, cache, headers):
+    put_part(cache, CONTENT[:500])
+    server.answers = [other_part(**headers), ranged()]
+    assert_whole(server, cache)
+    assert ranges(server) == ["bytes=500-", None]
+
+
+@pytest.mark.parametrize("stale", [CONTENT.swapcase()[:500], CONTENT.swapcase(), CONTENT * 2],
+                         ids=["other bytes", "other bytes to the end", "too long"])
+def test_a_stale_part_starts_over(server, cache, stale):
+    put_part(cache, stale)
+    server.answers = [ranged()]
+    assert_whole(server, cache)
+    assert ranges(server) == [f"bytes={len(stale)}-", None]
+
+
+def test_a_part_that_is_whole_is_given_its_name(server, cache):
+    put_part(cache, CONTENT)
+    assert_whole(server, cache)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("etag", ['W/"1"', "", "1", '"1"\n"2"'])
+def test_an_etag_that_is_not_strong_resumes_nothing(server, cache, etag):
+    put_part(cache, CONTENT[:500], etag)
+    server.answers = [ranged()]
+    assert_whole(server, cache)
+    assert ranges(server) == [None]
+
+
+def test_a_weak_etag_leaves_no_part(server, cache):
+    server.answers = [ranged('W/"1"', stop=500)]
+    with pytest.raises(DownloadError):
+        get(server)
+    assert (names(cache), ranges(server)) == ([], [None] * 3)
+
+
+def test_wrong_content_leaves_no_part_although_it_could_be_resumed(server, cache):
+    server.answers = [ranged(content=CONTENT.swapcase())]
+    with pytest.raises(ChecksumError):
+        get(server)
+    assert names(cache) == []
+
+
+def test_only_the_rest_needs_room_on_the_disk(server, cache, monkeypatch):
+    put_part(cache, CONTENT[:-10])
+    usage = shutil.disk_usage(cache.parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10))
+    server.answers = [ranged()]
+    assert_whole(server, cache)
 
 
 # --- what fails
