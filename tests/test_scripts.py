@@ -7,7 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from minigpt import GPT, GPTConfig, weights
+from minigpt.pretrained import save_pretrained
+from minigpt.tokenizer import CharTokenizer
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 TINY = ["--data", "python", "--layers", "1", "--heads", "2", "--channels", "16", "--context", "16", "--batch-size", "4",
@@ -124,3 +129,138 @@ def test_resume_without_a_run_is_an_error(tmp_path):
     done = resume(tmp_path / "nothing")
     assert done.returncode == 1
     assert "no checkpoint" in done.stderr
+
+
+# convert_gpt2.py
+
+
+def make_model(**changes):
+    return GPT(GPTConfig(vocab_size=9, n_positions=6, n_embd=8, n_layer=2, n_head=2, **changes), seed=3)
+
+
+def convert(source, out, *flags):
+    return run(SCRIPTS / "convert_gpt2.py", source, "--out", out, *flags)
+
+
+@pytest.fixture
+def without_torch(tmp_path, monkeypatch):
+    """As where torch and transformers are not installed"""
+    for name in ("torch", "transformers"):
+        (tmp_path / "blocked" / name).mkdir(parents=True)
+        (tmp_path / "blocked" / name / "__init__.py").write_text("raise ImportError('blocked')", encoding="utf-8")
+    paths = [str(tmp_path / "blocked"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+
+@pytest.mark.parametrize(("source_format", "target_format"), [("safetensors", "npz"), ("npz", "safetensors")])
+@pytest.mark.parametrize("source", ["file", "folder"])
+def test_weights_are_converted_without_torch(tmp_path, without_torch, source_format, target_format, source):
+    model = make_model()
+    model.tokenizer = CharTokenizer.train("hello")
+    save_pretrained(model, tmp_path / "a", model.tokenizer, weight_format=source_format)
+    path = tmp_path / "a" / (f"model.{source_format}" if source == "file" else "")
+    done = convert(path, tmp_path / "b", "--format", target_format)
+    assert done.returncode == 0, done.stderr
+    assert f"config.json, model.{target_format}" in done.stdout
+    loaded = GPT.from_pretrained(tmp_path / "b")
+    np.testing.assert_array_equal(loaded.flat_params, model.flat_params)
+    assert loaded.tokenizer == model.tokenizer
+
+
+def test_weights_are_converted_to_half_precision(tmp_path):
+    model = make_model()
+    model.save_pretrained(tmp_path / "a")
+    done = convert(tmp_path / "a", tmp_path / "b", "--format", "npz", "--dtype", "float16")
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "b" / "model.npz") as arrays:
+        assert {array.dtype for array in arrays.values()} == {np.dtype(np.float16)}
+        np.testing.assert_array_equal(arrays["wte.weight"], model.params["wte.weight"].astype(np.float16))
+
+
+def test_weights_too_large_for_half_precision_are_not_converted(tmp_path):
+    model = make_model()
+    model.params["ln_f.weight"][0] = 1e5
+    model.save_pretrained(tmp_path / "a")
+    done = convert(tmp_path / "a", tmp_path / "b", "--dtype", "float16")
+    assert (done.returncode, (tmp_path / "b").exists()) == (1, False)
+    assert "ln_f.weight: values beyond float16" in done.stderr
+
+
+def test_a_pickle_without_torch_says_what_to_install(tmp_path, without_torch):
+    (tmp_path / "pytorch_model.bin").write_bytes(b"PK")
+    done = convert(tmp_path / "pytorch_model.bin", tmp_path / "b")
+    assert done.returncode == 1
+    assert "no torch here, expected torch to read it with; pip install torch" in done.stderr
+
+
+def test_a_name_that_needs_transformers_says_so(tmp_path, without_torch, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    done = convert("gpt2-medium", tmp_path / "b")
+    assert done.returncode == 1
+    assert "https://huggingface.co/openai-community/gpt2-medium" in done.stderr
+    assert "or pip install torch transformers" in done.stderr
+
+
+def test_weights_without_their_sizes_are_not_converted(tmp_path):
+    make_model().save_pretrained(tmp_path)
+    (tmp_path / "config.json").unlink()
+    done = convert(tmp_path / "model.safetensors", tmp_path / "b")
+    assert done.returncode == 1
+    assert "config.json: absent, expected the sizes of model.safetensors" in done.stderr
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("name", ["pytorch_model.bin", ""])
+def test_pytorchs_state_dict_is_converted(tmp_path, name):
+    import torch
+
+    model = make_model()
+    model.save_pretrained(tmp_path / "a")
+    (tmp_path / "a" / "model.safetensors").unlink()
+    state = {f"transformer.{key}": torch.tensor(array) for key, array in model.params.items()}
+    torch.save(state, tmp_path / "a" / "pytorch_model.bin")
+    done = convert(tmp_path / "a" / name, tmp_path / "b")
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(GPT.from_pretrained(tmp_path / "b").flat_params, model.flat_params)
+
+
+@pytest.mark.reference
+def test_nanogpts_checkpoint_is_converted(tmp_path):
+    import torch
+
+    model = make_model(bias=False, activation_function="gelu")
+    state = {
+        f"_orig_mod.transformer.{name}": torch.tensor(array.T if name.startswith("h.") and array.ndim == 2 else array)
+        for name, array in model.params.items()
+    }
+    state["_orig_mod.lm_head.weight"] = state["_orig_mod.transformer.wte.weight"]
+    sizes = {"n_layer": 2, "n_head": 2, "n_embd": 8, "block_size": 6, "bias": False, "vocab_size": 9, "dropout": 0.0}
+    torch.save({"model": state, "model_args": sizes, "iter_num": 5}, tmp_path / "ckpt.pt")
+    done = convert(tmp_path / "ckpt.pt", tmp_path / "b")
+    assert done.returncode == 0, done.stderr
+    ids = np.arange(6)[None]
+    np.testing.assert_array_equal(GPT.from_pretrained(tmp_path / "b")(ids), model(ids))
+
+
+@pytest.mark.reference
+def test_a_pickle_with_code_in_it_is_not_run(tmp_path):
+    import torch
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "evil"),)
+
+    torch.save({"x": Evil()}, tmp_path / "pytorch_model.bin")
+    done = convert(tmp_path / "pytorch_model.bin", tmp_path / "b")
+    assert (done.returncode, (tmp_path / "evil").exists()) == (1, False)
+    assert "from torch.load, expected a state dict" in done.stderr
+
+
+@pytest.mark.reference
+def test_a_pickle_is_refused_by_load_with_the_script_to_run(tmp_path):
+    import torch
+
+    for zipped in (True, False):
+        torch.save({"x": torch.zeros(3)}, tmp_path / "a.bin", _use_new_zipfile_serialization=zipped)
+        with pytest.raises(weights.WeightFormatError, match=r"a pickle.*convert it with scripts/convert_gpt2\.py"):
+            weights.load(tmp_path / "a.bin")
