@@ -261,7 +261,8 @@ def _download(url: str, part: _Part, sha256: str, size: int | None, progress: bo
         declared = response.headers.get("Content-Length", "")
         announced = received + int(declared) if declared.isdecimal() else None
         if size is not None and announced not in (None, size):
-            part.forget()
+            if resumed:  # else what is there of the file stays: a sign-in page says nothing about it
+                part.forget()
             raise ChecksumError(f"{url}: {announced} bytes, expected {size}; {remedy}")
         total = size if size is not None else announced
         folder = part.path.parent

@@ -63,7 +63,8 @@ def save_pretrained(
 
     A model without biases is written with biases of zero, since GPT-2 has them; it computes the same.
     `dtype` is that of the stored weights, by default the model's own.  weight_format "npz" writes model.npz instead, which
-    numpy.load reads and transformers does not.  Raises OSError; each file is whole or unchanged.
+    numpy.load reads and transformers does not; a file of the other format, an earlier model's, is removed.
+    Raises OSError; each file is whole or unchanged.
     """
     if weight_format not in ("safetensors", "npz"):
         raise ValueError(f"weight_format: {weight_format!r}, expected 'safetensors' or 'npz'")
@@ -79,6 +80,8 @@ def save_pretrained(
         tokenizer.save(folder)
     write_atomic(folder / "config.json", config.to_json().encode("utf-8"))
     weights.save(folder / f"model.{weight_format}", tensors, {"format": "pt"})
+    # An earlier model's weights in the other format would be found before or beside these.
+    (folder / ("model.npz" if weight_format == "safetensors" else "model.safetensors")).unlink(missing_ok=True)
 
 
 def from_state_dict(

@@ -416,6 +416,24 @@ def test_wrong_content_leaves_no_part_although_it_could_be_resumed(server, cache
     assert names(cache) == []
 
 
+def test_a_sign_in_page_of_another_size_leaves_the_part_as_it_was(server, cache):
+    put_part(cache, CONTENT[:500])
+    server.answers = [status(200)]
+    with pytest.raises(ChecksumError, match="0 bytes, expected 1220"):
+        get(server, size=len(CONTENT))
+    assert (cache / "file.txt.part").read_bytes() == CONTENT[:500]
+    server.answers = [ranged()]
+    assert_whole(server, cache)
+
+
+def test_a_rest_that_makes_another_size_leaves_no_part(server, cache):
+    put_part(cache, CONTENT[:500])
+    server.answers = [ranged(content=CONTENT * 2)]
+    with pytest.raises(ChecksumError, match="2440 bytes, expected 1220"):
+        get(server, size=len(CONTENT))
+    assert names(cache) == []
+
+
 def test_only_the_rest_needs_room_on_the_disk(server, cache, monkeypatch):
     put_part(cache, CONTENT[:-10])
     usage = shutil.disk_usage(cache.parent)

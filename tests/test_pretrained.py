@@ -186,6 +186,18 @@ def test_a_model_with_an_untied_output_layer_comes_back(tmp_path):
     assert_same_weights(GPT.from_pretrained(tmp_path), model)
 
 
+@pytest.mark.parametrize(("first", "second"), [("safetensors", "npz"), ("npz", "safetensors")])
+def test_saving_in_the_other_format_leaves_no_older_weights_to_be_found(tmp_path, first, second):
+    save_pretrained(make_model(1), tmp_path, weight_format=first)
+    save_pretrained(make_model(2), tmp_path, weight_format=second)
+    assert_same_weights(GPT.from_pretrained(tmp_path), make_model(2))
+
+
+def test_an_unknown_weight_format_names_the_two(tmp_path):
+    with pytest.raises(ValueError, match="weight_format: 'pt', expected 'safetensors' or 'npz'"):
+        save_pretrained(make_model(), tmp_path, weight_format="pt")
+
+
 @pytest.fixture
 def caches(tmp_path, monkeypatch):
     """Empty caches of minigpt's and Hugging Face's, no network, and no folder that is called like a model."""

@@ -134,3 +134,13 @@ def test_safetensors_and_we_read_each_others_files(tmp_path):
         assert loaded.keys() == tensors.keys()
         for name, array in tensors.items():
             np.testing.assert_array_equal(loaded[name], array)
+
+
+def test_gpt2_small_with_random_weights_gives_the_same_logits_up_to_position_1024():
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    theirs = GPT2LMHeadModel(GPT2Config()).eval()
+    ids = np.random.default_rng(0).integers(0, 50_257, (1, 1024))
+    np.testing.assert_allclose(make_ours(theirs, "float32")(ids), their_logits(theirs, ids), rtol=0, atol=2e-5)
