@@ -7,48 +7,24 @@ Ids become vectors in nn/embedding.py; corpora and batches are made in data.py.
 
 from __future__ import annotations
 
-import heapq
 import json
 import operator
 import os
-import re
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import regex
-from tqdm import tqdm
 
+from minigpt.bpe import BYTE_NAMES, BYTE_ORDER, Pair, PieceCache, learn_merges, split_pieces, split_special
 from minigpt.files import write_atomic
 
 IdArray = npt.NDArray[np.unsignedinteger[Any]]  # uint16, or uint32 for vocabularies above 65,536
-Pair = tuple[int, int]
-
-
-def merge(ids: Sequence[int], pair: Pair, new: int) -> list[int]:
-    """Replace each occurrence of a pair, from left to right, by one new id: the step that BPE repeats.
-
-    merge([1, 2, 3, 1, 2], (1, 2), 4) -> [4, 3, 4]
-    merge([1, 1, 1], (1, 1), 2)       -> [2, 1]
-
-    Sennrich et al. 2016, algorithm 1.
-    """
-    left, right = pair
-    merged = []
-    i = 0
-    while i < len(ids):
-        if ids[i] == left and i + 1 < len(ids) and ids[i + 1] == right:
-            merged.append(new)
-            i += 2
-        else:
-            merged.append(ids[i])
-            i += 1
-    return merged
+_END_OF_TEXT = "<|endoftext|>"  # the one special token that GPT-2's own vocab.json has without listing it elsewhere
 
 
 class Tokenizer:
@@ -70,8 +46,8 @@ class Tokenizer:
 
     def __init__(self, merges: Iterable[Sequence[int]] = (), special_tokens: Sequence[str] = ()) -> None:
         self._merged: dict[Pair, int] = {}  # pair -> the id it becomes
-        self._bytes = [bytes([byte]) for byte in _BYTE_ORDER]  # id -> bytes
-        self._names = list(_BYTE_NAMES)  # id -> its text in vocab.json
+        self._bytes = [bytes([byte]) for byte in BYTE_ORDER]  # id -> bytes
+        self._names = list(BYTE_NAMES)  # id -> its text in vocab.json
         seen = set(self._names)
         for i, pair in enumerate(merges):
             new = len(self._bytes)
@@ -99,7 +75,7 @@ class Tokenizer:
             self._special[token] = len(self._bytes)
             self._names.append(token)
             self._bytes.append(token.encode())
-        self._pieces = _PieceCache(self._merged)
+        self._pieces = PieceCache(self._merged)
 
     @classmethod
     def train(cls, text: str, vocab_size: int, special_tokens: Sequence[str] = (), progress: bool = False) -> Tokenizer:
@@ -123,10 +99,10 @@ class Tokenizer:
                 "tokens; raise vocab_size"
             )
         counts: Counter[str] = Counter()
-        for document in _split_special(text, special_tokens)[::2]:
-            for pieces in _split_pieces(document):
+        for document in split_special(text, special_tokens)[::2]:
+            for pieces in split_pieces(document):
                 counts.update(pieces)
-        tokenizer = cls(_learn_merges(counts, int(vocab_size) - smallest, progress), special_tokens)
+        tokenizer = cls(learn_merges(counts, int(vocab_size) - smallest, progress), special_tokens)
         if tokenizer.vocab_size < vocab_size:
             warnings.warn(
                 f"vocab_size: {vocab_size}, but the text has pairs for {tokenizer.vocab_size} tokens only; training "
@@ -283,11 +259,11 @@ class Tokenizer:
                 f"text: special token {token!r} at index {index}, expected plain text; pass "
                 f"allowed_special={{{token!r}}} to parse it, disallowed_special=() to encode its characters"
             )
-        for i, span in enumerate(_split_special(text, allowed)):
+        for i, span in enumerate(split_special(text, allowed)):
             if i % 2:
                 yield [self._special[span]]
                 continue
-            for pieces in _split_pieces(span):
+            for pieces in split_pieces(span):
                 yield list(chain.from_iterable(map(self._pieces.__getitem__, pieces)))
 
     def _special_subset(self, argument: str, given: Collection[str], everything: Collection[str]) -> set[str]:
@@ -435,165 +411,6 @@ def from_state(state: dict[str, Any]) -> Tokenizer | CharTokenizer:
     )
 
 
-# GPT-2's alphabet --------------------------------------------------------------------------------------------------
-# vocab.json has to write any byte as a visible character. Those that are one in Latin-1 stand for themselves and come
-# first; the other 68, spaces and controls, borrow the characters from U+0100 on. A byte's id is its place in this list.
-
-_VISIBLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-_BYTE_ORDER = [*_VISIBLE, *(byte for byte in range(256) if byte not in _VISIBLE)]  # id -> byte
-_BYTE_NAMES = [*map(chr, _VISIBLE), *(chr(256 + i) for i in range(256 - len(_VISIBLE)))]  # id -> name in vocab.json
-_BYTE_IDS = bytes(_BYTE_ORDER.index(byte) for byte in range(256))  # byte -> id, for bytes.translate
-_END_OF_TEXT = "<|endoftext|>"  # the one special token that GPT-2's own vocab.json has without listing it elsewhere
-
-
-# Splitting into pieces ---------------------------------------------------------------------------------------------
-
-# Contractions, words, numbers, other signs, each with one space before it; then the white space that is left.
-_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?[\p{L}]+| ?[\p{N}]+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-_split = regex.compile(_PATTERN).findall
-# The same on ASCII text, where the standard library is 1.9 times faster.
-_split_ascii = re.compile(_PATTERN.replace(r"\p{L}", "A-Za-z").replace(r"\p{N}", "0-9"), re.ASCII).findall
-# Where white space follows another character a piece always ends: there a text can be cut.
-# subtle: regex, not re, whose \s also takes U+001C to U+001F.
-_CUT = regex.compile(r"\S(?=\s)")
-_CHUNK = 8192  # characters: all pieces of a long text at once would take 14 times its memory
-
-
-def _split_pieces(text: str) -> Iterator[list[str]]:
-    """The pieces of a text by GPT-2's pattern, in lists of about _CHUNK characters: "It's 5" -> "It", "'s", " 5"."""
-    start = 0
-    while start < len(text):
-        cut = _CUT.search(text, start + _CHUNK)
-        end = cut.end() if cut else len(text)
-        chunk = text[start:end]
-        yield (_split_ascii if chunk.isascii() else _split)(chunk)
-        start = end
-
-
-def _split_special(text: str, special_tokens: Collection[str]) -> list[str]:
-    """Plain text and special tokens in turn: "a<s>b<s>" -> ["a", "<s>", "b", "<s>", ""]."""
-    if not special_tokens:
-        return [text]
-    longest_first = sorted(special_tokens, key=len, reverse=True)
-    return re.split(f"({'|'.join(map(re.escape, longest_first))})", text)
-
-
-# Merging -----------------------------------------------------------------------------------------------------------
-
-_CACHED_PIECES = 1 << 16  # in ordinary text about 12 MB
-_CACHED_LENGTH = 32  # characters; longer pieces hardly ever come back
-_LONG_PIECE = 48  # bytes from which on the heap wins
-_NO_MERGE = 1 << 62  # above every id
-
-
-class _PieceCache(dict[str, tuple[int, ...]]):
-    """The ids of pieces seen before: most words of a text come back, and a look-up is 100 times faster than merging.
-
-    Threads may share it: each operation on a dict is atomic, and an entry lost is only computed again.
-    """
-
-    def __init__(self, merged: dict[Pair, int]) -> None:
-        super().__init__()
-        self._merged = merged
-
-    def __missing__(self, piece: str) -> tuple[int, ...]:
-        ids = list(piece.encode().translate(_BYTE_IDS))
-        result = tuple(_apply_merges(ids, self._merged))
-        if len(piece) <= _CACHED_LENGTH:
-            if len(self) >= _CACHED_PIECES:
-                self.clear()  # frequent words are back at once; dropping one by one would cost on each look-up
-            self[piece] = result
-        return result
-
-
-def _apply_merges(ids: list[int], merged: dict[Pair, int]) -> list[int]:
-    """Merge the leftmost of the pairs that give the lowest id, until no pair has a merge. Changes ids."""
-    if len(ids) > _LONG_PIECE:
-        return _apply_merges_long(ids, merged)
-    get = merged.get
-    made = [get(pair, _NO_MERGE) for pair in pairwise(ids)]  # made[i]: what ids[i], ids[i + 1] would become
-    while made and (new := min(made)) < _NO_MERGE:
-        i = made.index(new)
-        ids[i] = new
-        del ids[i + 1], made[i]
-        if i > 0:
-            made[i - 1] = get((ids[i - 1], new), _NO_MERGE)
-        if i < len(made):
-            made[i] = get((new, ids[i + 1]), _NO_MERGE)
-    return ids
-
-
-def _apply_merges_long(ids: list[int], merged: dict[Pair, int]) -> list[int]:
-    """The same in n log n steps instead of n²: a heap finds the lowest id, a linked list closes the gaps."""
-    get = merged.get
-    n = len(ids)
-    # One integer new · n + place for each possible merge, not a tuple: 1.4 times faster, half the memory.
-    heap = [new * n + i for i, new in enumerate(map(get, pairwise(ids))) if new is not None]
-    heapq.heapify(heap)
-    ids.append(-1)  # no pair with -1 has a merge: it stands behind the end, at index -1 before the start, and in gaps
-    before = list(range(-1, n))
-    after = list(range(1, n + 2))
-    while heap:
-        new, i = divmod(heapq.heappop(heap), n)
-        j = after[i]
-        if get((ids[i], ids[j])) != new:
-            continue  # one of the two has been merged since
-        ids[i], ids[j] = new, -1
-        after[i] = after[j]
-        before[after[i]] = i
-        if (next_new := get((ids[before[i]], new))) is not None:
-            heapq.heappush(heap, next_new * n + before[i])
-        if (next_new := get((new, ids[after[i]]))) is not None:
-            heapq.heappush(heap, next_new * n + i)
-    return [id for id in ids if id >= 0]
-
-
-def _learn_merges(counts: Counter[str], n_merges: int, progress: bool) -> list[Pair]:
-    """The merges of a text, given how often each piece occurs in it; fewer than n_merges where the pairs run out.
-
-    Each step looks only at the pieces that hold the merged pair, instead of counting the whole text again: minutes
-    become half a second on 1 MB.
-    """
-    pieces = [list(piece.encode().translate(_BYTE_IDS)) for piece in counts]
-    frequency = list(counts.values())
-    pair_counts: defaultdict[Pair, int] = defaultdict(int)
-    places: defaultdict[Pair, set[int]] = defaultdict(set)  # pair -> the pieces that hold it, or did
-    for i, piece in enumerate(pieces):
-        for pair in pairwise(piece):
-            pair_counts[pair] += frequency[i]
-            places[pair].add(i)
-    # subtle: ties break low. Of equal counts the heap gives the lower pair of ids, in whatever order they were pushed.
-    heap = [(-count, pair) for pair, count in pair_counts.items()]
-    heapq.heapify(heap)
-    merges: list[Pair] = []
-    for new in tqdm(range(256, 256 + n_merges), desc="merges", disable=not progress):
-        # A pair's count only falls after the step that made it. So each has one entry in the heap, never too low:
-        # where it is too high it goes back with its present count.
-        while heap:
-            count, pair = heapq.heappop(heap)
-            if pair_counts[pair] == -count:
-                break
-            if pair_counts[pair]:
-                heapq.heappush(heap, (-pair_counts[pair], pair))
-        else:
-            break
-        merges.append(pair)
-        born: set[Pair] = set()
-        for i in places.pop(pair):
-            piece = pieces[i]
-            for old in pairwise(piece):
-                pair_counts[old] -= frequency[i]
-            piece = pieces[i] = merge(piece, pair, new)
-            for neighbours in pairwise(piece):
-                pair_counts[neighbours] += frequency[i]
-                if new in neighbours:
-                    places[neighbours].add(i)
-                    born.add(neighbours)
-        for neighbours in born:
-            heapq.heappush(heap, (-pair_counts[neighbours], neighbours))
-    return merges
-
-
 # Checks ------------------------------------------------------------------------------------------------------------
 
 
@@ -703,7 +520,7 @@ def _read_merges(path: Path) -> tuple[list[str], list[Pair]]:
     lines = _read_text(path).removesuffix("\n").split("\n")
     if not lines[0].startswith("#version"):
         raise ValueError(f"{path} line 1: {_shortened(lines[0])}, expected '#version: 0.2'; restore the first line")
-    ids = {name: id for id, name in enumerate(_BYTE_NAMES)}
+    ids = {name: id for id, name in enumerate(BYTE_NAMES)}
     merges: list[Pair] = []
     for number, line in enumerate(lines[1:], start=2):
         parts = line.split(" ")

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import regex
 
-import minigpt.tokenizer as module
-from minigpt.tokenizer import CharTokenizer, Tokenizer, from_state, load, merge
+from minigpt import bpe
+from minigpt.bpe import merge
+from minigpt.tokenizer import CharTokenizer, Tokenizer, from_state, load
 
 ROOT = Path(__file__).parent.parent
 PROSE = "\n".join(topics[key] for key in sorted(topics))[:60_000]
@@ -208,18 +209,18 @@ def test_merges_of_unknown_ids_and_repeated_merges_are_an_error(merges):
 
 @pytest.mark.parametrize("chunk", [1, 7, 8192])  # characters
 def test_splitting_in_chunks_equals_one_regex_over_the_text(monkeypatch, chunk):
-    monkeypatch.setattr(module, "_CHUNK", chunk)
+    monkeypatch.setattr(bpe, "_CHUNK", chunk)
     rng = random.Random(10)
     ascii_text = "".join(rng.choice(string.printable + "  's") for _ in range(5000))
     for text in [PROSE[:5000], ascii_text, *(nasty_text(rng, rng.randrange(60)) for _ in range(300))]:
-        assert [piece for pieces in module._split_pieces(text) for piece in pieces] == plain_split(text)
+        assert [piece for pieces in bpe.split_pieces(text) for piece in pieces] == plain_split(text)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 8192])  # characters
 @pytest.mark.parametrize("long_piece", [2, 48])  # bytes
 def test_encode_equals_splitting_and_merging_pair_by_pair(monkeypatch, chunk, long_piece):
-    monkeypatch.setattr(module, "_CHUNK", chunk)
-    monkeypatch.setattr(module, "_LONG_PIECE", long_piece)
+    monkeypatch.setattr(bpe, "_CHUNK", chunk)
+    monkeypatch.setattr(bpe, "_LONG_PIECE", long_piece)
     rng = random.Random(4)
     tokenizer = Tokenizer.train(nasty_text(rng, 3000) + PROSE[:3000], 700)  # merges of signs and controls too
     texts = [nasty_text(rng, rng.randrange(40)) for _ in range(100)] + [PROSE[:1000], "aaab" * 40, "the" * 50]
@@ -268,7 +269,7 @@ def test_decode_returns_random_text_from_all_of_unicode(tokenizer):
 
 
 def test_a_full_cache_changes_no_ids_and_holds_no_more_than_its_limit(tokenizer, monkeypatch):
-    monkeypatch.setattr(module, "_CACHED_PIECES", 10)
+    monkeypatch.setattr(bpe, "_CACHED_PIECES", 10)
     small = from_state(tokenizer.state())
     assert small.encode(PROSE) == tokenizer.encode(PROSE)
     assert 0 < len(small._pieces) <= 10
@@ -281,7 +282,7 @@ def test_long_pieces_are_not_cached(tokenizer):
 
 
 def test_threads_can_share_a_tokenizer(tokenizer, monkeypatch):
-    monkeypatch.setattr(module, "_CACHED_PIECES", 50)
+    monkeypatch.setattr(bpe, "_CACHED_PIECES", 50)
     shared = from_state(tokenizer.state())
     spans = [PROSE[start : start + 5000] for start in range(0, 40_000, 5000)]
     with ThreadPoolExecutor(4) as pool:
