@@ -24,6 +24,20 @@ _VISIBLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *r
 BYTE_ORDER = [*_VISIBLE, *(byte for byte in range(256) if byte not in _VISIBLE)]  # id -> byte
 BYTE_NAMES = [*map(chr, _VISIBLE), *(chr(256 + i) for i in range(256 - len(_VISIBLE)))]  # id -> name in vocab.json
 _BYTE_IDS = bytes(BYTE_ORDER.index(byte) for byte in range(256))  # byte -> id, for bytes.translate
+_NAME_OF_BYTE = dict(zip(BYTE_ORDER, BYTE_NAMES, strict=True))
+_BYTE_OF_NAME = {ord(name): byte for byte, name in _NAME_OF_BYTE.items()}
+
+
+def name_of_bytes(data: bytes) -> str:
+    """How vocab.json writes a token: b" the" -> "Ġthe"."""
+    return data.decode("latin-1").translate(_NAME_OF_BYTE)
+
+
+def bytes_of_name(name: str) -> bytes | None:
+    """The token that vocab.json writes so: "Ġthe" -> b" the"; None where a character is not of the alphabet."""
+    if any(ord(char) not in _BYTE_OF_NAME for char in name):
+        return None
+    return name.translate(_BYTE_OF_NAME).encode("latin-1")
 
 
 # Splitting into pieces ---------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ Ids become vectors in nn/embedding.py; corpora and batches are made in data.py.
 
 from __future__ import annotations
 
+import functools
+import gzip
 import json
 import operator
 import os
@@ -20,10 +22,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minigpt.bpe import BYTE_NAMES, BYTE_ORDER, Pair, PieceCache, learn_merges, split_pieces, split_special
+from minigpt.bpe import (
+    BYTE_NAMES,
+    BYTE_ORDER,
+    Pair,
+    PieceCache,
+    bytes_of_name,
+    learn_merges,
+    name_of_bytes,
+    split_pieces,
+    split_special,
+)
 from minigpt.files import write_atomic
 
 IdArray = npt.NDArray[np.unsignedinteger[Any]]  # uint16, or uint32 for vocabularies above 65,536
+_GPT2_MERGES = Path(__file__).parent / "assets" / "gpt2" / "merges.txt.gz"
 _END_OF_TEXT = "<|endoftext|>"  # the one special token that GPT-2's own vocab.json has without listing it elsewhere
 
 
@@ -47,34 +60,35 @@ class Tokenizer:
     def __init__(self, merges: Iterable[Sequence[int]] = (), special_tokens: Sequence[str] = ()) -> None:
         self._merged: dict[Pair, int] = {}  # pair -> the id it becomes
         self._bytes = [bytes([byte]) for byte in BYTE_ORDER]  # id -> bytes
-        self._names = list(BYTE_NAMES)  # id -> its text in vocab.json
-        seen = set(self._names)
-        for i, pair in enumerate(merges):
-            new = len(self._bytes)
+        made = set(self._bytes)
+        for new, pair in enumerate(merges, start=256):
             try:
-                left, right = map(operator.index, pair)
+                left, right = pair
+                left, right = operator.index(left), operator.index(right)
                 known = 0 <= left < new and 0 <= right < new
             except (TypeError, ValueError):
                 known = False
             if not known:
-                raise ValueError(f"merges[{i}]: {pair!r}, expected two ids from 0 to {new - 1}; keep the trained order")
-            name = self._names[left] + self._names[right]
-            if name in seen:
-                raise ValueError(f"merges[{i}]: makes {name!r} again, expected a new token; remove the second merge")
-            seen.add(name)
-            self._merged[left, right] = new
-            self._names.append(name)
-            self._bytes.append(self._bytes[left] + self._bytes[right])
-        self._special: dict[str, int] = {}
-        for token in _checked_special_tokens(special_tokens):
-            if token in seen:
                 raise ValueError(
-                    f"special_tokens: vocab.json writes {token!r} for token {self._names.index(token)}, "
+                    f"merges[{new - 256}]: {pair!r}, expected two ids from 0 to {new - 1}; keep the trained order"
+                )
+            token = self._bytes[left] + self._bytes[right]
+            if token in made:
+                raise ValueError(
+                    f"merges[{new - 256}]: makes {token!r} again, expected a new token; remove the second merge"
+                )
+            made.add(token)
+            self._merged[left, right] = new
+            self._bytes.append(token)
+        self._special: dict[str, int] = {}
+        for text in _checked_special_tokens(special_tokens):
+            if (written := bytes_of_name(text)) in made:
+                raise ValueError(
+                    f"special_tokens: vocab.json writes {text!r} for token {self._bytes.index(written)}, "
                     "expected a text of its own; choose another, such as '<|name|>'"
                 )
-            self._special[token] = len(self._bytes)
-            self._names.append(token)
-            self._bytes.append(token.encode())
+            self._special[text] = len(self._bytes)
+            self._bytes.append(text.encode())
         self._pieces = PieceCache(self._merged)
 
     @classmethod
@@ -110,6 +124,19 @@ class Tokenizer:
                 stacklevel=2,
             )
         return tokenizer
+
+    @classmethod
+    @functools.cache
+    def gpt2(cls) -> Tokenizer:
+        """GPT-2's tokenizer of 50,257 tokens, from the merge table that comes with minigpt; nothing is downloaded.
+
+            Tokenizer.gpt2().encode("Hello world")       -> [15496, 995]
+            Tokenizer.gpt2().special_tokens              -> {"<|endoftext|>": 50256}
+
+        Read once per process, in 0.1 s; all callers share the object. Radford et al. 2019, §2.2; A2 §2.
+        """
+        table = gzip.decompress(_GPT2_MERGES.read_bytes()).decode()
+        return cls(_read_merges(table, _GPT2_MERGES)[1], [_END_OF_TEXT])
 
     def encode(
         self,
@@ -195,9 +222,11 @@ class Tokenizer:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        lines = ["#version: 0.2", *(f"{self._names[left]} {self._names[right]}" for left, right in self._merged)]
+        ordinary = len(self._bytes) - len(self._special)
+        names = [*map(name_of_bytes, self._bytes[:ordinary]), *self._special]
+        lines = ["#version: 0.2", *(f"{names[left]} {names[right]}" for left, right in self._merged)]
         write_atomic(folder / "merges.txt", "".join(f"{line}\n" for line in lines).encode())
-        write_atomic(folder / "vocab.json", _json_bytes({name: id for id, name in enumerate(self._names)}))
+        write_atomic(folder / "vocab.json", _json_bytes({name: id for id, name in enumerate(names)}))
         write_atomic(folder / "added_tokens.json", _json_bytes(self._special))
 
     @classmethod
@@ -208,7 +237,7 @@ class Tokenizer:
         order, for holes in the ids, and for a token that is neither a byte, nor merged, nor listed as special.
         """
         folder = Path(folder)
-        names, merges = _read_merges(folder / "merges.txt")
+        names, merges = _read_merges(_read_text(folder / "merges.txt"), folder / "merges.txt")
         path = folder / "vocab.json"
         vocab = _read_vocab(path)
         for id, name in enumerate(names):
@@ -515,31 +544,30 @@ def _read_vocab(path: Path) -> dict[str, int]:
     return vocab
 
 
-def _read_merges(path: Path) -> tuple[list[str], list[Pair]]:
-    """Names of all tokens in the order of their ids, and the pairs of ids of merges.txt."""
-    lines = _read_text(path).removesuffix("\n").split("\n")
+def _read_merges(text: str, path: Path) -> tuple[list[str], list[Pair]]:
+    """Names of all tokens in the order of their ids, and the pairs of ids of merges.txt, whose text is given."""
+    lines = text.removesuffix("\n").split("\n")
     if not lines[0].startswith("#version"):
         raise ValueError(f"{path} line 1: {_shortened(lines[0])}, expected '#version: 0.2'; restore the first line")
     ids = {name: id for id, name in enumerate(BYTE_NAMES)}
     merges: list[Pair] = []
-    for number, line in enumerate(lines[1:], start=2):
+    for new, line in enumerate(lines[1:], start=256):
         parts = line.split(" ")
         if len(parts) != 2:
-            raise ValueError(f"{path} line {number}: {_shortened(line)}, expected two tokens, one space; fix it")
-        for part in parts:
-            if part not in ids:
-                raise ValueError(
-                    f"{path} line {number}: {part!r} is not known here, expected a byte or what an earlier line makes; "
-                    "a line is missing or out of order: fetch the file again"
-                )
+            raise ValueError(f"{path} line {_line_of(new)}: {_shortened(line)}, expected two tokens, one space; fix it")
         left, right = parts
-        if left + right in ids:
+        try:
+            merges.append((ids[left], ids[right]))
+        except KeyError as error:
             raise ValueError(
-                f"{path} line {number}: makes {left + right!r} again, expected a new token: line "
-                f"{_line_of(ids[left + right])} has it; remove one"
+                f"{path} line {_line_of(new)}: {error} is not known here, expected a byte or what an earlier line makes; "
+                "a line is missing or out of order: fetch the file again"
+            ) from None
+        if (old := ids.setdefault(left + right, new)) != new:
+            raise ValueError(
+                f"{path} line {_line_of(new)}: makes {left + right!r} again, expected a new token: line "
+                f"{_line_of(old)} has it; remove one"
             )
-        merges.append((ids[left], ids[right]))
-        ids[left + right] = len(ids)
     return list(ids), merges
 
 

@@ -1,5 +1,7 @@
 """minigpt.tokenizer against plain twins: a trainer that recounts the whole text, an encoder merging pair by pair."""
 
+import gzip
+import hashlib
 import json
 import os
 import random
@@ -24,6 +26,7 @@ from minigpt.tokenizer import CharTokenizer, Tokenizer, from_state, load
 ROOT = Path(__file__).parent.parent
 PROSE = "\n".join(topics[key] for key in sorted(topics))[:60_000]
 END = "<|endoftext|>"
+GPT2_MERGES = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"  # sha256
 # White space of all kinds, controls that only look like it, contractions, digits, letters of several scripts, marks,
 # emoji joined by U+200D: what a splitting pattern gets wrong.
 NASTY = [
@@ -485,6 +488,62 @@ def test_a_list_that_is_not_of_distinct_characters_is_an_error(chars):
 def test_characters_have_no_special_tokens():
     tokenizer = CharTokenizer("abc")
     assert (tokenizer.special_tokens, tokenizer.vocab_size, len(tokenizer)) == ({}, 3, 3)
+
+
+# GPT-2's own
+
+
+def test_the_merge_table_of_gpt2_is_the_published_one():
+    table = gzip.decompress((Path(bpe.__file__).parent / "assets" / "gpt2" / "merges.txt.gz").read_bytes())
+    assert hashlib.sha256(table).hexdigest() == GPT2_MERGES
+
+
+def test_the_vocabulary_derived_for_gpt2_is_the_published_one(tmp_path):
+    Tokenizer.gpt2().save(tmp_path)
+    vocab = json.loads((tmp_path / "vocab.json").read_text(encoding="utf-8"))  # as OpenAI's encoder.json writes it:
+    assert hashlib.sha256(json.dumps(vocab).encode()).hexdigest() == (
+        "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"
+    )
+
+
+def test_gpt2_saves_its_own_merges_and_loads_them(tmp_path):
+    Tokenizer.gpt2().save(tmp_path)
+    assert hashlib.sha256((tmp_path / "merges.txt").read_bytes()).hexdigest() == GPT2_MERGES
+    assert load(tmp_path) == Tokenizer.gpt2()
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("Hello world", [15496, 995]),
+        (" Hello world", [18435, 995]),
+        ("😀 é 日本", [47249, 222, 38251, 10545, 245, 98, 17312, 105]),
+        (f"a{END}b", [64, 50256, 65]),
+    ],
+)
+def test_gpt2_gives_the_published_ids(text, ids):
+    assert Tokenizer.gpt2().encode(text, allowed_special="all") == ids
+    assert Tokenizer.gpt2().decode(ids) == text
+
+
+def test_gpt2_has_50257_tokens_of_which_one_is_special():
+    assert (len(Tokenizer.gpt2()), Tokenizer.gpt2().special_tokens) == (50_257, {END: 50_256})
+
+
+def test_gpt2_is_read_once():
+    assert Tokenizer.gpt2() is Tokenizer.gpt2()
+
+
+def test_every_id_of_gpt2_that_is_text_encodes_back_to_itself():
+    tokenizer, halves = Tokenizer.gpt2(), 0
+    for id in range(tokenizer.vocab_size):
+        try:
+            text = tokenizer.decode([id], errors="strict")
+        except UnicodeDecodeError:  # a part of a character, which a neighbour completes
+            halves += 1
+            continue
+        assert tokenizer.encode(text, allowed_special="all") == [id]
+    assert halves == 344
 
 
 # Saving and loading
