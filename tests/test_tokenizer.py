@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import regex
 
+from make_tokenizer_fixture import FIXTURE, random_strings, tiktoken_encoding, tokenizers_tokenizer
 from minigpt import bpe
 from minigpt.bpe import merge
 from minigpt.tokenizer import CharTokenizer, Tokenizer, from_state, load
@@ -526,6 +527,11 @@ def test_gpt2_gives_the_published_ids(text, ids):
     assert Tokenizer.gpt2().decode(ids) == text
 
 
+def test_gpt2_gives_the_ids_that_tiktoken_and_hugging_face_gave():
+    for text, ids in json.loads(FIXTURE.read_text(encoding="utf-8"))["ids"]:
+        assert Tokenizer.gpt2().encode(text, disallowed_special=()) == ids
+
+
 def test_gpt2_has_50257_tokens_of_which_one_is_special():
     assert (len(Tokenizer.gpt2()), Tokenizer.gpt2().special_tokens) == (50_257, {END: 50_256})
 
@@ -742,17 +748,25 @@ def test_the_script_writes_a_tokenizer_that_loads(tmp_path):
 
 @pytest.mark.reference
 def test_encode_equals_tiktoken(tokenizer):
-    tiktoken = pytest.importorskip("tiktoken")
-    ordinary = tokenizer.vocab_size - len(tokenizer.special_tokens)
-    reference = tiktoken.Encoding(
-        "reference",
-        pat_str=r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
-        mergeable_ranks={tokenizer.token_bytes(id): id for id in range(ordinary)},
-        special_tokens=tokenizer.special_tokens,
-    )
-    rng = random.Random(7)
+    pytest.importorskip("tiktoken")
+    reference, rng = tiktoken_encoding(tokenizer), random.Random(7)
     for text in [PROSE, *(nasty_text(rng, rng.randrange(60)) for _ in range(5000))]:
         assert tokenizer.encode(text, allowed_special="all") == reference.encode(text, allowed_special="all")
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("seed", range(2, 6))
+def test_gpt2_equals_tiktoken_and_hugging_face_on_strings_of_every_kind(tmp_path, seed):
+    pytest.importorskip("tiktoken")
+    pytest.importorskip("tokenizers")
+    gpt2 = Tokenizer.gpt2()
+    gpt2.save(tmp_path)
+    encoding, hugging_face = tiktoken_encoding(gpt2), tokenizers_tokenizer(tmp_path)
+    for text in random_strings(seed, 2500):
+        ids = gpt2.encode(text, disallowed_special=())
+        assert ids == encoding.encode(text, disallowed_special=())
+        assert ids == hugging_face.encode(text).ids
+        assert gpt2.decode(ids) == text
 
 
 @pytest.mark.reference
