@@ -15,7 +15,8 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain
+from dataclasses import dataclass
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from minigpt.bpe import (
     BYTE_ORDER,
     Pair,
     PieceCache,
+    byte_ids,
     bytes_of_name,
     learn_merges,
+    merge,
     name_of_bytes,
     split_pieces,
     split_special,
@@ -153,10 +156,10 @@ class Tokenizer:
             encode("a<|endoftext|>", allowed_special="all")                      -> […, id of <|endoftext|>]
             encode("a<|endoftext|>", disallowed_special=())                      -> the ids of its characters
 
-        allowed_special: the special tokens to parse, or "all"; of two that fit, the longer.
-        disallowed_special: those to refuse, or "all" that are not allowed.
+        allowed_special: the special tokens to parse, or "all"; of two that fit, the longer. Other names do nothing.
+        disallowed_special: texts to refuse, or "all" special tokens that are not allowed. They go before the allowed.
         errors: "strict" raises UnicodeEncodeError at a lone surrogate; "replace" reads it as U+FFFD.
-        Errors: TypeError for bytes, None, a list; ValueError for refused special tokens and for unknown names of them.
+        Errors: TypeError for bytes, None, a list; ValueError for refused special tokens.
         """
         ids: list[int] = []
         for part in self._encode_parts(text, allowed_special, disallowed_special, errors):
@@ -174,6 +177,105 @@ class Tokenizer:
         parts = self._encode_parts(text, allowed_special, disallowed_special, errors)
         dtype = _id_dtype(self.vocab_size)
         return np.concatenate([np.empty(0, dtype), *(np.array(part, dtype) for part in parts)])
+
+    def encode_batch(
+        self,
+        texts: Iterable[str],
+        padding_side: str = "right",
+        pad_id: int | None = None,
+        max_length: int | None = None,
+        allowed_special: Collection[str] = (),
+        disallowed_special: Collection[str] = "all",
+        errors: str = "strict",
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Several texts to one array: shorter ones are filled up to the longest.
+
+            tokenizer.encode_batch(["low", "lowest"], pad_id=0)  -> [[257, 0, 0, 0], [257, 68, 82, 83]],
+                                                                    [[1, 0, 0, 0], [1, 1, 1, 1]]
+
+        B texts -> ids (B, T) and mask (B, T), int64; mask is 1 where a token of the text stands and 0 at padding.
+
+        padding_side: "right", as for training, or "left", so that all rows end together and generation can go on.
+        pad_id: the id to fill with; needed only where the texts differ in length. GPT-2 has none: take 50256.
+        max_length: keep at most so many ids of each text, the first ones.
+        The others as in encode. Errors: as in encode, naming the text; ValueError for texts that need a pad_id.
+        """
+        if isinstance(texts, (str, bytes)):
+            raise TypeError(f"texts: {type(texts).__name__}, expected a list of texts; put a single text into a list")
+        if padding_side not in ("left", "right"):
+            raise ValueError(f"padding_side: {padding_side!r}, expected 'left' or 'right'; choose one")
+        if max_length is not None and operator.index(max_length) < 0:
+            raise ValueError(f"max_length: {max_length}, expected 0 or more; leave it out to keep all ids")
+        rows = [
+            list(chain.from_iterable(self._encode_parts(text, allowed_special, disallowed_special, errors, f"texts[{i}]")))
+            for i, text in enumerate(texts)
+        ]
+        rows = [row[:max_length] for row in rows]
+        lengths = [len(row) for row in rows]
+        T = max(lengths, default=0)
+        if pad_id is None:
+            if len(set(lengths)) > 1:
+                raise ValueError(
+                    f"pad_id: None for texts of {min(lengths)} to {T} tokens, expected an id to fill up with; pass pad_id"
+                )
+            pad_id = 0  # not used: all rows are full
+        _check_id(pad_id, self.vocab_size, "pad_id")
+        ids = np.full((len(rows), T), pad_id, np.int64)
+        mask = np.zeros((len(rows), T), np.int64)
+        for b, row in enumerate(rows):
+            place = slice(T - len(row), T) if padding_side == "left" else slice(len(row))
+            ids[b, place] = row
+            mask[b, place] = 1
+        return ids, mask
+
+    def encode_with_offsets(
+        self, text: str, allowed_special: Collection[str] = (), disallowed_special: Collection[str] = "all"
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """Text to ids and, for each, where it comes from: text[start:end] are the characters it has bytes of.
+
+            Tokenizer.gpt2().encode_with_offsets("a 日")          -> [64, 10545, 245, 98],
+                                                                    [(0, 1), (1, 3), (2, 3), (2, 3)]
+
+        Where several tokens share a character, here the three that "日" takes, each gets all of it.
+        Arguments and errors as in encode.
+        """
+        ids = self.encode(text, allowed_special, disallowed_special)
+        data = np.frombuffer(text.encode(), np.uint8)
+        char_of_byte = np.cumsum((data & 0xC0) != 0x80) - 1  # in UTF-8 all but the first byte of a character are 10xxxxxx
+        ends = np.cumsum([len(self._bytes[id]) for id in ids], dtype=np.int64)
+        starts = np.concatenate([[0], ends])[:-1]
+        spans = zip(char_of_byte[starts].tolist(), (char_of_byte[ends - 1] + 1).tolist(), strict=True)
+        return ids, list(spans)
+
+    def explain(
+        self, text: str, allowed_special: Collection[str] = (), disallowed_special: Collection[str] = "all"
+    ) -> Explanation:
+        """How a text becomes its tokens, merge by merge; made to be printed, or shown by a notebook.
+
+            Tokenizer.gpt2().explain(" lowest")          -> ' lowest'
+                                                              ␣ l o w e s t
+                                                              ␣ l o w es t       e + s = es, 274
+                                                              ␣l o w es t        ␣ + l = ␣l, 300
+                                                              ␣l ow es t         o + w = ow, 322
+                                                              ␣l ow est          es + t = est, 395
+                                                              ␣low est           ␣l + ow = ␣low, 1877
+                                                              ␣lowest            ␣low + est = ␣lowest, 9016
+                                                            9016
+
+        Of all neighbours that make a token, those that make the lowest id are merged first. "␣" stands for a space.
+        Arguments and errors as in encode.
+        """
+        pieces: list[tuple[str, list[list[int]]]] = []
+        for chunk, is_special in self._split(text, allowed_special, disallowed_special):
+            for piece in chunk:
+                ids = [self._special[piece]] if is_special else byte_ids(piece)
+                steps = [ids]
+                while pairs := self._merged.keys() & set(pairwise(ids)):
+                    pair = min(pairs, key=self._merged.__getitem__)
+                    ids = merge(ids, pair, self._merged[pair])
+                    steps.append(ids)
+                pieces.append((piece, steps))
+        return Explanation(self, pieces)
 
     def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
         """Ids to text. A token can end within a character: by default a broken one reads as U+FFFD.
@@ -277,35 +379,68 @@ class Tokenizer:
         }
 
     def _encode_parts(
-        self, text: str, allowed_special: Collection[str], disallowed_special: Collection[str], errors: str
+        self,
+        text: str,
+        allowed_special: Collection[str],
+        disallowed_special: Collection[str],
+        errors: str,
+        name: str = "text",
     ) -> Iterator[list[int]]:
-        text = _checked_text(text, errors)
-        allowed = self._special_subset("allowed_special", allowed_special, self._special.keys())
-        refused = self._special_subset("disallowed_special", disallowed_special, self._special.keys() - allowed)
-        if found := [(text.index(token), token) for token in refused if token in text]:
-            index, token = min(found)
-            raise ValueError(
-                f"text: special token {token!r} at index {index}, expected plain text; pass "
-                f"allowed_special={{{token!r}}} to parse it, disallowed_special=() to encode its characters"
-            )
-        for i, span in enumerate(split_special(text, allowed)):
-            if i % 2:
-                yield [self._special[span]]
-                continue
-            for pieces in split_pieces(span):
+        for pieces, is_special in self._split(text, allowed_special, disallowed_special, errors, name):
+            if is_special:
+                yield [self._special[pieces[0]]]
+            else:
                 yield list(chain.from_iterable(map(self._pieces.__getitem__, pieces)))
 
-    def _special_subset(self, argument: str, given: Collection[str], everything: Collection[str]) -> set[str]:
-        if isinstance(given, str):
-            if given != "all":
-                raise TypeError(f"{argument}: {given!r}, expected 'all' or a collection; write {{{given!r}}}")
-            return set(everything)
-        if unknown := set(given) - self._special.keys():
-            raise ValueError(
-                f"{argument}: {min(unknown)!r}, expected some of {list(self._special)}; "
-                "pass it to train as one of special_tokens first"
-            )
-        return set(given)
+    def _split(
+        self,
+        text: str,
+        allowed_special: Collection[str],
+        disallowed_special: Collection[str],
+        errors: str = "strict",
+        name: str = "text",
+    ) -> Iterator[tuple[list[str], bool]]:
+        """The pieces of a text, a few thousand at a time and False, or one special token and True."""
+        text = _checked_text(text, errors, name)
+        allowed = _allowed_in(text, self._special, allowed_special, disallowed_special, name)
+        for i, span in enumerate(split_special(text, allowed)):
+            if i % 2:
+                yield [span], True
+                continue
+            for pieces in split_pieces(span):
+                yield pieces, False
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How a text becomes tokens, made by Tokenizer.explain. Printed it shows every step; pieces is for programs.
+
+    pieces: each piece of the text with its lists of ids: those of its bytes, those after each merge, last its tokens.
+    """
+
+    tokenizer: Tokenizer
+    pieces: list[tuple[str, list[list[int]]]]
+
+    def __str__(self) -> str:
+        return "\n".join(line for piece, steps in self.pieces for line in self._lines(piece, steps))
+
+    __repr__ = __str__  # a notebook shows the repr
+
+    def _lines(self, piece: str, steps: list[list[int]]) -> Iterator[str]:
+        yield repr(piece)
+        shown = [" ".join(map(self._shown, ids)) for ids in steps]
+        width = len(shown[0])  # of the row of bytes, the widest
+        yield f"  {shown[0]}"
+        for before, ids, row in zip(steps, steps[1:], shown[1:], strict=False):
+            i = next(i for i, (old, new) in enumerate(zip(before, ids, strict=False)) if old != new)
+            left, right, made = map(self._shown, (before[i], before[i + 1], ids[i]))
+            yield f"  {row:{width}}      {left} + {right} = {made}, {ids[i]}"
+        yield " ".join(map(str, steps[-1]))
+
+    def _shown(self, id: int) -> str:
+        """A token without white space in it: " the" -> "␣the", half a character -> "\\xc3"."""
+        text = self.tokenizer.token_bytes(id).decode("utf-8", "backslashreplace")
+        return "".join("␣" if c == " " else c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class CharTokenizer:
@@ -443,9 +578,9 @@ def from_state(state: dict[str, Any]) -> Tokenizer | CharTokenizer:
 # Checks ------------------------------------------------------------------------------------------------------------
 
 
-def _checked_text(text: str, errors: str = "strict") -> str:
+def _checked_text(text: str, errors: str = "strict", name: str = "text") -> str:
     if not isinstance(text, str):
-        raise TypeError(f"text: {type(text).__name__}, expected str; decode bytes with .decode('utf-8')")
+        raise TypeError(f"{name}: {type(text).__name__}, expected str; decode bytes with .decode('utf-8')")
     if errors not in ("strict", "replace"):
         raise ValueError(f"errors: {errors!r}, expected 'strict' or 'replace'; choose one")
     if text.isascii():
@@ -455,9 +590,32 @@ def _checked_text(text: str, errors: str = "strict") -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        reason = "text: a lone surrogate, expected whole characters; Tokenizer.encode(…, errors='replace') replaces it"
+        reason = f"{name}: a lone surrogate, expected whole characters; Tokenizer.encode(…, errors='replace') replaces it"
         raise UnicodeEncodeError("utf-8", text, error.start, error.end, reason) from None
     return text
+
+
+def _allowed_in(
+    text: str,
+    special: Collection[str],
+    allowed_special: Collection[str],
+    disallowed_special: Collection[str],
+    name: str = "text",
+) -> set[str]:
+    """The special tokens to parse, by tiktoken's rules; an error where the text holds one to refuse."""
+    for argument, given in (("allowed_special", allowed_special), ("disallowed_special", disallowed_special)):
+        if isinstance(given, str) and given != "all":
+            raise TypeError(f"{argument}: {given!r}, expected 'all' or a collection; write {{{given!r}}}")
+    allowed = set(special) if allowed_special == "all" else set(allowed_special) & set(special)
+    refused = set(special) - allowed if disallowed_special == "all" else set(disallowed_special)
+    if found := [(text.index(token), token) for token in refused if token in text]:
+        index, token = min(found)
+        parse = f"pass allowed_special={{{token!r}}} to parse it, " if token in set(special) - allowed else ""
+        raise ValueError(
+            f"{name}: special token {token!r} at index {index}, expected plain text; "
+            f"{parse}disallowed_special=() to encode its characters"
+        )
+    return allowed
 
 
 def _checked_special_tokens(special_tokens: Sequence[str]) -> Sequence[str]:
@@ -485,17 +643,19 @@ def _checked_ids(ids: Iterable[int], vocab_size: int) -> list[int]:
         raise TypeError(f"ids: {ids!r}, expected a sequence of integers; put a single id into a list")
     else:
         values = list(ids)
-        if set(map(type, values)) - {int}:
-            for i, id in enumerate(values):
-                if isinstance(id, bool) or not isinstance(id, (int, np.integer)):
-                    raise TypeError(f"ids[{i}]: {id!r} of type {type(id).__name__}, expected an integer; convert it")
-    if values and not (min(values) >= 0 and max(values) < vocab_size):
-        i = next(i for i, id in enumerate(values) if not 0 <= id < vocab_size)
-        raise ValueError(
-            f"ids[{i}]: {values[i]}, expected an id from 0 to {vocab_size - 1}; "
-            "decode with the tokenizer that encoded the text"
-        )
+    if set(map(type, values)) - {int} or (values and not (min(values) >= 0 and max(values) < vocab_size)):
+        for i, id in enumerate(values):  # one of them may be wrong
+            _check_id(id, vocab_size, f"ids[{i}]")
     return values
+
+
+def _check_id(id: int, vocab_size: int, name: str) -> None:
+    if isinstance(id, bool) or not isinstance(id, (int, np.integer)):
+        raise TypeError(f"{name}: {id!r} of type {type(id).__name__}, expected an integer; convert it")
+    if not 0 <= id < vocab_size:
+        raise ValueError(
+            f"{name}: {id}, expected an id from 0 to {vocab_size - 1}; take the tokenizer that encoded the text"
+        )
 
 
 def _shortened(value: object) -> str:

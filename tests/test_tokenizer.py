@@ -341,10 +341,17 @@ def test_of_two_special_tokens_that_fit_the_longer_is_taken():
     assert tokenizer.encode("<s>!<s>", allowed_special="all") == [257, 256]
 
 
+def test_an_allowed_text_that_is_no_special_token_stays_plain_text(tokenizer):
+    assert tokenizer.encode("a the", allowed_special={"the"}) == tokenizer.encode("a the")
+
+
+def test_any_text_can_be_refused(tokenizer):
+    with pytest.raises(ValueError, match=r"'secret' at index 2, expected plain text; disallowed_special=\(\) to"):
+        tokenizer.encode("a secret", disallowed_special={"secret"})
+
+
 @pytest.mark.parametrize("argument", ["allowed_special", "disallowed_special"])
-def test_unknown_and_bare_special_tokens_are_an_error(tokenizer, argument):
-    with pytest.raises(ValueError, match=f"{argument}: '<no>'"):
-        tokenizer.encode("a", **{argument: {"<no>"}})
+def test_a_bare_special_token_instead_of_a_collection_is_an_error(tokenizer, argument):
     with pytest.raises(TypeError, match=f"{argument}: '<|pad|>'".replace("|", r"\|")):
         tokenizer.encode("a", **{argument: "<|pad|>"})
 
@@ -375,6 +382,126 @@ def test_a_lone_surrogate_can_be_replaced_on_request(tokenizer):
 def test_an_unknown_way_of_handling_errors_is_an_error(tokenizer):
     with pytest.raises(ValueError, match="errors: 'ignroe'"):
         tokenizer.encode("abc", errors="ignroe")
+
+
+# Batches, offsets, explanations
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "mask"),
+    [
+        ({}, [[1, 2, 3], [1, 9, 9], [9, 9, 9]], [[1, 1, 1], [1, 0, 0], [0, 0, 0]]),
+        ({"padding_side": "left"}, [[1, 2, 3], [9, 9, 1], [9, 9, 9]], [[1, 1, 1], [0, 0, 1], [0, 0, 0]]),
+        ({"max_length": 2}, [[1, 2], [1, 9], [9, 9]], [[1, 1], [1, 0], [0, 0]]),
+        ({"max_length": 0}, [[], [], []], [[], [], []]),
+    ],
+    ids=["right", "left", "cut", "cut to nothing"],
+)
+def test_a_batch_is_filled_up_to_its_longest_text(options, rows, mask):
+    ids, given_mask = Tokenizer().encode_batch(['"#$', '"', ""], pad_id=9, **options)
+    assert (ids.tolist(), given_mask.tolist()) == (rows, mask)
+    assert ids.dtype == given_mask.dtype == np.int64
+
+
+def test_the_unmasked_ids_of_a_batch_are_those_of_each_text(tokenizer):
+    texts = [PROSE[start : start + 7 * start % 50] for start in range(20)]
+    ids, mask = tokenizer.encode_batch(iter(texts), padding_side="left", pad_id=0)
+    assert [row[kept > 0].tolist() for row, kept in zip(ids, mask, strict=True)] == list(map(tokenizer.encode, texts))
+
+
+def test_texts_of_one_length_need_no_padding():
+    assert Tokenizer().encode_batch(["ab", "cd"])[1].tolist() == [[1, 1], [1, 1]]
+    assert Tokenizer().encode_batch([])[0].shape == (0, 0)
+
+
+def test_special_tokens_in_a_batch_have_the_meaning_they_have_in_encode(tokenizer):
+    assert tokenizer.encode_batch([END], allowed_special="all")[0].tolist() == [[698]]
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "error", "message"),
+    [
+        ([PROSE[:3], ""], {}, ValueError, r"pad_id: None for texts of 0 to \d+ tokens, expected an id"),
+        (["ab", "c"], {"pad_id": 700}, ValueError, r"pad_id: 700, expected an id from 0 to 699"),
+        (["ab"], {"pad_id": -1}, ValueError, r"pad_id: -1"),
+        (["ab"], {"pad_id": 1.0}, TypeError, r"pad_id: 1.0"),
+        (["ab"], {"padding_side": "middle"}, ValueError, "padding_side: 'middle', expected 'left' or 'right'"),
+        (["ab"], {"max_length": -1}, ValueError, "max_length: -1, expected 0 or more"),
+        ("ab", {}, TypeError, "texts: str, expected a list"),
+        (["ab", None], {}, TypeError, r"texts\[1\]: NoneType, expected str"),
+        (["ab", "a" + END], {}, ValueError, r"texts\[1\]: special token .* at index 1"),
+        (["ab", "a\ud800"], {}, UnicodeEncodeError, r"texts\[1\]: a lone surrogate"),
+    ],
+)
+def test_an_impossible_batch_is_an_error(tokenizer, texts, options, error, message):
+    with pytest.raises(error, match=message):
+        tokenizer.encode_batch(texts, **options)
+
+
+def test_offsets_are_the_characters_that_a_token_has_bytes_of():
+    rng, gpt2 = random.Random(11), Tokenizer.gpt2()
+    for text in [nasty_text(rng, rng.randrange(40)) for _ in range(200)]:
+        character_of_byte = [i for i, char in enumerate(text) for _ in char.encode()]
+        ids, offsets = gpt2.encode_with_offsets(text, allowed_special="all")
+        expected, byte = [], 0
+        for id in ids:
+            size = len(gpt2.token_bytes(id))
+            characters = character_of_byte[byte : byte + size]
+            expected.append((characters[0], characters[-1] + 1))
+            byte += size
+        assert (ids, offsets) == (gpt2.encode(text, allowed_special="all"), expected)
+
+
+def test_tokens_that_share_a_character_all_get_it():
+    assert Tokenizer.gpt2().encode_with_offsets("a 日") == ([64, 10545, 245, 98], [(0, 1), (1, 3), (2, 3), (2, 3)])
+
+
+def test_special_text_is_refused_by_offsets_and_explanations_too(tokenizer):
+    for call in (tokenizer.encode_with_offsets, tokenizer.explain):
+        with pytest.raises(ValueError, match="special token"):
+            call(END)
+
+
+def test_an_explanation_shows_each_merge_of_each_piece():
+    shown = """\
+'é'
+  \\xc3 \\xa9
+  é              \\xc3 + \\xa9 = é, 2634
+2634
+' lowest'
+  ␣ l o w e s t
+  ␣ l o w es t       e + s = es, 274
+  ␣l o w es t        ␣ + l = ␣l, 300
+  ␣l ow es t         o + w = ow, 322
+  ␣l ow est          es + t = est, 395
+  ␣low est           ␣l + ow = ␣low, 1877
+  ␣lowest            ␣low + est = ␣lowest, 9016
+9016
+'<|endoftext|>'
+  <|endoftext|>
+50256
+'\\n'
+  \\n
+198"""
+    explanation = Tokenizer.gpt2().explain(f"é lowest{END}\n", allowed_special="all")
+    assert str(explanation) == repr(explanation) == shown
+
+
+def test_explanations_begin_with_the_bytes_and_end_with_the_tokens():
+    rng, gpt2 = random.Random(12), Tokenizer.gpt2()
+    for text in [PROSE[:500], *(nasty_text(rng, 30) for _ in range(50))]:
+        pieces = gpt2.explain(text, disallowed_special=()).pieces
+        assert [id for _, steps in pieces for id in steps[-1]] == gpt2.encode(text, disallowed_special=())
+        assert [id for _, steps in pieces for id in steps[0]] == Tokenizer().encode(text)
+
+
+def test_each_step_of_an_explanation_is_one_merge_of_the_lowest_id():
+    gpt2 = Tokenizer.gpt2()
+    merges = gpt2.state()["merges"]
+    for _, steps in gpt2.explain(PROSE[:300]).pieces:
+        for before, after in pairwise(steps):
+            possible = [merges.index(list(pair)) for pair in pairwise(before) if list(pair) in merges[: max(after)]]
+            assert after == merge(before, tuple(merges[min(possible)]), 256 + min(possible))
 
 
 # Decoding
@@ -767,6 +894,35 @@ def test_gpt2_equals_tiktoken_and_hugging_face_on_strings_of_every_kind(tmp_path
         assert ids == encoding.encode(text, disallowed_special=())
         assert ids == hugging_face.encode(text).ids
         assert gpt2.decode(ids) == text
+
+
+@pytest.mark.reference
+def test_offsets_equal_those_of_hugging_face(tmp_path):
+    pytest.importorskip("tokenizers")
+    gpt2 = Tokenizer.gpt2()
+    gpt2.save(tmp_path)
+    reference = tokenizers_tokenizer(tmp_path)
+    for text in random_strings(9, 2000):
+        encoding = reference.encode(text)
+        assert gpt2.encode_with_offsets(text, disallowed_special=()) == (encoding.ids, encoding.offsets)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("allowed", ["all", set(), {END}, {"<|pad|>"}, {END, "<|pad|>"}, {"the", END}])
+@pytest.mark.parametrize("disallowed", ["all", (), {END}, {"<|pad|>"}, {END, "<|pad|>"}, {"the"}])
+def test_special_tokens_mean_what_they_mean_in_tiktoken(tokenizer, allowed, disallowed):
+    pytest.importorskip("tiktoken")
+    reference, rng = tiktoken_encoding(tokenizer), random.Random(13)
+
+    def ids_or_error(encode, text):
+        try:
+            return encode(text, allowed_special=allowed, disallowed_special=disallowed)
+        except ValueError:
+            return ValueError
+
+    for _ in range(100):
+        text = "".join(rng.choices([END, "<|pad|>", "<|pad|", " the", "a", "\n"], k=rng.randrange(5)))
+        assert ids_or_error(tokenizer.encode, text) == ids_or_error(reference.encode, text)
 
 
 @pytest.mark.reference
