@@ -40,9 +40,9 @@ def bytes_of_name(name: str) -> bytes | None:
     return name.translate(_BYTE_OF_NAME).encode("latin-1")
 
 
-def byte_ids(piece: str) -> list[int]:
-    """The ids of a piece's bytes, which merging starts from."""
-    return list(piece.encode().translate(_BYTE_IDS))
+def byte_ids(data: bytes) -> list[int]:
+    """The ids of single bytes, which merging starts from."""
+    return list(data.translate(_BYTE_IDS))
 
 
 # Splitting into pieces ---------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ class PieceCache(dict[str, tuple[int, ...]]):
         self._merged = merged
 
     def __missing__(self, piece: str) -> tuple[int, ...]:
-        result = tuple(apply_merges(byte_ids(piece), self._merged))
+        result = tuple(apply_merges(byte_ids(piece.encode()), self._merged))
         if len(piece) <= _CACHED_LENGTH:
             if len(self) >= _CACHED_PIECES:
                 self.clear()  # frequent words are back at once; dropping one by one would cost on each look-up
@@ -174,7 +174,7 @@ def learn_merges(counts: Counter[str], n_merges: int, progress: bool) -> list[Pa
     Each step looks only at the pieces that hold the merged pair, instead of counting the whole text again: minutes
     become half a second on 1 MB.
     """
-    pieces = [byte_ids(piece) for piece in counts]
+    pieces = [byte_ids(piece.encode()) for piece in counts]
     frequency = list(counts.values())
     pair_counts: defaultdict[Pair, int] = defaultdict(int)
     places: defaultdict[Pair, set[int]] = defaultdict(set)  # pair -> the pieces that hold it, or did

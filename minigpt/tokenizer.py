@@ -7,6 +7,7 @@ Ids become vectors in nn/embedding.py; corpora and batches are made in data.py.
 
 from __future__ import annotations
 
+import base64
 import functools
 import gzip
 import json
@@ -28,6 +29,7 @@ from minigpt.bpe import (
     BYTE_ORDER,
     Pair,
     PieceCache,
+    apply_merges,
     byte_ids,
     bytes_of_name,
     learn_merges,
@@ -268,7 +270,7 @@ class Tokenizer:
         pieces: list[tuple[str, list[list[int]]]] = []
         for chunk, is_special in self._split(text, allowed_special, disallowed_special):
             for piece in chunk:
-                ids = [self._special[piece]] if is_special else byte_ids(piece)
+                ids = [self._special[piece]] if is_special else byte_ids(piece.encode())
                 steps = [ids]
                 while pairs := self._merged.keys() & set(pairwise(ids)):
                     pair = min(pairs, key=self._merged.__getitem__)
@@ -316,20 +318,22 @@ class Tokenizer:
         return self._merged == other._merged and self._special == other._special
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write vocab.json, merges.txt and added_tokens.json, as Hugging Face's GPT2Tokenizer reads them.
+        """Write vocab.json, merges.txt and added_tokens.json, as Hugging Face's GPT2Tokenizer reads them, and tokenizer.json.
 
         vocab.json: {token: id}, special tokens included. merges.txt: one merge a line under "#version: 0.2", earliest
-        first. added_tokens.json: {special token: id}. Bytes are written as GPT-2 writes them, a space as "Ġ".
-        Makes the folder where there is none.
+        first. added_tokens.json: {special token: id}. tokenizer.json: all of it once more, for the tokenizers package;
+        load does not need it. Bytes are written as GPT-2 writes them, a space as "Ġ". Makes the folder where there is none.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         ordinary = len(self._bytes) - len(self._special)
         names = [*map(name_of_bytes, self._bytes[:ordinary]), *self._special]
-        lines = ["#version: 0.2", *(f"{names[left]} {names[right]}" for left, right in self._merged)]
-        write_atomic(folder / "merges.txt", "".join(f"{line}\n" for line in lines).encode())
-        write_atomic(folder / "vocab.json", _json_bytes({name: id for id, name in enumerate(names)}))
+        vocab = {name: id for id, name in enumerate(names)}
+        merges = [f"{names[left]} {names[right]}" for left, right in self._merged]
+        write_atomic(folder / "merges.txt", "".join(f"{line}\n" for line in ["#version: 0.2", *merges]).encode())
+        write_atomic(folder / "vocab.json", _json_bytes(vocab))
         write_atomic(folder / "added_tokens.json", _json_bytes(self._special))
+        write_atomic(folder / "tokenizer.json", _json_bytes(_hugging_face(vocab, merges, self._special)))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Tokenizer:
@@ -369,6 +373,19 @@ class Tokenizer:
                     "made, expected its merge; restore the missing lines, or list it in added_tokens.json if special"
                 )
         return cls(merges, special_tokens)
+
+    @classmethod
+    def from_tiktoken(cls, path: str | os.PathLike[str], special_tokens: Sequence[str] = ()) -> Tokenizer:
+        """Read tiktoken's file of ranks, such as r50k_base.tiktoken: a token in base64, a space and its rank on each line.
+
+            Tokenizer.from_tiktoken("r50k_base.tiktoken", ["<|endoftext|>"]) == Tokenizer.gpt2()
+
+        special_tokens: what tiktoken keeps elsewhere; they get the ids after the last rank. The file does not say how text
+        is split either: Tokenizer splits as GPT-2, so the ranks of later models, cl100k_base say, would give other ids.
+        Errors: FileNotFoundError; ValueError naming the line for bytes in another order than GPT-2's, for ranks that do not
+        count up from 0, and for a token that is there twice or is not made of two earlier ones.
+        """
+        return cls(_read_ranks(Path(path)), special_tokens)
 
     def state(self) -> dict[str, Any]:
         """All of the tokenizer as JSON-able values, for checkpoints; from_state reads it."""
@@ -729,6 +746,74 @@ def _read_merges(text: str, path: Path) -> tuple[list[str], list[Pair]]:
                 f"{_line_of(old)} has it; remove one"
             )
     return list(ids), merges
+
+
+def _read_ranks(path: Path) -> list[Pair]:
+    """The merges behind tiktoken's ranks, which name only what each merge makes.
+
+    A token's two parts are what its own bytes become by the merges before it.
+    """
+    merged: dict[Pair, int] = {}
+    seen = set()
+    lines = _read_text(path).removesuffix("\n").split("\n")
+    for rank, line in enumerate(lines):
+        try:
+            encoded, number = line.split(" ")
+            token, ok = base64.b64decode(encoded, validate=True), int(number) == rank
+        except ValueError:
+            ok = False
+        if not ok:
+            raise ValueError(
+                f"{path} line {rank + 1}: {_shortened(line)}, expected a token in base64, a space and {rank}; "
+                "fetch the file again"
+            )
+        if token in seen:
+            raise ValueError(f"{path} line {rank + 1}: {token!r} again, expected a new token; fetch the file again")
+        seen.add(token)
+        if rank < 256:
+            if token != bytes([BYTE_ORDER[rank]]):
+                raise ValueError(
+                    f"{path} line {rank + 1}: {token!r}, expected the byte {bytes([BYTE_ORDER[rank]])!r}: the bytes come "
+                    "first, in GPT-2's order; take r50k_base or a file of a tokenizer that has them so"
+                )
+            continue
+        parts = apply_merges(byte_ids(token), merged)
+        if len(parts) != 2:
+            raise ValueError(
+                f"{path} line {rank + 1}: {token!r} is made of {len(parts)} earlier tokens, expected two; "
+                "a line is missing or out of order: fetch the file again"
+            )
+        merged[parts[0], parts[1]] = rank
+    if len(lines) < 256:
+        raise ValueError(f"{path} line {len(lines)}: the end, expected the 256 bytes first; fetch the file again")
+    return list(merged)
+
+
+def _hugging_face(vocab: dict[str, int], merges: list[str], special: dict[str, int]) -> dict[str, Any]:
+    """The content of tokenizer.json: GPT-2's splitting and merging in the terms of Hugging Face's tokenizers package."""
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": True}
+    as_written = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [{"id": id, "content": text, **as_written, "special": True} for text, id in special.items()],
+        "normalizer": None,
+        "pre_tokenizer": byte_level,
+        "post_processor": byte_level,
+        "decoder": byte_level,
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": "",
+            "end_of_word_suffix": "",
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "vocab": vocab,
+            "merges": merges,
+        },
+    }
 
 
 def _line_of(id: int) -> int:

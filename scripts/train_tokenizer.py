@@ -33,7 +33,7 @@ def main() -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"{parser.prog}: error: {error}")
     print(f"trained {tokenizer} in {seconds:.2f} s")
-    print(f"wrote   {args.out}: vocab.json, merges.txt, added_tokens.json")
+    print(f"wrote   {args.out}: vocab.json, merges.txt, added_tokens.json, tokenizer.json")
     sample = text[:200]
     ids = tokenizer.encode(sample, disallowed_special=())
     print(f"example {' | '.join(repr(tokenizer.decode([id])) for id in ids[:12])}")

@@ -1,5 +1,6 @@
 """minigpt.tokenizer against plain twins: a trainer that recounts the whole text, an encoder merging pair by pair."""
 
+import base64
 import gzip
 import hashlib
 import json
@@ -720,6 +721,61 @@ def test_special_tokens_can_stand_in_added_tokens_alone(tmp_path):
     assert load(tmp_path) == Tokenizer([(0, 1)], ["<|a|>", "<|b|>"])
 
 
+def write_ranks(tokenizer, path) -> Path:
+    ordinary = range(tokenizer.vocab_size - len(tokenizer.special_tokens))
+    lines = [base64.b64encode(tokenizer.token_bytes(rank)) + b" %d\n" % rank for rank in ordinary]
+    path.write_bytes(b"".join(lines))
+    return path
+
+
+def test_a_trained_tokenizer_comes_back_from_tiktokens_ranks(tokenizer, tmp_path):
+    path = write_ranks(tokenizer, tmp_path / "ranks.tiktoken")
+    assert Tokenizer.from_tiktoken(path, [END, "<|pad|>"]) == tokenizer
+
+
+def test_a_tokenizer_trained_on_text_that_overlaps_itself_comes_back_from_ranks(tmp_path):
+    rng = random.Random(14)
+    tokenizer = Tokenizer.train("".join(rng.choice("aab ") for _ in range(3000)), 500)
+    assert Tokenizer.from_tiktoken(write_ranks(tokenizer, tmp_path / "ranks")) == tokenizer
+
+
+def test_gpt2_comes_back_from_tiktokens_ranks(tmp_path):
+    path = write_ranks(Tokenizer.gpt2(), tmp_path / "r50k_base.tiktoken")
+    assert Tokenizer.from_tiktoken(path, [END]) == Tokenizer.gpt2()
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda lines: lines.insert(300, lines[299]), "line 301: .* expected a token in base64, a space and 300"),
+        (lambda lines: lines.__setitem__(300, lines[299].split()[0] + " 300"), "line 301: .* again, expected a new"),
+        (lambda lines: lines.__setitem__(300, "???? 300"), r"line 301: '\?\?\?\? 300', expected"),
+        (lambda lines: lines.__setitem__(300, "dGg="), "line 301: 'dGg=', expected"),
+        (lambda lines: lines.__setitem__(300, "cXp4 300"), "line 301: b'qzx' is made of 3 earlier tokens, expected two"),
+        (lambda lines: lines.__setitem__(3, "AAA= 3"), r"line 4: b'\\x00\\x00', expected the byte b'\$'"),
+        (lambda lines: lines.__delitem__(slice(200, None)), "line 200: the end, expected the 256 bytes first"),
+        (lambda lines: lines.__delitem__(slice(None)), "line 1: '', expected"),
+    ],
+)
+def test_a_damaged_file_of_ranks_is_an_error_with_its_line(tokenizer, tmp_path, edit, message):
+    path = write_ranks(tokenizer, tmp_path / "ranks")
+    edit_lines(path, edit)
+    with pytest.raises(ValueError, match=f"ranks {message}"):
+        Tokenizer.from_tiktoken(path)
+
+
+def test_a_missing_file_of_ranks_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.tiktoken"):
+        Tokenizer.from_tiktoken(tmp_path / "none.tiktoken")
+
+
+def test_tokenizer_json_holds_the_vocabulary_the_merges_and_the_special_tokens(folder):
+    saved = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    assert saved["model"]["vocab"] == json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    assert saved["model"]["merges"] == (folder / "merges.txt").read_text(encoding="utf-8").split("\n")[1:-1]
+    assert {token["content"]: token["id"] for token in saved["added_tokens"]} == {END: 698, "<|pad|>": 699}
+
+
 def test_characters_load_as_saved(tmp_path):
     CharTokenizer("b\n😀a").save(tmp_path / "new" / "folder")
     assert load(tmp_path / "new" / "folder") == CharTokenizer("b\n😀a")
@@ -923,6 +979,27 @@ def test_special_tokens_mean_what_they_mean_in_tiktoken(tokenizer, allowed, disa
     for _ in range(100):
         text = "".join(rng.choices([END, "<|pad|>", "<|pad|", " the", "a", "\n"], k=rng.randrange(5)))
         assert ids_or_error(tokenizer.encode, text) == ids_or_error(reference.encode, text)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("name", ["gpt2", "trained"])
+def test_tokenizers_reads_the_saved_tokenizer_json(tokenizer, tmp_path, name):
+    tokenizers = pytest.importorskip("tokenizers")
+    ours = Tokenizer.gpt2() if name == "gpt2" else tokenizer
+    ours.save(tmp_path)
+    reference, rng = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json")), random.Random(15)
+    assert reference.get_vocab_size() == len(ours)
+    for text in [PROSE, *random_strings(10, 1000), *(nasty_text(rng, rng.randrange(60)) for _ in range(1000))]:
+        encoding = reference.encode(text)
+        assert ours.encode_with_offsets(text, allowed_special="all") == (encoding.ids, encoding.offsets)
+        assert reference.decode(encoding.ids, skip_special_tokens=False) == text
+
+
+@pytest.mark.reference
+def test_tiktoken_reads_the_ranks_that_these_tests_write(tokenizer, tmp_path):
+    tiktoken_load = pytest.importorskip("tiktoken.load")
+    path = write_ranks(tokenizer, tmp_path / "ranks.tiktoken")
+    assert tiktoken_load.load_tiktoken_bpe(str(path)) == tiktoken_encoding(tokenizer)._mergeable_ranks
 
 
 @pytest.mark.reference
