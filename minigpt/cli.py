@@ -42,12 +42,12 @@ def tokenize(argv=None) -> int:
     _write_utf8()
     try:
         tokenizer = tokenizers.load(find(args.model))
-        ids = _encode(tokenizer, args.text)
+        ids = tokenizer.encode(args.text, allowed_special="all")
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for id in ids:
-        print(f"{id:6}  {_token_bytes(tokenizer, id).decode('utf-8', 'backslashreplace')!r}")
+        print(f"{id:6}  {tokenizer.token_bytes(id).decode('utf-8', 'backslashreplace')!r}")
     print(f"{len(ids)} tokens, {len(args.text)} characters", file=sys.stderr)
     return 0
 
@@ -60,7 +60,7 @@ def whole_characters(tokenizer, ids):
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for id in ids:
-        yield decoder.decode(_token_bytes(tokenizer, id))
+        yield decoder.decode(tokenizer.token_bytes(id))
     yield decoder.decode(b"", final=True)
 
 
@@ -97,8 +97,9 @@ def _generate(args):
     prompt = args.text if args.text is not None else "\n" if args.prompt is None else args.prompt
     end = tokenizer.special_tokens.get(END_OF_TEXT)
     stop_ids = () if end is None else (end,)
+    prompt_ids = tokenizer.encode(prompt, allowed_special="all")        # who types <|endoftext|> in a command line means it
     steps = model.stream(
-        _encode(tokenizer, prompt), args.max_new_tokens, temperature=args.temperature, top_k=args.top_k, top_p=args.top_p,
+        prompt_ids, args.max_new_tokens, temperature=args.temperature, top_k=args.top_k, top_p=args.top_p,
         seed=args.seed, num_samples=args.num_samples, start_id=end, stop_ids=stop_ids, sliding_window=True,
     )
     made: list[list[int]] = [[] for _ in range(args.num_samples)]
@@ -135,19 +136,6 @@ def _tokenizer(model, name):
     if model.tokenizer is None:
         raise ValueError(f"{name}: no tokenizer, expected vocab.json and merges.txt, or chars.json; save one to the folder")
     return model.tokenizer
-
-
-def _encode(tokenizer, text):
-    """Text typed by the user of a command line, who may well mean <|endoftext|> when writing it"""
-    if isinstance(tokenizer, tokenizers.CharTokenizer):
-        return tokenizer.encode(text)
-    return tokenizer.encode(text, allowed_special="all")
-
-
-def _token_bytes(tokenizer, id):
-    if isinstance(tokenizer, tokenizers.CharTokenizer):
-        return tokenizer.decode([id]).encode()
-    return tokenizer.token_bytes(id)
 
 
 def _write(text):

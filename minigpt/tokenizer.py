@@ -489,17 +489,26 @@ class CharTokenizer:
         """Take the characters of a text, in sorted order."""
         return cls(sorted(set(_checked_text(text))))
 
-    def encode(self, text: str) -> list[int]:
-        """Text to ids. Errors: TypeError for other than str, ValueError for a character that is not in the vocabulary.
+    def encode(
+        self, text: str, allowed_special: Collection[str] = (), disallowed_special: Collection[str] = "all"
+    ) -> list[int]:
+        """Text to ids.
 
-        Lone surrogates raise UnicodeEncodeError.
+        allowed_special, disallowed_special: as in Tokenizer.encode, so that a caller need not know which kind it has. There
+        are no special tokens to parse; texts can be refused.
+        Errors: TypeError for other than str, ValueError for a character that is not in the vocabulary. Lone surrogates
+        raise UnicodeEncodeError.
         """
-        return self.encode_array(text).tolist()
+        return self.encode_array(text, allowed_special, disallowed_special).tolist()
 
-    def encode_array(self, text: str) -> IdArray:
+    def encode_array(
+        self, text: str, allowed_special: Collection[str] = (), disallowed_special: Collection[str] = "all"
+    ) -> IdArray:
         """The ids of encode as an array: uint16, or uint32 where the vocabulary needs it."""
+        text = _checked_text(text)
+        _allowed_in(text, (), allowed_special, disallowed_special)
         # One look-up in a table for the whole text: 8 times faster than a dict, character by character.
-        codes = _code_points(_checked_text(text))
+        codes = _code_points(text)
         ids = self._id_of_code[np.minimum(codes, len(self._id_of_code) - 1)]
         if ids.min(initial=0) < 0:
             index = int(np.argmax(ids < 0))
@@ -512,6 +521,14 @@ class CharTokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """Ids to text. Errors: ValueError for an id that is not in the vocabulary, TypeError for float, str, bool."""
         return "".join(map(self._chars.__getitem__, _checked_ids(ids, self.vocab_size)))
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The UTF-8 of the text. Errors as in decode."""
+        return self.decode(ids).encode()
+
+    def token_bytes(self, id: int) -> bytes:
+        """The UTF-8 of one character. Errors as in decode."""
+        return self.decode_bytes([id])
 
     @property
     def vocab_size(self) -> int:
