@@ -144,9 +144,10 @@ def apply_merges(ids: list[int], merged: dict[Pair, int]) -> list[int]:
 
 
 def _apply_merges_long(ids: list[int], merged: dict[Pair, int]) -> list[int]:
-    """The same in time linear in n instead of n², but for sorting: a linked list closes the gaps that merges leave.
+    """The same in about n steps instead of n²: a linked list closes the gaps that merges leave.
 
-    What a merge makes can only be part of higher ids. So the ids come up in rising order, each once, with all its places.
+    What a merge makes can only be part of higher ids. So the ids come up in rising order, each once, with all its places:
+    these were found while the higher of its two parts was made, and therefore stand from left to right.
     """
     get = merged.get
     n = len(ids)
@@ -161,7 +162,7 @@ def _apply_merges_long(ids: list[int], merged: dict[Pair, int]) -> list[int]:
     after = [*range(1, n + 1), n]
     while heap:
         new = heapq.heappop(heap)
-        for i in sorted(places.pop(new)):  # from left to right; a few rising runs, which sort in linear time
+        for i in places.pop(new):
             j = after[i]
             if get((ids[i], ids[j])) != new:
                 continue  # one of the two has been merged since

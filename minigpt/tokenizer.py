@@ -1,7 +1,8 @@
-"""Text to token ids and back: byte-level BPE (train, encode, decode, save, load) and a tokenizer of single characters.
+"""Text to token ids and back: byte-level BPE, GPT-2's own or trained here, and a tokenizer of single characters.
 
 Byte-level BPE starts from the 256 bytes, so that any text can be written, and gives an id of its own to each pair of
 neighbours that is often seen together (Sennrich et al. 2016; on bytes, Radford et al. 2019, §2.2; A2 §2, A1 §3.2).
+Here are the tokenizers, their special tokens and their files; the algorithm, splitting and merging, is in bpe.py.
 Ids become vectors in nn/embedding.py; corpora and batches are made in data.py.
 """
 
