@@ -1,7 +1,6 @@
 """The command lines of generation and tokenization. That of training is train_command.py's; the names are __main__.py's."""
 
 import argparse
-import codecs
 import io
 import sys
 import time
@@ -9,8 +8,7 @@ import time
 from . import tokenizer as tokenizers
 from .model import GPT
 from .pretrained import find
-
-END_OF_TEXT = "<|endoftext|>"       # GPT-2's name of the token between documents
+from .text import END_OF_TEXT, tokenizer_of, whole_characters
 
 
 def generate(argv=None) -> int:
@@ -52,18 +50,6 @@ def tokenize(argv=None) -> int:
     return 0
 
 
-def whole_characters(tokenizer, ids):
-    r"""The text of ids that come one at a time, in pieces that never end within a character.
-
-    Bytes of a character that has begun are held back until it is complete:
-    the ids of b"a", b"\xc3", b"\xa9" -> "a", "", "é", and at the end "", or U+FFFD where the last character is broken.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    for id in ids:
-        yield decoder.decode(tokenizer.token_bytes(id))
-    yield decoder.decode(b"", final=True)
-
-
 def _generate_parser():
     parser = argparse.ArgumentParser(
         prog="generate", description="Continue a text with a model, token by token.",
@@ -93,7 +79,7 @@ def _generate(args):
     if args.threads is not None and args.threads < 1:
         raise ValueError(f"--threads: {args.threads}, expected at least 1")
     model = GPT.from_pretrained(args.model, threads=args.threads)
-    tokenizer = _tokenizer(model, args.model)
+    tokenizer = tokenizer_of(model, args.model)
     prompt = args.text if args.text is not None else "\n" if args.prompt is None else args.prompt
     end = tokenizer.special_tokens.get(END_OF_TEXT)
     stop_ids = () if end is None else (end,)
@@ -132,10 +118,6 @@ def _first_of(steps, made, stop_ids):
             yield row[0]
 
 
-def _tokenizer(model, name):
-    if model.tokenizer is None:
-        raise ValueError(f"{name}: no tokenizer, expected vocab.json and merges.txt, or chars.json; save one to the folder")
-    return model.tokenizer
 
 
 def _write(text):

@@ -170,8 +170,8 @@ class GPT:
 
             model.generate(ids, 50, temperature=0.8, top_k=40, seed=1)
 
-        Options, described in sampling.generate(): temperature=1.0, top_k=None, top_p=None, seed=None, num_samples=1,
-        start_id=None, stop_ids=(), sliding_window=False.
+        Options are the fields of sampling.Sampling: temperature, top_k, top_p, min_p, repetition_penalty, stop_ids, seed and
+        others.
         """
         from .sampling import generate  # here, not above: sampling stands above the model and reads the model's parts
 
@@ -182,6 +182,23 @@ class GPT:
         from .sampling import stream  # as in generate()
 
         return stream(self, ids, max_new_tokens, **options)
+
+    def stream_text(self, prompt, max_new_tokens=100, **options):
+        """The text that follows a prompt, piece by piece, each as soon as it is certain; it can end at strings.
+
+            for piece in model.stream_text("ROMEO:", 200, stop_strings=["JULIET"]): print(piece, end="")
+
+        Options: text.stream_text() and the fields of sampling.Sampling.
+        """
+        from .text import stream_text  # as in generate()
+
+        return stream_text(self, prompt, max_new_tokens, **options)
+
+    def score(self, text, start_id=None):
+        """The log-probability of every token of a text or of ids (T,), with mean and perplexity: scoring.score()."""
+        from .scoring import score  # as in generate()
+
+        return score(self, text, start_id)
 
     @property
     def grads(self) -> Gradients:

@@ -6,7 +6,8 @@ Keys and values of earlier positions are kept in cache.py.  Articles A1 §3.2 �
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
@@ -20,57 +21,192 @@ PREFILL = 256  # tokens of a prompt read at once: as fast as all together, but a
 TWO_CORES = 256  # channels from which a second BLAS thread pays: below, the matrices are too small to share, even for a prompt
 
 
-def generate(model, ids, max_new_tokens=100, *, temperature=1.0, top_k=None, top_p=None, seed=None, num_samples=1,
-             start_id=None, stop_ids=(), sliding_window=False):
+def generate(model, ids, max_new_tokens=100, **options):
     r"""Continue a sequence of tokens, or several at once: draw a token, append it, repeat.
 
         x_t ~ softmax(warped(logits(x_<t)))
 
     ids (T,) -> (T + new,);  (B, T) -> (B, T + new);  a list of B lists of different lengths -> a list of B arrays.  Each is
-    the prompt and what follows it, int64, the caller's own.
+    the prompt and what follows it, int64, the caller's own.  With num_samples n > 1 each prompt is continued n times, in rows
+    side by side: (T,) -> (n, T + new), (B, T) -> (B n, T + new).  With logprobs=True the result is a pair: this, and in the
+    same form log p of each new token, (new,) for each row.
 
-    max_new_tokens   how many tokens at most
-    temperature      logits are divided by it; 0 takes the most likely token, the lowest id of several
-    top_k, top_p     keep_top_k() and keep_top_p(), in this order after the temperature; None, and top_k 0, keep all
-    seed             a number, or several; None draws a new one.  Row r uses the r-th child of np.random.SeedSequence(seed),
-                     so that its tokens do not depend on how many rows run beside it, but for rounding
-    num_samples      n > 1 continues each prompt n times, in rows side by side: (T,) -> (n, T + new), (B, T) -> (B n, T + new)
-    start_id         the token from which an empty prompt starts, such as that of <|endoftext|>
-    stop_ids         tokens that end a row; it keeps the token and repeats it as long as other rows go on
-    sliding_window   when a row has n_positions tokens, forget the older half of them (rounded up) and go on.  The others are
-                     read anew from position 0, at the cost of one prompt every n_positions/2 tokens; so the text after such
-                     a step is what a model sees that never read the forgotten half.  Of a longer prompt the end is read
+    max_new_tokens: how many tokens at most.  options: the fields of Sampling.
 
     Rows of different lengths are padded at the left and equal their solo runs.  All arguments are checked before anything
-    is computed: TypeError, ValueError; FloatingPointError where the model's scores are not finite.
-    An interrupted call returns nothing; stream() hands over each token at once.
+    is computed: TypeError, ValueError; FloatingPointError where the model's scores are not finite, ValueError where the
+    options leave no token to draw.  An interrupted call returns nothing; stream() hands over each token at once.
     """
-    prompts, new = _start(model, ids, max_new_tokens, temperature, top_k, top_p, seed, num_samples, start_id, stop_ids,
-                          sliding_window)
-    prompts = [np.array(row, np.int64) for row in prompts for _ in range(num_samples)]
-    new = np.array([*new], np.int64).reshape(-1, len(prompts)).T                        # (B, new)
+    sampling = Sampling(**options)
+    prompts, steps = _start(model, ids, max_new_tokens, sampling)
+    prompts = [np.array(row, np.int64) for row in prompts for _ in range(sampling.num_samples)]
+    steps = list(steps)
+    new = np.array([tokens for tokens, _ in steps], np.int64).reshape(-1, len(prompts)).T                   # (B, new)
     rows = [np.concatenate(pair) for pair in zip(prompts, new, strict=True)]
-    if _is_nested(ids):
-        return rows
-    return np.stack(rows) if np.ndim(ids) == 2 or num_samples > 1 else rows[0]
+
+    def shaped(rows):
+        if _is_nested(ids):
+            return rows
+        return rows[0] if _is_alone(ids, sampling) else np.stack(rows)
+
+    if not sampling.logprobs:
+        return shaped(rows)
+    logprobs = np.array([logprobs for _, logprobs in steps], np.float64).reshape(-1, len(prompts)).T.copy()
+    return shaped(rows), shaped([*logprobs])
 
 
-def stream(model, ids, max_new_tokens=100, *, temperature=1.0, top_k=None, top_p=None, seed=None, num_samples=1,
-           start_id=None, stop_ids=(), sliding_window=False):
+def stream(model, ids, max_new_tokens=100, **options):
     """The new tokens of generate(), each as soon as it is drawn.
 
         for token in stream(model, prompt, 50): print(tokenizer.decode([token]), end="")
 
-    Yields an int for one prompt (T,), else an array (B,) a step, the caller's own.  Arguments and errors are those of
-    generate(); they are checked by the call, not by the first step.  It can be left at any token, also by Ctrl-C.
+    Yields an int for one prompt (T,), else an array (B,) a step, the caller's own; with logprobs=True pairs of this and log p
+    in the same form.  Arguments and errors are those of generate(); they are checked by the call, not by the first step.
+    It can be left at any token, also by Ctrl-C.  Text instead of tokens: text.stream_text().
     """
-    _, new = _start(model, ids, max_new_tokens, temperature, top_k, top_p, seed, num_samples, start_id, stop_ids,
-                    sliding_window)
-    one = not _is_nested(ids) and np.ndim(ids) == 1 and num_samples == 1
-    return (int(tokens[0]) for tokens in new) if one else new
+    sampling = Sampling(**options)
+    _, steps = _start(model, ids, max_new_tokens, sampling)
+    alone = _is_alone(ids, sampling)
+    pairs = ((int(tokens[0]), float(logprobs[0])) if alone else (tokens, logprobs) for tokens, logprobs in steps)
+    return pairs if sampling.logprobs else (token for token, _ in pairs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen, and when a row ends: the options of generate() and stream().
+
+    warped() says in which order they apply.  Raises TypeError and ValueError for what no model could take.
+    """
+
+    temperature: float = 1.0            # logits are divided by it; 0 takes the most likely token, the lowest id of several
+    top_k: int | None = None            # keep_top_k(); None and 0 keep all
+    top_p: float | None = None          # keep_top_p(); None keeps all
+    min_p: float | None = None          # keep_min_p(); None keeps all
+    repetition_penalty: float = 1.0     # penalise_repetition(), over prompt and output; 1 changes nothing
+    no_repeat_ngram_size: int = 0       # forbid_repeated_ngrams() of this length, over prompt and output; 0 forbids none
+    bad_words_ids: Sequence[Sequence[int]] = ()     # forbid_words(): sequences of tokens that are never completed
+    min_new_tokens: int = 0             # until so many were drawn, no stop token is
+    stop_ids: Iterable[int] = ()        # tokens that end a row; it keeps the token and repeats it as long as other rows go on
+    start_id: int | None = None         # the token from which an empty prompt starts, such as that of <|endoftext|>
+    # A number, or several; None draws a new one.  Row r uses the r-th child of np.random.SeedSequence(seed), so that its
+    # tokens do not depend on how many rows run beside it, but for rounding
+    seed: int | Sequence[int] | None = None
+    num_samples: int = 1                # n > 1 continues each prompt n times
+    # log p of each new token under the model itself, before any warper, as in GPT.score(); 0 where a row had ended
+    logprobs: bool = False
+    # When a row has n_positions tokens, forget the older half of them (rounded up) and go on.  The others are read anew from
+    # position 0, at the cost of one prompt every n_positions/2 tokens; so the text after such a step is what a model sees
+    # that never read the forgotten half.  Of a longer prompt the end is read
+    sliding_window: bool = False
+
+    def __post_init__(self):
+        _check_number("temperature", self.temperature, 0, math.inf, "a finite number from 0; 0 takes the most likely token")
+        for name, value in (("top_p", self.top_p), ("min_p", self.min_p)):
+            if value is not None:
+                _check_number(name, value, 0, 1, "a probability from 0 to 1; None keeps all tokens")
+        if self.top_k is not None:
+            _check_count("top_k", self.top_k, 0, "None keeps all tokens")
+        _check_number("repetition_penalty", self.repetition_penalty, math.ulp(0), math.inf,
+                      "a finite number above 0; 1 changes nothing")
+        _check_count("no_repeat_ngram_size", self.no_repeat_ngram_size, 0, "0 forbids none")
+        _check_count("min_new_tokens", self.min_new_tokens, 0, "0 lets a row end at once")
+        _check_count("num_samples", self.num_samples, 1, "1 continues each prompt once")
+        if not np.iterable(self.stop_ids):
+            raise TypeError(f"stop_ids: {self.stop_ids!r}, expected a sequence of ids; write ({self.stop_ids!r},)")
+
+    def for_vocabulary(self, vocab_size):
+        """The same with all ids checked against a vocabulary, in lists of their own."""
+        if self.start_id is not None:
+            checked_row([self.start_id], "start_id", vocab_size)
+        if not np.iterable(self.bad_words_ids):
+            raise TypeError(f"bad_words_ids: {self.bad_words_ids!r}, expected a sequence of lists of ids")
+        words = [checked_row(word, f"bad_words_ids[{i}]", vocab_size) for i, word in enumerate(self.bad_words_ids)]
+        if [] in words:
+            raise ValueError(f"bad_words_ids[{words.index([])}]: empty, expected at least one token; remove it")
+        return replace(self, bad_words_ids=words, stop_ids=checked_row(list(self.stop_ids), "stop_ids", vocab_size))
+
+    def warped(self, logits, texts, n_new):
+        """Every warper that is asked for, in Hugging Face's order, which matters.
+
+        logits (B, V); texts: B lists of ids, prompt and output so far, of which n_new were drawn -> float64 (B, V).
+        Where temperature is 0 the most likely token is wanted, and what comes after the temperature cannot change it.
+        ValueError where no token is left.
+        """
+        if self.repetition_penalty != 1:
+            logits = penalise_repetition(logits, texts, self.repetition_penalty)
+        if self.no_repeat_ngram_size:
+            logits = forbid_repeated_ngrams(logits, texts, self.no_repeat_ngram_size)
+        if self.bad_words_ids:
+            logits = forbid_words(logits, texts, self.bad_words_ids)
+        if n_new < self.min_new_tokens:
+            logits = forbid(logits, self.stop_ids)
+        if (logits.max(-1) == -np.inf).any():
+            raise ValueError(
+                f"generate: every token is ruled out after {n_new} new ones, expected at least one to draw; "
+                "loosen no_repeat_ngram_size, bad_words_ids or min_new_tokens"
+            )
+        if self.temperature == 0:
+            return logits
+        logits = scale_by_temperature(logits, self.temperature)
+        if self.top_k:
+            logits = keep_top_k(logits, self.top_k)
+        if self.top_p is not None:
+            logits = keep_top_p(logits, self.top_p)
+        return logits if self.min_p is None else keep_min_p(logits, self.min_p)
 
 
 # Warpers: logits (V,) or (B, V) -> float64 of the same shape, −∞ at what is ruled out --------------------------------
+# Those that look back take (B, V) and `texts`, B sequences of ids: the prompt and the output so far.
+
+
+def penalise_repetition(logits, texts, penalty):
+    r"""Make tokens that stand in the text already less likely, each once however often it stands there.
+
+        z' = z/θ where z ≥ 0, else θ z
+
+    penalise_repetition([[2, 2, -2, -2]], [[0, 2, 0]], 2) -> [[1, 2, -4, -2]]
+
+    θ > 0; below 1 it makes them likelier.  Keskar et al. 2019 (CTRL) §4.1, with the sign seen to.
+    """
+    logits = np.array(logits, np.float64)
+    for z, text in zip(logits, texts, strict=True):
+        seen = np.asarray(text, int)
+        z[seen] = np.where(z[seen] < 0, penalty * z[seen], z[seen] / penalty)
+    return logits
+
+
+def forbid_repeated_ngrams(logits, texts, n):
+    """Rule out each token that would end a sequence of n tokens seen before.  n ≥ 1.  Paulus et al. 2018 §2.5.
+
+    forbid_repeated_ngrams(logits, [[1, 2, 3, 1, 2]], 3) rules out 3, since 1, 2, 3 has been said
+    """
+    logits = np.array(logits, np.float64)
+    for z, text in zip(logits, texts, strict=True):
+        if len(text) >= n:
+            ngrams = np.lib.stride_tricks.sliding_window_view(np.asarray(text, int), n)         # (len − n + 1, n), views
+            started = (ngrams[:, :-1] == ngrams[-1, 1:]).all(-1)        # for n = 1 there is nothing to start: all
+            z[ngrams[started, -1]] = -np.inf
+    return logits
+
+
+def forbid_words(logits, texts, words):
+    """Rule out each token that would complete one of `words`, sequences of at least one id.
+
+    forbid_words(logits, [[5, 1]], [[7], [1, 2], [5, 3]]) rules out 7 and 2
+    """
+    logits = np.array(logits, np.float64)
+    for z, text in zip(logits, texts, strict=True):
+        for *begun, last in words:
+            if len(text) >= len(begun) and [*text[len(text) - len(begun) :]] == begun:
+                z[last] = -np.inf
+    return logits
+
+
+def forbid(logits, ids):
+    """Rule out single tokens, such as the end of text before its time."""
+    logits = np.array(logits, np.float64)
+    logits[..., ids] = -np.inf
+    return logits
 
 
 def scale_by_temperature(logits, temperature):
@@ -113,6 +249,18 @@ def keep_top_p(logits, p):
     return _keep_largest(logits, np.take_along_axis(ordered, count - 1, -1), count)
 
 
+def keep_min_p(logits, p):
+    """Keep the tokens at least p times as probable as the most probable one.  0 ≤ p ≤ 1.
+
+    keep_min_p(log([0.5, 0.3, 0.2]), 0.5) -> log([0.5, 0.3, 0])
+
+    The surer the model, the fewer stay.  Nguyen et al. 2024 §3.
+    """
+    probabilities = softmax(logits)
+    kept = probabilities >= p * probabilities.max(-1, keepdims=True)
+    return np.where(kept, np.asarray(logits, np.float64), -np.inf)
+
+
 def _keep_largest(logits, smallest, count):
     """The `count` largest logits, −∞ elsewhere; `smallest` is the least of them.  Both (…, 1) or numbers"""
     above, ties = logits > smallest, logits == smallest
@@ -126,6 +274,14 @@ def softmax(logits):
     p = np.exp(logits - logits.max(-1, keepdims=True))
     p /= p.sum(-1, keepdims=True)
     return p
+
+
+def log_softmax(logits):
+    r"""log p = z − max z − log Σ exp(z − max z)   over the last axis, in float64"""
+    logits = np.asarray(logits, np.float64)
+    z = logits - logits.max(-1, keepdims=True)
+    z -= np.log(np.exp(z).sum(-1, keepdims=True))
+    return z
 
 
 def sample(probabilities, rng):
@@ -195,80 +351,79 @@ class _Context:
             return unembedding_forward(h[:, -1], self.model._head(s))
 
 
-def _steps(context, max_new_tokens, temperature, top_k, top_p, rngs, num_samples, stop_ids) -> Iterator[np.ndarray]:
-    """The new tokens (B,) of each step, until every row has ended"""
+def _steps(context, prompts, max_new_tokens, sampling, rngs) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The new tokens (B,) of each step and their log-probabilities (B,), until every row has ended"""
     if max_new_tokens == 0:
         return
     logits = context.read()
-    if num_samples > 1:
-        context.repeat(num_samples)
-        logits = np.repeat(logits, num_samples, axis=0)
+    if sampling.num_samples > 1:
+        context.repeat(sampling.num_samples)
+        logits = np.repeat(logits, sampling.num_samples, axis=0)
+    texts = [row.copy() for row in prompts for _ in range(sampling.num_samples)]   # whole, where a window forgets
     ended = np.zeros(len(logits), bool)
-    tokens = None
-    for left in range(max_new_tokens - 1, -1, -1):
-        chosen = _choose(logits, temperature, top_k, top_p, rngs)
-        tokens = chosen if tokens is None else np.where(ended, tokens, chosen)
-        ended |= np.isin(tokens, stop_ids)
-        yield tokens.copy()
-        if left == 0 or ended.all():
+    tokens = np.zeros(len(logits), int)
+    for n_new in range(max_new_tokens):
+        going = np.flatnonzero(~ended)
+        tokens[going] = _choose(logits[going], [texts[r] for r in going], n_new, sampling, [rngs[r] for r in going])
+        logprobs = np.zeros(len(tokens))
+        if sampling.logprobs:
+            logprobs[going] = log_softmax(logits[going])[np.arange(len(going)), tokens[going]]
+        yield tokens.copy(), logprobs
+        ended |= np.isin(tokens, sampling.stop_ids)
+        if n_new == max_new_tokens - 1 or ended.all():
             return
+        for text, token in zip(texts, tokens.tolist(), strict=True):
+            text.append(token)
         logits = context.append(tokens)
 
 
-def _choose(logits, temperature, top_k, top_p, rngs):
-    """logits (B, V) -> tokens (B,), row r drawn with rngs[r]"""
+def _choose(logits, texts, n_new, sampling, rngs):
+    """logits (B, V) and the texts before them -> tokens (B,), row r drawn with rngs[r]"""
     if not np.isfinite(logits).all():
         raise FloatingPointError(
             "generate: the model's scores hold NaN or infinity, expected finite numbers; check its weights with "
             "model.first_nonfinite()"
         )
-    if temperature == 0:
+    logits = sampling.warped(logits, texts, n_new)
+    if sampling.temperature == 0:
         return logits.argmax(-1)
-    logits = scale_by_temperature(logits, temperature)
-    if top_k:
-        logits = keep_top_k(logits, top_k)
-    if top_p is not None:
-        logits = keep_top_p(logits, top_p)
     return np.array([sample(p, rng) for p, rng in zip(softmax(logits), rngs, strict=True)])
 
 
 # Checks --------------------------------------------------------------------------------------------------------------
 
 
-def _start(model, ids, max_new_tokens, temperature, top_k, top_p, seed, num_samples, start_id, stop_ids, sliding_window):
+def _start(model, ids, max_new_tokens, sampling):
     """Check everything -> the prompts, B lists of ids, and the iterator over the new tokens, which computes nothing yet"""
     config = model.config
-    _check_number("temperature", temperature, 0, math.inf, "a finite number from 0; 0 takes the most likely token")
-    if top_p is not None:
-        _check_number("top_p", top_p, 0, 1, "a probability from 0 to 1; None keeps all tokens")
-    if top_k is not None:
-        _check_count("top_k", top_k, 0, "None keeps all tokens")
     _check_count("max_new_tokens", max_new_tokens, 0, "0 returns the prompt")
-    _check_count("num_samples", num_samples, 1, "1 continues each prompt once")
-    if start_id is not None:
-        _checked_row([start_id], "start_id", config.vocab_size)
-    if not np.iterable(stop_ids):
-        raise TypeError(f"stop_ids: {stop_ids!r}, expected a sequence of ids; write ({stop_ids!r},)")
-    stop_ids = _checked_row(list(stop_ids), "stop_ids", config.vocab_size)
+    sampling = sampling.for_vocabulary(config.vocab_size)
     try:
-        seeds = np.random.SeedSequence(seed)
+        seeds = np.random.SeedSequence(sampling.seed)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"seed: {seed!r}, expected a whole number from 0, or several; None draws a new one") from None
-    prompts = _checked_prompts(ids, start_id, config.vocab_size)
+        raise type(error)(
+            f"seed: {sampling.seed!r}, expected a whole number from 0, or several; None draws a new one"
+        ) from None
+    prompts = _checked_prompts(ids, sampling.start_id, config.vocab_size)
     longest = max(map(len, prompts))
     n = config.n_positions
-    if longest + max_new_tokens > n and not sliding_window:
+    if longest + max_new_tokens > n and not sampling.sliding_window:
         raise ValueError(
             f"ids: {longest} tokens and max_new_tokens {max_new_tokens}, expected at most n_positions {n} together; "
             f"ask for {max(0, n - longest)} new tokens or fewer, or pass sliding_window=True to forget the oldest"
         )
     context = _Context(model, [row[-n:] for row in prompts], min(n, longest + max_new_tokens))
-    rngs = [np.random.default_rng(child) for child in seeds.spawn(num_samples * len(prompts))]
-    return prompts, _steps(context, max_new_tokens, temperature, top_k, top_p, rngs, num_samples, stop_ids)
+    rngs = [np.random.default_rng(child) for child in seeds.spawn(sampling.num_samples * len(prompts))]
+    return prompts, _steps(context, prompts, max_new_tokens, sampling, rngs)
 
 
 def _is_nested(ids):
     return isinstance(ids, (list, tuple)) and any(hasattr(item, "__len__") for item in ids)
+
+
+def _is_alone(ids, sampling):
+    """One prompt, continued once: results come without an axis for rows"""
+    return not _is_nested(ids) and np.ndim(ids) == 1 and sampling.num_samples == 1
 
 
 def _checked_prompts(ids, start_id, vocab_size):
@@ -285,14 +440,14 @@ def _checked_prompts(ids, start_id, vocab_size):
         raise ValueError(f"ids: shape {np.shape(ids)}, expected (T,), (B, T) or a list of B lists")
     prompts = []
     for name, row in rows.items():
-        prompt = _checked_row(row, name, vocab_size)
+        prompt = checked_row(row, name, vocab_size)
         if not prompt and start_id is None:
             raise ValueError(f"{name}: empty, expected at least one token; give one, or start_id, where the text starts")
         prompts.append(prompt or [int(start_id)])
     return prompts
 
 
-def _checked_row(row, name, vocab_size):
+def checked_row(row, name, vocab_size):
     """A list of ids that can be looked up"""
     if not isinstance(row, (list, tuple)):
         row = np.asarray(row)

@@ -2,7 +2,6 @@
 
 import re
 
-import numpy as np
 import pytest
 
 from minigpt import GPT, GPTConfig, cli
@@ -32,19 +31,6 @@ def generated(capsys, *argv):
     """(status, text, messages) of a run of generate"""
     status = cli.generate([str(argument) for argument in argv])
     return status, *capsys.readouterr()
-
-
-@pytest.mark.parametrize("text", ["aé日😀b", "", "é", "😀😀"])
-def test_streamed_text_never_ends_within_a_character(text):
-    tokenizer = Tokenizer()     # bytes only
-    assert "".join(cli.whole_characters(tokenizer, tokenizer.encode(text))) == text
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_streamed_text_of_any_bytes_equals_decoding_them_together(seed):
-    tokenizer = Tokenizer()
-    ids = np.random.default_rng(seed).integers(0, 256, 40).tolist()
-    assert "".join(cli.whole_characters(tokenizer, ids)) == tokenizer.decode(ids)
 
 
 @pytest.mark.parametrize("fixture", ["char_model", "bpe_model"])

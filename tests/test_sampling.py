@@ -1,12 +1,28 @@
 """Generation against plain twins: no cache, no batch, no clever selection."""
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from minigpt import GPT, GPTConfig
-from minigpt.sampling import generate, keep_top_k, keep_top_p, sample, scale_by_temperature, softmax, stream
+from minigpt.sampling import (
+    Sampling,
+    forbid,
+    forbid_repeated_ngrams,
+    forbid_words,
+    generate,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    log_softmax,
+    penalise_repetition,
+    sample,
+    scale_by_temperature,
+    softmax,
+    stream,
+)
 
 V, N_POSITIONS = 11, 8
 
@@ -52,6 +68,24 @@ def plain_warped(logits, temperature, top_k, top_p):
     for v in order:
         p[v] = weights[v]
     return p / p.sum()
+
+
+def plain_look_back(logits, text, n_new, options):
+    """What the options that look back make of one row's logits, token by token"""
+    penalty, n = options.get("repetition_penalty", 1.0), options.get("no_repeat_ngram_size", 0)
+    z = [float(score) for score in logits]
+    for v in range(len(z)):
+        if v in text:
+            z[v] = z[v] * penalty if z[v] < 0 else z[v] / penalty
+    for v in range(len(z)):
+        told = [*text, v]
+        ends = [told[i : i + n] for i in range(len(text) - n + 1)]
+        repeated = n > 0 and told[-n:] in ends
+        bad = any(told[-len(word) :] == list(word) for word in options.get("bad_words_ids", ()))
+        early = n_new < options.get("min_new_tokens", 0) and v in options.get("stop_ids", ())
+        if repeated or bad or early:
+            z[v] = -np.inf
+    return np.array(z)
 
 
 def plain_sample(p, rng):
@@ -136,10 +170,100 @@ def test_top_p_takes_each_row_by_itself():
     np.testing.assert_array_equal(np.isfinite(keep_top_p(rows, 0.8)), [[True, False, False], [True, True, True]])
 
 
+def random_options(seed):
+    """Logits (3, 13), texts of several lengths and every option of the warpers at once"""
+    rng = np.random.default_rng(seed)
+    texts = [rng.integers(0, 13, length).tolist() for length in (1, 6, 40)]
+    options = {
+        "repetition_penalty": rng.uniform(0.5, 2), "no_repeat_ngram_size": int(rng.choice([0, 2, 3])),
+        "bad_words_ids": [[int(rng.integers(13))], [*texts[2][-2:], 3], [*texts[1][-1:], 4], [5, 6]],
+        "min_new_tokens": int(rng.integers(0, 4)), "stop_ids": (7, 8), "temperature": rng.uniform(0.3, 2),
+        "top_k": int(rng.integers(2, 15)), "top_p": rng.uniform(0.3, 1), "min_p": rng.uniform(0, 0.3),
+    }
+    return 3 * rng.standard_normal((3, 13)), texts, options
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_all_warpers_together_equal_their_plain_twin(seed):
+    logits, texts, options = random_options(seed)
+    warped = softmax(Sampling(**options).warped(logits, texts, 2))
+    for row, z, text in zip(warped, logits, texts, strict=True):
+        z = plain_look_back(z, text, 2, options)
+        p = plain_warped(z, options["temperature"], options["top_k"], options["top_p"])
+        p = [share if share >= options["min_p"] * max(p) else 0 for share in p]
+        np.testing.assert_allclose(row, np.array(p) / sum(p), rtol=1e-12, atol=0)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("seed", range(30))
+def test_all_warpers_together_equal_those_of_transformers(seed):
+    import torch
+    from transformers.generation import logits_process as theirs
+
+    logits, texts, options = random_options(seed)
+    stops = list(options["stop_ids"])
+    steps = [
+        theirs.RepetitionPenaltyLogitsProcessor(options["repetition_penalty"]),
+        theirs.NoBadWordsLogitsProcessor(options["bad_words_ids"], eos_token_id=stops),
+        theirs.MinNewTokensLengthLogitsProcessor(0, options["min_new_tokens"], stops, device="cpu"),
+        theirs.TemperatureLogitsWarper(options["temperature"]),
+        theirs.TopKLogitsWarper(options["top_k"]),
+        theirs.TopPLogitsWarper(options["top_p"]),
+        theirs.MinPLogitsWarper(options["min_p"]),
+    ]
+    if options["no_repeat_ngram_size"]:
+        steps.insert(1, theirs.NoRepeatNGramLogitsProcessor(options["no_repeat_ngram_size"]))
+    options["bad_words_ids"] = [word for word in options["bad_words_ids"] if word not in [[stop] for stop in stops]]
+    for z, text in zip(logits, texts, strict=True):
+        steps[-5].prompt_length_to_skip = len(text) - 2         # two of its tokens are new
+        expected = theirs.LogitsProcessorList(steps)(torch.tensor([text]), torch.tensor(z[None])).softmax(-1).numpy()
+        warped = softmax(Sampling(**options).warped(z[None], [text], 2))
+        # float64; that transformers keeps its biases and penalties in float32 does not matter but to the last digits
+        np.testing.assert_allclose(warped, expected, rtol=1e-6, atol=0)
+
+
+def test_repetition_is_penalised_once_and_by_sign():
+    np.testing.assert_array_equal(penalise_repetition([[2, 2, -2, -2]], [[0, 2, 0]], 2), [[1, 2, -4, -2]])
+
+
+def test_a_repeated_ngram_is_ruled_out():
+    warped = forbid_repeated_ngrams(np.zeros((1, 5)), [[1, 2, 3, 1, 2]], 3)
+    np.testing.assert_array_equal(np.isfinite(warped), [[True, True, True, False, True]])
+
+
+def test_ngrams_longer_than_the_text_rule_nothing_out():
+    assert np.isfinite(forbid_repeated_ngrams(np.zeros((2, 5)), [[1, 2], []], 3)).all()
+
+
+def test_words_are_ruled_out_where_they_would_end():
+    warped = forbid_words(np.zeros((1, 9)), [[5, 1]], [[7], [1, 2], [5, 3], [8, 5, 1, 4]])
+    np.testing.assert_array_equal(np.flatnonzero(np.isinf(warped[0])), [2, 7])
+
+
+def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest():
+    z = np.log([0.5, 0.25, 0.125, 0.125])
+    np.testing.assert_array_equal(np.isfinite(keep_min_p(z, 0.5)), [True, True, False, False])
+
+
+@pytest.mark.parametrize("p", [0, 1])
+def test_the_ends_of_min_p_keep_all_or_the_likeliest(p):
+    assert np.isfinite(keep_min_p([1.0, 3.0, 2.0], p)).sum() == (1 if p else 3)
+
+
+def test_log_softmax_is_the_logarithm_of_softmax():
+    z = np.array([[-800.0, 0, 3], [1, 2, 3]])
+    np.testing.assert_allclose(log_softmax(z)[:, 1:], np.log(softmax(z)[:, 1:]), rtol=1e-12)
+    assert np.isfinite(log_softmax(z)).all()        # where p itself underflows
+
+
 def test_warpers_leave_their_input_alone():
     logits = np.random.default_rng(0).standard_normal((2, 9))
-    before = logits.copy()
-    for warped in (scale_by_temperature(logits, 0.5), keep_top_k(logits, 3), keep_top_p(logits, 0.5), softmax(logits)):
+    before, texts = logits.copy(), [[1, 2, 1], [3]]
+    for warped in (
+        scale_by_temperature(logits, 0.5), keep_top_k(logits, 3), keep_top_p(logits, 0.5), keep_min_p(logits, 0.5),
+        penalise_repetition(logits, texts, 2), forbid_repeated_ngrams(logits, texts, 1), forbid_words(logits, texts, [[1]]),
+        forbid(logits, [1]), softmax(logits), log_softmax(logits),
+    ):
         assert warped is not logits
     np.testing.assert_array_equal(logits, before)
 
@@ -297,6 +421,97 @@ def test_keeping_one_token_equals_greedy(model, options):
 @pytest.mark.parametrize("options", [{"top_k": 0}, {"top_k": 1000}, {"top_p": 1}])
 def test_keeping_all_tokens_changes_nothing(model, options):
     np.testing.assert_array_equal(generate(model, [1], 7, seed=3, **options), generate(model, [1], 7, seed=3))
+
+
+@pytest.mark.parametrize("options", [
+    {"repetition_penalty": 3.0}, {"repetition_penalty": 0.2}, {"no_repeat_ngram_size": 2},
+    {"bad_words_ids": [[1], [2, 3], [4]]},
+])
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_options_that_look_back_see_prompt_and_output(long_model, options, temperature):
+    text, rng = [1, 2, 3], np.random.default_rng(np.random.SeedSequence(7).spawn(1)[0])
+    for n_new in range(30):
+        z = plain_look_back(long_model(np.array([text]))[0, -1], text, n_new, options)
+        text.append(int(z.argmax()) if temperature == 0 else plain_sample(plain_warped(z, 1, None, None), rng))
+    assert generate(long_model, [1, 2, 3], 30, seed=7, temperature=temperature, **options).tolist() == text
+
+
+def test_what_a_window_forgot_is_still_not_repeated(model):
+    text = generate(model, [1], 40, seed=0, no_repeat_ngram_size=2, sliding_window=True).tolist()
+    pairs = list(pairwise(text))
+    assert len(set(pairs)) == len(pairs)
+
+
+def test_rows_that_look_back_equal_their_solo_runs(long_model):
+    options = {"temperature": 0, "no_repeat_ngram_size": 2, "repetition_penalty": 1.5}
+    prompts = [[1], [2, 3, 2, 5, 6, 7, 8], [9, 10, 0]]
+    for row, prompt in zip(generate(long_model, prompts, 30, **options), prompts, strict=True):
+        assert row.tolist() == generate(long_model, prompt, 30, **options).tolist()
+
+
+@pytest.mark.parametrize("min_p", [0.05, 0.4])
+def test_min_p_draws_from_what_is_kept(long_model, min_p):
+    text = generate(long_model, [1, 2], 30, seed=1, min_p=min_p).tolist()
+    p = softmax(long_model(np.array([text]))[0])
+    assert all(p[t - 1, text[t]] >= min_p * p[t - 1].max() for t in range(2, len(text)))
+
+
+def test_a_row_does_not_end_before_its_least_length(long_model):
+    stops = [v for v in range(V) if v != 3]
+    out = generate(long_model, [1], 30, seed=0, stop_ids=stops, min_new_tokens=4)
+    assert out[1:5].tolist() == [3, 3, 3, 3]
+    assert len(out) < 31
+
+
+def test_no_token_left_is_said(model):
+    with pytest.raises(ValueError, match="every token is ruled out after 3 new ones"):
+        generate(model, [1], 5, bad_words_ids=[[v] for v in range(V) if v not in (1, 2, 4, 5)], no_repeat_ngram_size=1)
+
+
+def test_a_row_that_has_ended_needs_no_token(model):
+    # 1, 2 and 5 may come, each once, but not 2 after 1; so the first row ends at once and has nothing left, the second goes on
+    words = [[1, 2], *([v] for v in range(V) if v not in (1, 2, 5))]
+    out = generate(model, [[1, 5], [1]], 4, bad_words_ids=words, no_repeat_ngram_size=1, stop_ids=(2,))
+    assert [row.tolist() for row in out] == [[1, 5, 2, 2], [1, 5, 2]]
+
+
+# Log-probabilities
+
+
+def test_logprobs_are_those_of_the_model_before_any_warper(long_model):
+    ids, logprobs = generate(long_model, [1, 2, 3], 20, seed=1, temperature=0.5, top_k=4, logprobs=True)
+    expected = log_softmax(long_model(ids[None])[0])[np.arange(2, 22), ids[3:]]
+    np.testing.assert_allclose(logprobs, expected, rtol=1e-9)        # float64, products of other shapes
+
+
+def test_logprobs_do_not_change_the_tokens(model):
+    np.testing.assert_array_equal(generate(model, [1], 5, seed=1, logprobs=True)[0], generate(model, [1], 5, seed=1))
+
+
+def test_logprobs_of_a_row_that_has_ended_are_zero(long_model):
+    free = generate(long_model, [[1], [2]], 30, seed=1)
+    stop = int(free[0][3])
+    rows, logprobs = generate(long_model, [[1], [2]], 30, seed=1, stop_ids=(stop,), logprobs=True)
+    for row, values in zip(rows, logprobs, strict=True):
+        end = row[1:].tolist().index(stop) + 1 if stop in row[1:] else len(values)
+        assert (values[:end] < 0).all()
+        assert not values[end:].any()
+
+
+@pytest.mark.parametrize(("ids", "options", "shape"), [
+    ([1, 2], {}, (3,)), (np.array([[1, 2]]), {}, (1, 3)), ([1, 2], {"num_samples": 2}, (2, 3)),
+    ([1, 2], {"max_new_tokens": 0}, (0,)),
+])
+def test_logprobs_have_the_form_of_the_new_tokens(model, ids, options, shape):
+    _, logprobs = generate(model, ids, **{"max_new_tokens": 3, **options}, logprobs=True)
+    assert (logprobs.shape, logprobs.dtype) == (shape, np.float64)
+
+
+def test_stream_gives_pairs_with_logprobs(model):
+    tokens, logprobs = zip(*stream(model, [1, 2], 5, seed=4, logprobs=True), strict=True)
+    ids, expected = generate(model, [1, 2], 5, seed=4, logprobs=True)
+    assert [1, 2, *tokens] == ids.tolist()
+    assert list(logprobs) == expected.tolist()
 
 
 # What comes out
@@ -474,6 +689,18 @@ BAD = [
     ([1] * 3, {"max_new_tokens": 6}, ValueError, "ask for 5 new tokens or fewer, or pass sliding_window=True"),
     ([[1], [1] * 3], {"max_new_tokens": 6}, ValueError, "ids: 3 tokens and max_new_tokens 6"),
     ([1], {"temprature": 1}, TypeError, "temprature"),
+    ([1], {"min_p": -0.1}, ValueError, "min_p: -0.1, expected a probability from 0 to 1"),
+    ([1], {"min_p": float("nan")}, ValueError, "min_p: nan"),
+    ([1], {"repetition_penalty": 0}, ValueError, "repetition_penalty: 0, expected a finite number above 0"),
+    ([1], {"repetition_penalty": float("inf")}, ValueError, "repetition_penalty: inf"),
+    ([1], {"no_repeat_ngram_size": -1}, ValueError, "no_repeat_ngram_size: -1, expected a whole number from 0"),
+    ([1], {"no_repeat_ngram_size": 2.0}, TypeError, "no_repeat_ngram_size: 2.0 of type float"),
+    ([1], {"min_new_tokens": -1}, ValueError, "min_new_tokens: -1, expected a whole number from 0"),
+    ([1], {"bad_words_ids": 3}, TypeError, "bad_words_ids: 3, expected a sequence of lists of ids"),
+    ([1], {"bad_words_ids": [3]}, TypeError, r"bad_words_ids\[0\]: int64 of shape \(\), expected a row"),
+    ([1], {"bad_words_ids": ["bad"]}, TypeError, r"bad_words_ids\[0\]: <U3 of shape"),
+    ([1], {"bad_words_ids": [[3], []]}, ValueError, r"bad_words_ids\[1\]: empty, expected at least one token"),
+    ([1], {"bad_words_ids": [[3, 11]]}, ValueError, r"bad_words_ids\[0\]\[1\]: 11, expected an id from 0 to 10"),
 ]
 
 
