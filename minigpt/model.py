@@ -89,16 +89,20 @@ class GPT:
         self._flat_grads: list[np.ndarray] = []
         self._n_parts = 0       # shards that took part in the last pass
 
-    def __call__(self, ids):
+    def __call__(self, ids, keep=None):
         """Scores of the next token at every position: ids (B, T) integers -> logits (B, T, V), an array of the caller's own.
 
+        keep (B, T) booleans: False at padding, which nothing attends to; what is scored there means nothing.
         Raises ValueError for ids outside the vocabulary and for more tokens than n_positions.
         """
         ids = self._checked(ids)
+        if keep is not None and (np.shape(keep) != ids.shape or np.asarray(keep).dtype != bool):
+            raise ValueError(f"keep: {np.asarray(keep).dtype} of shape {np.shape(keep)}, expected bool {ids.shape}")
         logits = np.empty((*ids.shape, self.config.vocab_size), self.dtype)
 
         def run(s, batch):
-            logits[batch] = unembedding_forward(self._forward(ids[batch], s), self._head(s))
+            kept = None if keep is None else keep[batch]
+            logits[batch] = unembedding_forward(self._forward(ids[batch], s, keep=kept), self._head(s))
 
         self._split(run, len(ids), backward=False)
         return logits

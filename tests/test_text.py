@@ -105,7 +105,7 @@ def test_ids_may_be_the_prompt(char_model):
 
 
 @pytest.mark.parametrize(("options", "error", "message"), [
-    ({"stop_strings": "ab"}, TypeError, "stop_strings: 'ab', expected a sequence of texts"),
+    ({"stop_strings": "ab"}, TypeError, r"stop_strings: 'ab', expected a sequence of texts"),
     ({"stop_strings": [""]}, TypeError, r"stop_strings: .*none empty"),
     ({"stop_strings": [3]}, TypeError, "stop_strings: "),
     ({"num_samples": 2}, ValueError, "stream_text: num_samples or logprobs, expected neither"),
@@ -120,5 +120,5 @@ def test_bad_options_are_refused_by_the_call(char_model, monkeypatch, options, e
 
 def test_a_model_without_tokenizer_is_refused():
     model = GPT(GPTConfig(vocab_size=5, n_positions=4, n_embd=4, n_layer=1, n_head=1))
-    with pytest.raises(ValueError, match="no tokenizer, expected vocab.json"):
+    with pytest.raises(ValueError, match=r"no tokenizer, expected vocab\.json"):
         stream_text(model, "to")
