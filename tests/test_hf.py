@@ -395,31 +395,36 @@ def test_a_saved_tokenizer_comes_back_with_its_settings(tokenizer, core, tmp_pat
     assert (loaded.pad_token, loaded.padding_side, loaded.model_max_length) == ("<|endoftext|>", "left", 1024)
 
 
-@pytest.mark.skipif(not hasattr(Tokenizer, "gpt2"), reason="GPT-2's vocabulary is not there yet")
-class TestGPT2sVocabulary:
-    """The rows of transformers' own output"""
+# GPT-2's own vocabulary: the rows are what transformers gives
 
-    @pytest.fixture(scope="class")
-    def gpt2(self):
-        return GPT2Tokenizer.from_pretrained("gpt2")
 
-    def test_its_attributes(self, gpt2):
-        assert (gpt2.vocab_size, gpt2.eos_token_id, gpt2.pad_token) == (50_257, 50_256, None)
+@pytest.fixture(scope="module")
+def gpt2():
+    if not hasattr(Tokenizer, "gpt2"):
+        pytest.skip("GPT-2's vocabulary is not there yet")
+    return GPT2Tokenizer.from_pretrained("gpt2")
 
-    @pytest.mark.parametrize(("text", "ids"), [
-        ("Hello world", [15496, 995]), (" Hello world", [18435, 995]), ("", []), ("a<|endoftext|>b", [64, 50256, 65]),
-        ("😀 é 日本", [47249, 222, 38251, 10545, 245, 98, 17312, 105]),
-    ])
-    def test_its_ids(self, gpt2, text, ids):
-        assert gpt2.encode(text) == ids
-        assert gpt2.decode(ids) == text
 
-    def test_its_tokens_as_written(self, gpt2):
-        assert gpt2.tokenize("Hello world é") == ["Hello", "Ġworld", "ĠÃ©"]
+def test_attributes_of_gpt2(gpt2):
+    assert (gpt2.vocab_size, gpt2.eos_token_id, gpt2.pad_token) == (50_257, 50_256, None)
 
-    @pytest.mark.parametrize("name", ["openai-community/gpt2", "gpt2-xl", "distilbert/distilgpt2"])
-    def test_all_sizes_share_it(self, gpt2, name):
-        assert GPT2Tokenizer.from_pretrained(name).tokenizer == gpt2.tokenizer
+
+@pytest.mark.parametrize(("text", "ids"), [
+    ("Hello world", [15496, 995]), (" Hello world", [18435, 995]), ("", []), ("a<|endoftext|>b", [64, 50256, 65]),
+    ("😀 é 日本", [47249, 222, 38251, 10545, 245, 98, 17312, 105]),
+])
+def test_ids_of_gpt2(gpt2, text, ids):
+    assert gpt2.encode(text) == ids
+    assert gpt2.decode(ids) == text
+
+
+def test_tokens_of_gpt2_as_written(gpt2):
+    assert gpt2.tokenize("Hello world é") == ["Hello", "Ġworld", "ĠÃ©"]
+
+
+@pytest.mark.parametrize("name", ["openai-community/gpt2", "gpt2-xl", "distilbert/distilgpt2"])
+def test_all_sizes_of_gpt2_share_one_vocabulary(gpt2, name):
+    assert GPT2Tokenizer.from_pretrained(name).tokenizer == gpt2.tokenizer
 
 
 @pytest.mark.reference
