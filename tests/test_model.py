@@ -733,3 +733,27 @@ def test_a_model_larger_than_the_memory_says_so_first(monkeypatch):
     monkeypatch.setattr(os, "sysconf", lambda name: 10)      # 10 pages of 10 bytes
     with pytest.warns(UserWarning, match="choose a smaller preset"):
         GPT(GPTConfig(vocab_size=5, n_positions=4, n_embd=4, n_layer=1, n_head=1), threads=1)
+
+
+# A mask of padding
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_padding_is_never_attended_to(threads):
+    model = small(5, threads=threads)
+    ids, _ = batch(5, B=3)
+    keep = np.arange(7) >= np.array([[0], [2], [6]])
+    changed = np.where(keep, ids, (ids + 1) % 11)
+    np.testing.assert_array_equal(model(ids, keep)[keep], model(changed, keep)[keep])
+
+
+def test_a_mask_that_keeps_all_changes_nothing():
+    model = small(5)
+    ids, _ = batch(5)
+    np.testing.assert_allclose(model(ids, np.ones(ids.shape, bool)), model(ids), rtol=0, atol=1e-12)    # float64
+
+
+@pytest.mark.parametrize("keep", [np.ones((4, 6), bool), np.ones((4, 7), int), np.ones(7, bool)])
+def test_a_mask_of_another_form_is_refused(keep):
+    with pytest.raises(ValueError, match=r"keep: .* expected bool \(4, 7\)"):
+        small()(batch(5)[0], keep)
