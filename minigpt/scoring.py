@@ -1,7 +1,9 @@
 """How likely a model finds a text: the log-probability of every token, and what follows from it.
 
-    score = model.score("To be, or not to be")      Score(19 tokens, mean log p -1.37, perplexity 3.94)
-    score.logprobs[3:].sum()                        log p of the rest, given the first three
+    model = GPT.from_pretrained("shakespeare-char")
+    score = model.score("To be, or not to be: that is the question.")
+    score                           Score(41 tokens, mean log p -1.37, perplexity 3.95)
+    score.logprobs[5:].sum()        log p of the rest, given what comes before
 
 What the models were trained to maximise; with it a model chooses among answers.  Articles A3 §4.3, A4 §3.1, A2 §8.3.
 """
