@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .bpe import name_of_bytes
 from .config import GPTConfig
 from .files import write_atomic
 from .model import GPT
@@ -284,7 +285,7 @@ class GPT2Tokenizer:
         self.bos_token = self.unk_token = self.eos_token
         self.bos_token_id = self.eos_token_id = self.unk_token_id = tokenizer.special_tokens.get(END_OF_TEXT)
         special = {id: name for name, id in tokenizer.special_tokens.items()}
-        self._names = [special.get(id) or _written(tokenizer.token_bytes(id)) for id in range(tokenizer.vocab_size)]
+        self._names = [special.get(id) or name_of_bytes(tokenizer.token_bytes(id)) for id in range(tokenizer.vocab_size)]
         self._ids = {name: id for id, name in enumerate(self._names)}
         self.pad_token = pad_token
 
@@ -449,17 +450,3 @@ class GPT3Tokenizer(GPT3LMHeadModel):
 def _ids(ids):
     """None, an id or several -> a list"""
     return [] if ids is None else [ids] if isinstance(ids, (int, np.integer)) else [*ids]
-
-
-def _byte_names():
-    """How vocab.json writes each byte: the 188 visible ones of Latin-1, ids 0 to 187, as they are, the others from U+0100 on"""
-    order = [Tokenizer().token_bytes(id)[0] for id in range(256)]
-    return {byte: chr(byte) if id < 188 else chr(256 + id - 188) for id, byte in enumerate(order)}
-
-
-_BYTE_NAMES = _byte_names()
-
-
-def _written(token):
-    """The bytes of a token as vocab.json writes them: b" world" -> "Ġworld" """
-    return "".join(map(_BYTE_NAMES.__getitem__, token))
