@@ -88,8 +88,8 @@ PRESETS: dict[str, tuple[dict, dict]] = {
         dict(steps=2000, batch_size=12, optimizer="adamw", lr=1e-3, schedule="cosine", final_lr=0.1, warmup_steps=100),
     ),
     "ten-minutes": (
-        dict(n_positions=256, n_embd=160, n_layer=4, n_head=5, embd_pdrop=0.05, resid_pdrop=0.05),
-        dict(steps=3900, batch_size=6),
+        dict(n_positions=256, n_embd=160, n_layer=4, n_head=5),
+        dict(steps=3000, batch_size=6, weight_decay=0.3),
     ),
 }
 
