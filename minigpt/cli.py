@@ -76,8 +76,6 @@ def _add_model(parser):
 
 
 def _generate(args):
-    if args.threads is not None and args.threads < 1:
-        raise ValueError(f"--threads: {args.threads}, expected at least 1")
     model = GPT.from_pretrained(args.model, threads=args.threads)
     tokenizer = tokenizer_of(model, args.model)
     prompt = args.text if args.text is not None else "\n" if args.prompt is None else args.prompt

@@ -82,7 +82,7 @@ def test_ctrl_c_keeps_the_text_so_far(capsys, char_model, monkeypatch):
     (["--prompt", ""], "ids: empty, expected at least one token"),
     (["--temperature", "-1"], "temperature: -1.0, expected"),
     (["--top-p", "1.5"], "top_p: 1.5, expected"),
-    (["--threads", "0"], "--threads: 0, expected at least 1"),
+    (["--threads", "0"], "threads: 0, expected at least 1"),
 ])
 def test_bad_flags_get_one_clear_line(capsys, char_model, flags, message):
     status, out, err = generated(capsys, "--model", char_model, *flags)
