@@ -1,0 +1,108 @@
+"""A race: several sides, each in a fresh process, doing the same work in turn, so that a machine's moods meet them all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+
+@dataclass
+class Entry:
+    """Who takes part: the function that prepares run(i) in a worker, its arguments, additions to its environment."""
+
+    function: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Laps:
+    """What a side did, round by round: seconds, what run() returned, and the process's peak memory in bytes."""
+
+    seconds: list[float] = field(default_factory=list)
+    results: list[Any] = field(default_factory=list)
+    peak: int | None = None
+
+
+class _Missing(Exception):
+    """A side needs a package that is not installed."""
+
+
+class _Side:
+    """A worker process that waits until it is told to run."""
+
+    def __init__(self, entry):
+        path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
+            env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", **entry.environment},
+        )
+        try:
+            answer = self.ask(json.dumps({"function": entry.function, "arguments": entry.arguments}))
+            if missing := answer.get("missing"):
+                raise _Missing(f"{missing} is not installed: pip install '.[bench]'")
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, line):
+        assert self._process.stdin is not None and self._process.stdout is not None
+        print(line, file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"benchmark: a worker ended with exit code {self._process.wait()}; its error stands above")
+        return json.loads(answer)
+
+    def close(self):
+        self._process.kill()
+        self._process.communicate()
+
+
+def race(entries: dict[str, Entry], rounds: int, warmup: int = 2) -> tuple[dict[str, Laps], dict[str, str]]:
+    """Let all entries do their work in turn, `warmup` times for nothing and then `rounds` times for the record.
+
+    -> ({name: Laps}, {name: note} of those whose packages are not installed)
+    """
+    laps: dict[str, Laps] = {}
+    notes: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        sides = {}
+        for name, entry in entries.items():
+            try:
+                sides[name] = stack.enter_context(contextlib.closing(_Side(entry)))
+                laps[name] = Laps()
+            except _Missing as missing:
+                notes[name] = str(missing)
+        for i in range(warmup + rounds):
+            for name, side in sides.items():
+                answer = side.ask(str(i))
+                laps[name].peak = answer["peak"]
+                if i >= warmup:
+                    laps[name].seconds.append(answer["seconds"])
+                    laps[name].results.append(answer["result"])
+    return laps, notes
+
+
+def spread(values):
+    """(median, lower quartile, upper quartile) of a few numbers"""
+    if len(values) < 2:
+        return values[0], values[0], values[0]
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    return median(values), low, high
+
+
+def rate(amount, laps):
+    """How much of a work that comes in this amount a side did per second, the median"""
+    return spread([amount / seconds for seconds in laps.seconds])[0]
+
+
+def ratio(above, below):
+    """spread() of the ratios of two lists, taken round by round"""
+    return spread([a / b for a, b in zip(above, below, strict=True)])

@@ -1,0 +1,207 @@
+"""Training: one step is forward, backward, clipping and AdamW, here and in PyTorch, on the same batch and weights."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+import zlib
+from typing import Any
+
+import numpy as np
+
+from minigpt import GPT, GPTConfig
+from minigpt.nn import attention
+from minigpt.optim import AdamW, clip_scale, gradient_norm
+from minigpt.parallel import cpu_count
+
+from .race import Entry, race, rate, ratio, spread
+from .report import Row
+
+SIZES: dict[str, tuple[dict[str, Any], int, int]] = {       # (configuration, batch size, steps in a round)
+    "S": (dict(vocab_size=65, n_positions=64, n_layer=4, n_head=4, n_embd=128, bias=False), 12, 10),
+    "M": (dict(vocab_size=65, n_positions=256, n_layer=6, n_head=6, n_embd=384, bias=False), 16, 1),
+    "L": (dict(vocab_size=50257, n_positions=256, n_layer=12, n_head=12, n_embd=768), 2, 1),
+}
+LR, BETAS, WEIGHT_DECAY, CLIP = 1e-3, (0.9, 0.95), 0.1, 1.0
+MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}     # glibc keeps memory: no page faults
+
+
+def weights(name, shape):
+    """The weights that both sides start from"""
+    if name.endswith("bias"):
+        return np.zeros(shape, np.float32)
+    if len(shape) == 1:
+        return np.ones(shape, np.float32)
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    array = rng.standard_normal(shape, np.float32)
+    array *= 0.02
+    return array
+
+
+def batch(config, batch_size):
+    """ids, targets (B, T): random tokens"""
+    tokens = np.random.default_rng(0).integers(0, config.vocab_size, (batch_size, config.n_positions + 1))
+    return tokens[:, :-1], tokens[:, 1:]
+
+
+def minigpt_steps(config, batch_size, steps):
+    """minigpt's side: run() -> the loss of the last of `steps` training steps"""
+    config = GPTConfig(**config)
+    model = GPT(config, seed=None)
+    for name, array in model.params.items():
+        array[...] = weights(name, array.shape)
+    optimizer = AdamW(model, betas=BETAS, weight_decay=WEIGHT_DECAY)
+    ids, targets = batch(config, batch_size)
+
+    def run(i):
+        for _ in range(steps):
+            loss, _ = model.loss_and_grads(ids, targets)
+            optimizer.step(LR, clip_scale(gradient_norm(model.flat_grads, model.team), CLIP))
+        return loss
+
+    return run
+
+
+def torch_steps(config, batch_size, steps):
+    """PyTorch's side of the same work, eager"""
+    import torch
+
+    from .torch_gpt import TorchGPT, adamw
+
+    torch.set_num_threads(cpu_count())
+    config = GPTConfig(**config)
+    model = TorchGPT(config)
+    model.set_weights(weights)
+    optimizer = adamw(model, LR, BETAS, WEIGHT_DECAY)
+    ids, targets = (torch.from_numpy(array.copy()) for array in batch(config, batch_size))
+
+    def run(i):
+        for _ in range(steps):
+            loss = model(ids, targets)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            optimizer.step()
+        return loss.item()
+
+    return run
+
+
+def floor_seconds(config, batch_size, ceiling):
+    """The time a step would take if every operation that the equations name ran at this machine's measured rate.
+
+    Matrix products at the rate of large ones: 6 operations for each weight and token, attention over visible pairs alone.
+    Elementwise: for each token and layer 32 C in the layer norms, 4 C in the residual stream, 18 C for biases, 2 C for the
+    scale of q, 60 C and 4 C tanh in GELU, and 7 operations and one exp for each visible score; one exp for each logit.
+    """
+    c, N = config, batch_size * config.n_positions
+    pairs = c.n_layer * N * (c.n_positions + 1) / 2                    # of query and visible key
+    products = 6 * N * (c.n_layer * (4 * c.n_embd**2 + 2 * c.n_embd * c.inner) + c.vocab_size * c.n_embd)
+    products += 12 * pairs * c.n_embd                                  # two products forward, four backward
+    ops = c.n_layer * N * c.n_embd * (98 + 18 * c.bias) + 7 * pairs * c.n_head + 4 * N * c.vocab_size
+    ops += 14 * c.n_params                                             # AdamW
+    exps = pairs * c.n_head + N * c.vocab_size
+    tanhs = c.n_layer * N * c.inner
+    return (
+        products / ceiling["gemm"] + ops / ceiling["elementwise"] + exps / ceiling["exp"] + tanhs / ceiling["tanh"]
+    )
+
+
+def compare(name, rounds, environment=None, label="PyTorch"):
+    """One configuration against PyTorch -> its rows"""
+    settings, batch_size, steps = SIZES[name]
+    config = GPTConfig(**settings)
+    arguments = dict(config=settings, batch_size=batch_size, steps=steps)
+    tokens = batch_size * config.n_positions * steps
+    what = f"{name}, {config.n_embd} channels"
+    laps, notes = race({
+        "minigpt": Entry("bench.training.minigpt_steps", arguments),
+        "PyTorch": Entry("bench.training.torch_steps", arguments, environment or {}),
+        "ceiling": Entry("bench.machine.ceilings", dict(kinds=["gemm", "elementwise", "exp", "tanh"])),
+    }, rounds)
+    ours, theirs, ceilings = laps["minigpt"], laps.get("PyTorch"), laps["ceiling"].results
+    speed = Row(f"training step {what}", "tokens/s", rate(tokens, ours), label, note=notes.get("PyTorch", ""))
+    memory = Row(f"  peak memory {name}", "MB", ours.peak and ours.peak / 1e6, label, better="less")
+    if theirs:
+        speed.theirs, speed.ratio = rate(tokens, theirs), ratio(theirs.seconds, ours.seconds)
+        if abs(theirs.results[0] - ours.results[0]) > 1e-2:
+            speed.note = f"losses differ: {ours.results[0]:.4f}, {theirs.results[0]:.4f}"
+        if ours.peak and theirs.peak:
+            memory.theirs, memory.ratio = theirs.peak / 1e6, (ours.peak / theirs.peak,) * 3
+    floors = [steps * floor_seconds(config, batch_size, ceiling) for ceiling in ceilings]
+    gemm = spread([ceiling["gemm"] for ceiling in ceilings])[0]
+    share = Row(f"  share of the floor {name}", "", None, "the machine", ratio=ratio(floors, ours.seconds),
+                note=f"floor {1e3 * spread(floors)[0] / steps:,.0f} ms, GEMM {gemm / 1e9:.0f} GFLOP/s")
+    return [speed, share, memory]
+
+
+@contextlib.contextmanager
+def busy_process():
+    """Another process that keeps one core busy"""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(0.2)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def rows(quick):
+    """All rows of training, one after the other as they are measured"""
+    yield from compare("S", 6 if quick else 20)
+    with busy_process():
+        speed, _, _ = compare("S", 6 if quick else 20)
+    speed.what = "  the same beside one busy process"
+    yield speed
+    yield from compare("M", 3 if quick else 8)
+    yield from compare("L", 2 if quick else 6)
+    if sys.platform == "linux" and not quick:
+        speed, _, memory = compare("L", 6, MALLOC, "PyTorch, malloc tuned")
+        yield speed
+        yield memory
+
+
+def attention_share(n_positions, batch_size, seconds=1.0):
+    """(tokens per second, share of the time that goes into attention) of forward and backward at size S on one thread"""
+    config = GPTConfig(**{**SIZES["S"][0], "n_positions": n_positions})
+    model = GPT(config, threads=1)
+    ids, targets = batch(config, batch_size)
+    spent = 0.0
+
+    def timed(function):
+        def run(*arguments, **options):
+            nonlocal spent
+            start = time.perf_counter()
+            result = function(*arguments, **options)
+            spent += time.perf_counter() - start
+            return result
+
+        return run
+
+    originals = attention.attention_forward, attention.attention_backward
+    attention.attention_forward, attention.attention_backward = map(timed, originals)
+    try:
+        model.loss_and_grads(ids, targets)
+        spent, passes, start = 0.0, 0, time.perf_counter()
+        while time.perf_counter() - start < seconds:
+            model.loss_and_grads(ids, targets)
+            passes += 1
+        total = time.perf_counter() - start
+    finally:
+        attention.attention_forward, attention.attention_backward = originals
+    return passes * ids.size / total, spent / total
+
+
+def cost_table(quick):
+    """Lines of a table: tokens per second and attention's share, by context and by batch"""
+    seconds = 0.3 if quick else 1.5
+    yield "cost of forward and backward at size S on one thread"
+    yield f"{'context':>10} {'batch':>6} {'tokens/s':>10} {'attention':>10}"
+    for n_positions, batch_size in [(t, 4) for t in (64, 128, 256, 512, 1024)] + [(64, b) for b in (1, 2, 8, 16)]:
+        speed, share = attention_share(n_positions, batch_size, seconds)
+        yield f"{n_positions:>10} {batch_size:>6} {speed:>10,.0f} {share:>10.0%}"
+
+

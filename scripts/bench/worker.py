@@ -1,0 +1,47 @@
+"""One side of a race, in a process of its own: reads requests as lines of JSON, answers each with one.
+
+The first line names a function and its arguments: {"function": "bench.training.minigpt_steps", "arguments": {…}}.  The
+function prepares everything and returns run(i), the work to be timed; each further line is an i.
+"""
+
+import importlib
+import json
+import os
+import sys
+import time
+
+
+def peak_memory():
+    """The most memory this process has held so far, in bytes; None on Windows, which does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def main():
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)                                   # what a library prints must not stand between the answers
+
+    def answer(**facts):
+        print(json.dumps(facts), file=answers, flush=True)
+
+    request = json.loads(sys.stdin.readline())
+    module, _, name = request["function"].rpartition(".")
+    try:
+        run = getattr(importlib.import_module(module), name)(**request["arguments"])
+    except ModuleNotFoundError as error:
+        answer(missing=error.name)
+        return
+    answer(ready=True)
+    for line in sys.stdin:
+        start = time.perf_counter()
+        result = run(int(line))
+        seconds = time.perf_counter() - start
+        answer(seconds=seconds, result=result, peak=peak_memory())
+
+
+if __name__ == "__main__":
+    main()
