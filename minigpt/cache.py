@@ -4,6 +4,8 @@ What a position computes does not depend on what follows, so its keys and values
 then costs one position's matrix products instead of t.  Which tokens are read when stands in sampling.py.
 """
 
+import threading
+
 import numpy as np
 
 
@@ -11,7 +13,9 @@ class Cache:
     r"""The keys and values that every layer has computed for the positions read so far.
 
         cache = Cache(config, batch=2, capacity=64, dtype=np.float32)
-        h = model._forward(ids, s, cache.positions(T), cache.keep(T), cache.layers)       # ids (B, T)
+        (part,) = cache.parts(T, size=T)
+        with part:
+            h = model._forward(ids, s, part.positions, part.keep, part.layers)            # ids (B, T)
         cache.advance(T)
 
     keys, values (L, B, H, capacity, D), filled up to `length`.  Rows of different lengths end at the same slot: `padding`
@@ -24,22 +28,26 @@ class Cache:
         self.keys = np.empty(shape, dtype)
         self.values = np.empty(shape, dtype)
         self.padding = np.zeros(batch, int) if padding is None else np.asarray(padding)
+        self.padded = bool(self.padding.any())
         self.length = 0
-        self.layers = [_Layer(self, i) for i in range(config.n_layer)]
 
-    def positions(self, T):
-        """The positions of the next T tokens: (T,), or with padding (B, T), where a slot of padding gets position 0."""
-        slots = np.arange(self.length, self.length + T)
-        return np.maximum(slots - self.padding[:, None], 0) if self.padding.any() else slots
+    def parts(self, T, size):
+        """The next T positions as parts of at most `size`, each for one pass; passes over them may run at the same time.
 
-    def keep(self, T):
-        """Which slots hold a token, up to the next T: (B, S) booleans, S = length + T.  None where all do."""
-        return np.arange(self.length + T) >= self.padding[:, None] if self.padding.any() else None
+        Of an earlier part a pass needs only the keys and values, layer by layer, so it can follow one layer behind.
+        """
+        stop = self.length + T
+        if stop > self.keys.shape[3]:
+            raise ValueError(f"cache: {stop} positions, expected at most its capacity {self.keys.shape[3]}")
+        parts: list[Part] = []
+        for start in range(self.length, stop, size):
+            parts.append(Part(self, start, min(start + size, stop), parts[-1] if parts else None, last=start + size >= stop))
+        return parts
 
     def advance(self, T):
         """Count T positions as read.
 
-        Once a pass, after its last layer: a pass that was interrupted leaves the length, and so the cache, as it was.
+        Once all passes over them are through: where one was interrupted, the length stays, and so does the cache.
         """
         self.length += T
 
@@ -54,18 +62,44 @@ class Cache:
         return repeated
 
 
-class _Layer:
-    """One layer's part of a cache; what multihead_forward() takes."""
+class Part:
+    """Positions start … stop of a cache, as one pass reads them.
 
-    def __init__(self, cache, i):
-        self.cache = cache
-        self.keys, self.values = cache.keys[i], cache.values[i]                         # (B, H, capacity, D), views
+    positions   (T,), or with padding (B, T), where a slot of padding gets position 0
+    keep        which slots hold a token, up to stop: (B, S) booleans; None where all do
+    layers      each layer's part; what multihead_forward() takes
+    """
+
+    def __init__(self, cache, start, stop, earlier, last):
+        self.start, self.stop = start, stop
+        slots = np.arange(start, stop)
+        self.positions = np.maximum(slots - cache.padding[:, None], 0) if cache.padded else slots
+        self.keep = np.arange(stop) >= cache.padding[:, None] if cache.padded else None
+        L = cache.config.n_layer
+        self.written = [None] * L if last else [threading.Event() for _ in range(L)]       # nobody waits for the last part
+        waits = earlier.written if earlier else [None] * L
+        self.layers = [_Layer(cache.keys[i], cache.values[i], start, stop, waits[i], self.written[i]) for i in range(L)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for event in filter(None, self.written):
+            event.set()                 # after an error too, or later parts would wait for ever
+
+
+class _Layer:
+    """One layer's keys and values, (B, H, capacity, D) each, where a part's pass writes its own and sees those before."""
+
+    def __init__(self, keys, values, start, stop, earlier, written):
+        self.keys, self.values, self.start, self.stop, self.earlier, self.written = keys, values, start, stop, earlier, written
 
     def append(self, k, v):
-        """k, v (B, H, T, D) of the next T positions -> those of all positions up to them, (B, H, S, D), views"""
-        start, stop = self.cache.length, self.cache.length + k.shape[2]
-        if stop > self.keys.shape[2]:
-            raise ValueError(f"cache: {stop} positions, expected at most its capacity {self.keys.shape[2]}")
-        self.keys[:, :, start:stop] = k
-        self.values[:, :, start:stop] = v
-        return self.keys[:, :, :stop], self.values[:, :, :stop]
+        """k, v (B, H, T, D) of the part's positions -> those of all positions up to them, (B, H, S, D), views"""
+        self.keys[:, :, self.start : self.stop] = k
+        self.values[:, :, self.start : self.stop] = v
+        if self.earlier is not None:
+            self.earlier.wait()         # the part before has waited for the ones before it
+        if self.written is not None:
+            self.written.set()
+        return self.keys[:, :, : self.stop], self.values[:, :, : self.stop]

@@ -18,7 +18,7 @@ import numpy as np
 
 from . import weights
 
-FORMAT = 1      # raised when an older minigpt could no longer read the file
+FORMAT = 2      # raised whenever the arrays mean something else
 KEPT = 2        # checkpoints kept, so that one remains if the newest is damaged
 
 
@@ -61,8 +61,8 @@ def load(path: Path) -> Checkpoint:
         if text is None:
             raise CheckpointError(f"{path}: a weight file, expected a training checkpoint; name a run's folder")
         facts = json.loads(text)
-        if facts["format"] > FORMAT:
-            raise CheckpointError(f"{path}: format {facts['format']}, expected at most {FORMAT}; update minigpt")
+        if facts["format"] != FORMAT:
+            raise CheckpointError(f"{path}: format {facts['format']}, expected {FORMAT}; go on with the minigpt that wrote it")
         arrays = weights.load(path)
     except (weights.WeightFormatError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path}: not a whole checkpoint ({error}); use the one before it") from error
@@ -78,7 +78,7 @@ def load_newest(folder: Path) -> Checkpoint:
         try:
             return load(path)
         except CheckpointError as error:
-            if "update minigpt" in str(error):
+            if "minigpt that wrote it" in str(error):
                 raise
             aside = path.with_name(path.name + ".damaged")
             path.replace(aside)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from .model import named_views
 from .nn.ops import CHUNK
 from .nn.scope import Store
 
@@ -89,17 +90,16 @@ class Muon:
 
     def __init__(self, model, *, momentum=0.95, weight_decay=0.1, iterations=4):
         self.momentum, self.weight_decay, self.iterations, self.team = momentum, weight_decay, iterations, model.team
-        names = [name for name, shape, _ in model.table if name.startswith("h.") and len(shape) == 2]
-        self.stop = sum(model.params[name].size for name in names)       # they come first in the buffer
+        table = [row for row in model.table if row[0].startswith("h.") and len(row[1]) == 2]
+        self.stop = sum(math.prod(shape) for _, shape, _ in table)       # they come first in the buffer
         self.buffer = np.zeros(self.stop, model.dtype)
         self._matrices: list[tuple[np.ndarray, ...]] = []
-        start = 0
-        for name in names:
-            w, g = model.params[name], model.grads[name]
-            b = self.buffer[start : start + w.size].reshape(w.shape)
-            start += w.size
+        for name, b in named_views(table, self.buffer).items():
+            arrays = model.params[name], model.grads[name], b
+            if b.flags.f_contiguous:         # as it lies in memory: orthogonal(uᵀ) is orthogonal(u)ᵀ
+                arrays = tuple(array.T for array in arrays)
             parts = 3 if name.endswith("c_attn.weight") else 1
-            self._matrices += zip(*(np.split(array, parts, axis=1) for array in (w, g, b)), strict=True)
+            self._matrices += zip(*(np.split(array, parts, axis=1) for array in arrays), strict=True)
         self._scratch = [Store() for _ in range(self.team.threads)]
 
     def step(self, lr):

@@ -8,6 +8,7 @@ Keys and values of earlier positions are kept in cache.py.  Articles A1 ยง3.2 ๆ
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Real
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from .cache import Cache
 from .nn.embedding import unembedding_forward
 from .nn.scope import Gradients, Pass, Scope
-from .parallel import use_blas_threads
+from .parallel import Team
 
 PREFILL = 256  # tokens of a prompt read at once: as fast as all together, but a long prompt's activations fit in memory
 TWO_CORES = 256  # channels from which a second BLAS thread pays: below, the matrices are too small to share, even for a prompt
@@ -309,8 +310,10 @@ class _Context:
         self.model = model
         self.rows = rows
         self.capacity = capacity
-        self.threads = model.team.threads if model.config.n_embd >= TWO_CORES else 1
-        self.scope = Scope(model.params, Gradients(), run=Pass(backward=False))
+        self.team = model.team if model.config.n_embd >= TWO_CORES else Team(1)
+        self.scopes = [Scope(model.params, Gradients(), run=Pass(backward=False)) for _ in range(self.team.threads)]
+        table = model._head(self.scopes[0]).params["weight"]
+        self.heads = [Scope.of(study=False, weight=rows) for rows in np.array_split(table, self.team.threads)]
 
     def read(self):
         """Read every row from its first token -> the scores of its next one, logits (B, V), a buffer"""
@@ -320,10 +323,7 @@ class _Context:
         for padded, row in zip(ids, self.rows, strict=True):
             padded[T - len(row) :] = row
         self.cache = Cache(self.model.config, len(ids), self.capacity, self.model.dtype, padding=T - lengths)
-        step = max(1, PREFILL // len(ids))
-        for start in range(0, T, step):
-            logits = self._logits(ids[:, start : start + step])
-        return logits
+        return self._logits(ids)
 
     def append(self, tokens):
         """One more token in each row, (B,) -> logits (B, V), a buffer"""
@@ -343,12 +343,26 @@ class _Context:
         self.cache = self.cache.repeat(n)
 
     def _logits(self, ids):
-        model, s, T = self.model, self.scope, ids.shape[1]
-        # what is not finite is reported once, by _choose(); the settings are the caller's again at every yield
-        with use_blas_threads(self.threads), np.errstate(invalid="ignore", over="ignore"):
-            h = model._forward(ids, s, self.cache.positions(T), self.cache.keep(T), self.cache.layers)
-            self.cache.advance(T)
-            return unembedding_forward(h[:, -1], self.model._head(s))
+        """Read ids (B, T) behind what the cache holds -> the scores after the last, logits (B, V)"""
+        start, T = self.cache.length, ids.shape[1]
+        parts = self.cache.parts(T, max(1, PREFILL // len(ids)))
+        waiting, last = iter(parts), []
+
+        def read(scope):
+            for part in waiting:            # in their order, whichever thread is free: so those before it are under way
+                with part, _quiet():
+                    h = self.model._forward(ids[:, part.start - start : part.stop - start], scope, part.positions, part.keep,
+                                            part.layers)
+                if part is parts[-1]:
+                    last.append(h[:, -1])
+
+        def score(head):
+            with _quiet():
+                return unembedding_forward(last[0], head)
+
+        self.team.run([partial(read, scope) for scope in self.scopes[: len(parts)]])
+        self.cache.advance(T)
+        return np.concatenate(self.team.run([partial(score, head) for head in self.heads]), axis=-1)
 
 
 def _steps(context, prompts, max_new_tokens, sampling, rngs) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -375,6 +389,10 @@ def _steps(context, prompts, max_new_tokens, sampling, rngs) -> Iterator[tuple[n
         for text, token in zip(texts, tokens.tolist(), strict=True):
             text.append(token)
         logits = context.append(tokens)
+
+
+def _quiet():
+    return np.errstate(invalid="ignore", over="ignore")     # what is not finite is reported once, by _choose()
 
 
 def _choose(logits, texts, n_new, sampling, rngs):

@@ -1,5 +1,7 @@
 """Reading with a cache equals reading everything anew."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -30,9 +32,16 @@ def read(model, cache, ids):
     """One pass over ids (B, T) behind what the cache holds -> (B, T, C), a copy"""
     scope = Scope(model.params, Gradients(), run=Pass(backward=False))
     T = ids.shape[1]
-    h = model._forward(ids, scope, cache.positions(T), cache.keep(T), cache.layers)
+    (part,) = cache.parts(T, T)
+    with part:
+        h = model._forward(ids, scope, part.positions, part.keep, part.layers)
     cache.advance(T)
     return h.copy()
+
+
+def next_part(cache, T):
+    (part,) = cache.parts(T, T)
+    return part
 
 
 def read_at_once(model, ids):
@@ -53,6 +62,38 @@ def test_two_passes_equal_one(model, ids, cut):
     np.testing.assert_allclose(np.concatenate(parts, axis=1), read_at_once(model, ids), **TIGHT)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("before", [0, 2])
+@pytest.mark.parametrize("order", ["in turn", "the last first"])
+def test_passes_at_the_same_time_equal_one(model, ids, size, before, order):
+    cache = Cache(model.config, 2, N_POSITIONS, np.float64, padding=[0, 1])
+    alone = Cache(model.config, 2, N_POSITIONS, np.float64, padding=[0, 1])
+    if before:
+        for each in (cache, alone):
+            read(model, each, ids[:, :before])
+    parts = cache.parts(N_POSITIONS - before, size)
+
+    def run(part):
+        with part:
+            scope = Scope(model.params, Gradients(), run=Pass(backward=False))
+            return model._forward(ids[:, part.start : part.stop], scope, part.positions, part.keep, part.layers)
+
+    with ThreadPoolExecutor(len(parts)) as pool:
+        started = [pool.submit(run, part) for part in (parts if order == "in turn" else parts[::-1])]
+        results = [future.result() for future in started]
+    h = np.concatenate(results if order == "in turn" else results[::-1], axis=1)
+    np.testing.assert_allclose(h, read(model, alone, ids[:, before:]), **TIGHT)
+    np.testing.assert_allclose(cache.keys, alone.keys, **TIGHT)
+
+
+def test_a_part_that_fails_keeps_no_other_waiting():
+    first, second = Cache(GPTConfig(n_embd=4, n_layer=1, n_head=1), 1, 2, np.float32).parts(2, 1)
+    with pytest.raises(KeyError), first:
+        raise KeyError("broken pass")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(second.layers[0].append, np.ones((1, 1, 1, 4)), np.ones((1, 1, 1, 4))).result(timeout=10)
+
+
 @pytest.mark.parametrize("padding", range(N_POSITIONS))
 def test_a_row_behind_padding_equals_the_row_alone(model, ids, padding):
     cache = Cache(model.config, 2, N_POSITIONS, np.float64, padding=[0, padding])
@@ -62,19 +103,19 @@ def test_a_row_behind_padding_equals_the_row_alone(model, ids, padding):
 
 def test_positions_count_from_the_first_token():
     cache = Cache(GPTConfig(n_embd=4, n_layer=1, n_head=1), 2, 8, np.float32, padding=[0, 2])
-    np.testing.assert_array_equal(cache.positions(3), [[0, 1, 2], [0, 0, 0]])
+    np.testing.assert_array_equal(next_part(cache, 3).positions, [[0, 1, 2], [0, 0, 0]])
     cache.advance(3)
-    np.testing.assert_array_equal(cache.positions(2), [[3, 4], [1, 2]])
+    np.testing.assert_array_equal(next_part(cache, 2).positions, [[3, 4], [1, 2]])
 
 
 def test_keep_is_false_at_padding_only():
     cache = Cache(GPTConfig(n_embd=4, n_layer=1, n_head=1), 2, 8, np.float32, padding=[0, 2])
     cache.advance(2)
-    np.testing.assert_array_equal(cache.keep(1), [[True, True, True], [False, False, True]])
+    np.testing.assert_array_equal(next_part(cache, 1).keep, [[True, True, True], [False, False, True]])
 
 
 def test_without_padding_nothing_is_masked(model):
-    assert Cache(model.config, 2, 4, np.float64).keep(3) is None
+    assert next_part(Cache(model.config, 2, 4, np.float64), 3).keep is None
 
 
 def test_a_repeated_cache_continues_each_row_like_its_original(model, ids):
@@ -96,13 +137,13 @@ def test_rows_of_a_repeated_cache_are_independent(model, ids):
 def test_an_interrupted_pass_leaves_the_cache_as_it_was(model, ids):
     cache = Cache(model.config, 2, N_POSITIONS, np.float64)
     read(model, cache, ids[:, :3])
-    cache.layers[0].append(np.ones((2, 3, 1, 5)), np.ones((2, 3, 1, 5)))       # the first layer only, then no more
+    next_part(cache, 1).layers[0].append(np.ones((2, 3, 1, 5)), np.ones((2, 3, 1, 5)))       # the first layer only, then no more
     np.testing.assert_allclose(read(model, cache, ids[:, 3:]), read_at_once(model, ids)[:, 3:], **TIGHT)
 
 
 def test_append_gives_views():
     cache = Cache(GPTConfig(n_embd=4, n_layer=1, n_head=2), 1, 8, np.float32)
-    keys, values = cache.layers[0].append(np.ones((1, 2, 3, 2)), np.zeros((1, 2, 3, 2)))
+    keys, values = next_part(cache, 3).layers[0].append(np.ones((1, 2, 3, 2)), np.zeros((1, 2, 3, 2)))
     assert keys.shape == values.shape == (1, 2, 3, 2)
     assert np.shares_memory(keys, cache.keys)
     assert np.shares_memory(values, cache.values)
@@ -111,7 +152,7 @@ def test_append_gives_views():
 def test_more_positions_than_the_capacity_are_refused():
     cache = Cache(GPTConfig(n_embd=4, n_layer=1, n_head=1), 1, 2, np.float32)
     with pytest.raises(ValueError, match="cache: 3 positions, expected at most its capacity 2"):
-        cache.layers[0].append(np.ones((1, 1, 3, 4)), np.ones((1, 1, 3, 4)))
+        cache.parts(3, 3)
 
 
 def test_the_cache_has_the_dtype_of_the_model():

@@ -150,8 +150,16 @@ def test_the_output_layer_contributes_to_tokens_that_never_come():
 def test_a_copy_of_the_gradients_buffer_is_all_gradients_in_order():
     model = small(12)
     grads = model.loss_and_grads(*batch(12))[1]
-    flat = np.concatenate([grads[name].reshape(-1) for name, _, _ in model.table])
+    flat = np.concatenate([grads[name].ravel("K") for name, _, _ in model.table])          # "K": as they lie in memory
     np.testing.assert_array_equal(model.flat_grads, flat)
+
+
+def test_the_residual_projections_lie_transposed():
+    model = small(12)
+    for arrays in (model.params, model.grads):
+        assert {name for name, a in arrays.items() if not a.flags.c_contiguous} == {
+            f"h.{i}.{branch}.c_proj.weight" for i in range(model.config.n_layer) for branch in ("attn", "mlp")
+        }
 
 
 # Training

@@ -1,7 +1,5 @@
 """The Transformer block: attention and MLP, each with layer norm, dropout and a residual connection."""
 
-import numpy as np
-
 from .attention import multihead_backward, multihead_forward
 from .dropout import dropout_backward, dropout_forward
 from .layernorm import layernorm_backward, layernorm_forward
@@ -29,7 +27,9 @@ def block_forward(x, s, n_head, *, activation="gelu_new", eps=1e-5, pre_norm=Tru
         return dropout_forward(mlp_forward(h, s.at("mlp"), activation), s.at("mlp.dropout"), resid_dropout)
 
     def add(x, branch, name):
-        return np.add(x, branch, out=s.acts.empty(name, x.shape, x.dtype))    # named after its branch: acts keeps order
+        y = s.reuse(name, branch)       # where the branch stood: its output is not needed again
+        y += x
+        return y
 
     if pre_norm:
         mid = add(x, attn(layernorm_forward(x, s.at("ln_1"), eps)), "mid")
@@ -51,12 +51,15 @@ def block_backward(dy, s):
     def mlp_branch_backward(d):
         return mlp_backward(dropout_backward(d, s.at("mlp.dropout")), s.at("mlp"))
 
-    dmid, dx = (s.dacts.empty(name, dy.shape, dy.dtype) for name in ("mid", "x"))
-    if s.saved["pre_norm"]:
-        np.add(dy, layernorm_backward(mlp_branch_backward(dy), s.at("ln_2")), out=dmid)
-        np.add(dmid, layernorm_backward(attn_backward(dmid), s.at("ln_1")), out=dx)
+    def add(dy, dbranch, name):
+        dx = s.reuse_grad(name, dbranch)
+        dx += dy
         return dx
+
+    if s.saved["pre_norm"]:
+        dmid = add(dy, layernorm_backward(mlp_branch_backward(dy), s.at("ln_2")), "mid")
+        return add(dmid, layernorm_backward(attn_backward(dmid), s.at("ln_1")), "x")
     d = layernorm_backward(dy, s.at("ln_2"))
-    np.add(d, mlp_branch_backward(d), out=dmid)
+    dmid = add(d, mlp_branch_backward(d), "mid")
     d = layernorm_backward(dmid, s.at("ln_1"))
-    return np.add(d, attn_backward(d), out=dx)
+    return add(d, attn_backward(d), "x")

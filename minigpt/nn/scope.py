@@ -98,13 +98,15 @@ class Gradients(Store):
 
     def add_product(self, name, a, b):
         """grads[name] += a @ b for matrices a (K, M), b (M, N)"""
-        shape = (a.shape[0], b.shape[1])
         if name not in self:
-            self[name] = np.empty(shape, a.dtype)
+            self[name] = np.empty((a.shape[0], b.shape[1]), a.dtype)
+        out = self[name]
+        if not out.flags.c_contiguous:       # np.dot writes to no other array: (a b)ᵀ = bᵀ aᵀ
+            a, b, out = b.T, a.T, out.T
         if self._first(name):
-            np.dot(a, b, out=self[name])
+            np.dot(a, b, out=out)
         else:
-            self[name] += np.dot(a, b, out=self._spare.empty("product", shape, a.dtype))
+            out += np.dot(a, b, out=self._spare.empty("product", out.shape, out.dtype))
 
     def open(self, name, shape, dtype):
         """grads[name] as an array to add to: zero where nothing was written before."""
