@@ -16,7 +16,7 @@ import numpy as np
 from .cache import Cache
 from .nn.embedding import unembedding_forward
 from .nn.scope import Gradients, Pass, Scope
-from .parallel import Team
+from .parallel import Team, use_blas_threads
 
 PREFILL = 256  # tokens of a prompt read at once: as fast as all together, but a long prompt's activations fit in memory
 TWO_CORES = 256  # channels from which a second BLAS thread pays: below, the matrices are too small to share, even for a prompt
@@ -312,8 +312,6 @@ class _Context:
         self.capacity = capacity
         self.team = model.team if model.config.n_embd >= TWO_CORES else Team(1)
         self.scopes = [Scope(model.params, Gradients(), run=Pass(backward=False)) for _ in range(self.team.threads)]
-        table = model._head(self.scopes[0]).params["weight"]
-        self.heads = [Scope.of(study=False, weight=rows) for rows in np.array_split(table, self.team.threads)]
 
     def read(self):
         """Read every row from its first token -> the scores of its next one, logits (B, V), a buffer"""
@@ -343,7 +341,7 @@ class _Context:
         self.cache = self.cache.repeat(n)
 
     def _logits(self, ids):
-        """Read ids (B, T) behind what the cache holds -> the scores after the last, logits (B, V)"""
+        """Read ids (B, T) behind what the cache holds -> the scores after the last, logits (B, V), a buffer"""
         start, T = self.cache.length, ids.shape[1]
         parts = self.cache.parts(T, max(1, PREFILL // len(ids)))
         waiting, last = iter(parts), []
@@ -356,13 +354,10 @@ class _Context:
                 if part is parts[-1]:
                     last.append(h[:, -1])
 
-        def score(head):
-            with _quiet():
-                return unembedding_forward(last[0], head)
-
         self.team.run([partial(read, scope) for scope in self.scopes[: len(parts)]])
         self.cache.advance(T)
-        return np.concatenate(self.team.run([partial(score, head) for head in self.heads]), axis=-1)
+        with use_blas_threads(self.team.threads), _quiet():
+            return unembedding_forward(last[0], self.model._head(self.scopes[0]))
 
 
 def _steps(context, prompts, max_new_tokens, sampling, rngs) -> Iterator[tuple[np.ndarray, np.ndarray]]:

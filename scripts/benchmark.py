@@ -39,7 +39,7 @@ def main() -> None:
         print(f"{name:14} {value or 'not installed'}")
     rows: list[report.Row] = []
     print(f"\n{report.HEADER}")
-    with tempfile.TemporaryDirectory() as folder, tqdm(total=len(args.only), desc="benchmark", unit="part", disable=None) as bar:
+    with tempfile.TemporaryDirectory() as folder, tqdm(total=len(args.only), unit="part", disable=None) as bar:
         if {"decode", "prefill", "load"} & set(args.only):
             generation.save_gpt2(folder)
         measure = {

@@ -137,7 +137,7 @@ def test_rows_of_a_repeated_cache_are_independent(model, ids):
 def test_an_interrupted_pass_leaves_the_cache_as_it_was(model, ids):
     cache = Cache(model.config, 2, N_POSITIONS, np.float64)
     read(model, cache, ids[:, :3])
-    next_part(cache, 1).layers[0].append(np.ones((2, 3, 1, 5)), np.ones((2, 3, 1, 5)))       # the first layer only, then no more
+    next_part(cache, 1).layers[0].append(np.ones((2, 3, 1, 5)), np.ones((2, 3, 1, 5)))      # the first layer only
     np.testing.assert_allclose(read(model, cache, ids[:, 3:]), read_at_once(model, ids)[:, 3:], **TIGHT)
 
 

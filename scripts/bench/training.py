@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import sys
 import time
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -162,6 +163,33 @@ def rows(quick):
         speed, _, memory = compare("L", 6, MALLOC, "PyTorch, malloc tuned")
         yield speed
         yield memory
+    yield from memory_over_time(quick)
+
+
+def memory_over_time(quick):
+    """What later steps allocate, on one small model: nothing large in the second, nothing more in the last"""
+    settings, batch_size, _ = SIZES["S"]
+    run = minigpt_steps({**settings, "n_layer": 1, "n_embd": 64}, batch_size, 1)
+    steps = 500 if quick else 10_000
+    run(0)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        run(1)
+        after, peak = tracemalloc.get_traced_memory()
+        seconds = []
+        for i in range(2, steps):
+            start = time.perf_counter()
+            run(i)
+            seconds.append(time.perf_counter() - start)
+        end, highest = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    tenth = len(seconds) // 10
+    drift = spread(seconds[-tenth:])[0] / spread(seconds[:tenth])[0]
+    yield Row("allocated during the second step", "MB", (peak - before) / 1e6, "", better="less")
+    yield Row(f"  at most in {steps:,} steps", "MB", (highest - before) / 1e6, "", better="less",
+              note=f"{(end - after) / 1e3:.0f} kB kept; last tenth of the steps ÷ first: {drift:.2f} in time")
 
 
 def attention_share(n_positions, batch_size, seconds=1.0):
