@@ -8,16 +8,31 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from tqdm import tqdm
 
-from bench import generation, machine, report, starting, tokenizing, training
+from bench import gpt2, importing, machine, report, tokenizing, training
 
-PARTS = ("train", "decode", "prefill", "tokenize", "train-tokenizer", "load", "import")
+PARTS = ("train", "decode", "prefill", "load", "tokenize", "train-tokenizer", "import")     # in this order
+
+
+def measurements(parts, quick, data) -> Iterator[tuple[str, report.Row | str]]:
+    """(part, row or line of a table) one by one, as they are measured"""
+    if "train" in parts:
+        yield from (("train", row) for row in training.rows(quick))
+        yield from (("train", line) for line in training.cost_table(quick))
+    if pretrained := [part for part in gpt2.PARTS if part in parts]:
+        yield from ((pretrained[-1], row) for row in gpt2.rows(pretrained, quick))
+    if "tokenize" in parts:
+        yield from (("tokenize", row) for row in tokenizing.encode_rows())
+    if "train-tokenizer" in parts:
+        yield from (("train-tokenizer", row) for row in tokenizing.train_rows(data, quick))
+    if "import" in parts:
+        yield from (("import", row) for row in importing.rows(quick))
 
 
 def main() -> None:
@@ -37,29 +52,14 @@ def main() -> None:
     facts = machine.describe()
     for name, value in facts.items():
         print(f"{name:14} {value or 'not installed'}")
-    rows: list[report.Row] = []
     print(f"\n{report.HEADER}")
-    with tempfile.TemporaryDirectory() as folder, tqdm(total=len(args.only), unit="part", disable=None) as bar:
-        if {"decode", "prefill", "load"} & set(args.only):
-            generation.save_gpt2(folder)
-        measure = {
-            "train": lambda: training.rows(args.quick),
-            "decode": lambda: generation.decode_rows(folder, args.quick),
-            "prefill": lambda: generation.prefill_rows(folder, args.quick),
-            "tokenize": lambda: tokenizing.encode_rows(args.quick),
-            "train-tokenizer": lambda: tokenizing.train_rows(args.data, args.quick),
-            "load": lambda: starting.load_rows(folder, args.quick),
-            "import": lambda: starting.import_rows(args.quick),
-        }
-        for part in (part for part in PARTS if part in args.only):
-            bar.set_postfix_str(part)
-            for row in measure[part]():
-                rows.append(row)
-                bar.write(str(row))
-            if part == "train":
-                for line in training.cost_table(args.quick):
-                    bar.write(line)
-            bar.update()
+    rows: list[report.Row] = []
+    with tqdm(total=len(PARTS), unit="part", disable=None) as bar:
+        for part, item in measurements(args.only, args.quick, args.data):
+            bar.update(PARTS.index(part) - bar.n)
+            bar.write(str(item))
+            if isinstance(item, report.Row):
+                rows.append(item)
     print(f"\n{time.perf_counter() - start:.0f} s")
     if args.json:
         Path(args.json).write_text(json.dumps({"machine": facts, "rows": [asdict(row) for row in rows]}, indent=2) + "\n",

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import generation, machine, tokenizing, training
+from bench import gpt2, machine, tokenizing, training
 from bench.race import Entry, Laps, race, rate, ratio, spread
 from bench.report import Row, save_chart
 from minigpt import GPTConfig
@@ -195,7 +195,7 @@ def test_the_peers_give_our_ids(kind):
 @pytest.mark.reference
 def test_transformers_continues_with_our_tokens(tmp_path):
     pytest.importorskip("transformers")
-    generation.save_gpt2(tmp_path)
-    for function in ("decode", "prefill"):
-        ours, theirs = (getattr(generation, f"{name}_{function}")(tmp_path)(0) for name in ("minigpt", "transformers"))
-        assert ours["tokens"] == theirs["tokens"]
+    gpt2.save_gpt2(tmp_path)
+    ours, theirs = (side(tmp_path, list(gpt2.PARTS))(0) for side in (gpt2.minigpt_side, gpt2.transformers_side))
+    for part in gpt2.PARTS:
+        assert ours[part]["tokens"] == theirs[part]["tokens"]

@@ -31,10 +31,6 @@ class Laps:
     peak: int | None = None
 
 
-class _Missing(Exception):
-    """A side needs a package that is not installed."""
-
-
 class _Side:
     """A worker process that waits until it is told to run."""
 
@@ -44,17 +40,14 @@ class _Side:
             [sys.executable, "-m", "bench.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
             env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", **entry.environment},
         )
-        try:
-            answer = self.ask(json.dumps({"function": entry.function, "arguments": entry.arguments}))
-            if missing := answer.get("missing"):
-                raise _Missing(f"{missing} is not installed: pip install '.[bench]'")
-        except BaseException:
-            self.close()
-            raise
+        self.tell(json.dumps({"function": entry.function, "arguments": entry.arguments}))
 
-    def ask(self, line):
-        assert self._process.stdin is not None and self._process.stdout is not None
+    def tell(self, line):
+        assert self._process.stdin is not None
         print(line, file=self._process.stdin, flush=True)
+
+    def hear(self):
+        assert self._process.stdout is not None
         answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError(f"benchmark: a worker ended with exit code {self._process.wait()}; its error stands above")
@@ -73,16 +66,16 @@ def race(entries: dict[str, Entry], rounds: int, warmup: int = 2) -> tuple[dict[
     laps: dict[str, Laps] = {}
     notes: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
-        sides = {}
-        for name, entry in entries.items():
-            try:
-                sides[name] = stack.enter_context(contextlib.closing(_Side(entry)))
+        sides = {name: stack.enter_context(contextlib.closing(_Side(entry))) for name, entry in entries.items()}
+        for name, side in sides.items():            # all get ready at the same time
+            if missing := side.hear().get("missing"):
+                notes[name] = f"{missing} is not installed: pip install '.[bench]'"
+            else:
                 laps[name] = Laps()
-            except _Missing as missing:
-                notes[name] = str(missing)
         for i in range(warmup + rounds):
-            for name, side in sides.items():
-                answer = side.ask(str(i))
+            for name in laps:
+                sides[name].tell(str(i))
+                answer = sides[name].hear()
                 laps[name].peak = answer["peak"]
                 if i >= warmup:
                     laps[name].seconds.append(answer["seconds"])

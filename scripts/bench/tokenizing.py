@@ -111,7 +111,7 @@ def tokenizers_train(corpus, vocab_size, whole):
     return run
 
 
-def encode_rows(quick):
+def encode_rows():
     """Encoding text that the tokenizer has not seen, of three kinds"""
     for kind in KINDS:
         names = ("minigpt", "tiktoken", "tokenizers")
@@ -137,7 +137,7 @@ def train_rows(corpus, quick):
             "minigpt": Entry("bench.tokenizing.minigpt_train", arguments),
             "by line": Entry("bench.tokenizing.tokenizers_train", {**arguments, "whole": False}),
             "whole": Entry("bench.tokenizing.tokenizers_train", {**arguments, "whole": True}),
-        }, 3 if quick else 8, warmup=1)
+        }, 2 if quick else 8, warmup=1)
         ours = laps.pop("minigpt")
         row = Row(f"train a vocabulary of {vocab_size}", "s", spread(ours.seconds)[0], "tokenizers", better="less",
                   note=notes.get("whole", ""))

@@ -110,7 +110,7 @@ def floor_seconds(config, batch_size, ceiling):
     )
 
 
-def compare(name, rounds, environment=None, label="PyTorch"):
+def compare(name, rounds, environment=None, label="PyTorch", warmup=2):
     """One configuration against PyTorch -> its rows"""
     settings, batch_size, steps = SIZES[name]
     config = GPTConfig(**settings)
@@ -121,7 +121,7 @@ def compare(name, rounds, environment=None, label="PyTorch"):
         "minigpt": Entry("bench.training.minigpt_steps", arguments),
         "PyTorch": Entry("bench.training.torch_steps", arguments, environment or {}),
         "ceiling": Entry("bench.machine.ceilings", dict(kinds=["gemm", "elementwise", "exp", "tanh"])),
-    }, rounds)
+    }, rounds, warmup)
     ours, theirs, ceilings = laps["minigpt"], laps.get("PyTorch"), laps["ceiling"].results
     speed = Row(f"training step {what}", "tokens/s", rate(tokens, ours), label, note=notes.get("PyTorch", ""))
     memory = Row(f"  peak memory {name}", "MB", ours.peak and ours.peak / 1e6, label, better="less")
@@ -152,13 +152,13 @@ def busy_process():
 
 def rows(quick):
     """All rows of training, one after the other as they are measured"""
-    yield from compare("S", 6 if quick else 20)
+    yield from compare("S", 5 if quick else 20, warmup=1 if quick else 2)
     with busy_process():
-        speed, _, _ = compare("S", 6 if quick else 20)
+        speed, _, _ = compare("S", 3 if quick else 10, warmup=1)
     speed.what = "  the same beside one busy process"
     yield speed
-    yield from compare("M", 3 if quick else 8)
-    yield from compare("L", 2 if quick else 6)
+    yield from compare("M", 2 if quick else 8, warmup=1 if quick else 2)
+    yield from compare("L", 1 if quick else 6, warmup=1 if quick else 2)
     if sys.platform == "linux" and not quick:
         speed, _, memory = compare("L", 6, MALLOC, "PyTorch, malloc tuned")
         yield speed

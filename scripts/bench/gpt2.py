@@ -1,0 +1,136 @@
+"""GPT-2 at its smallest size, 124M random weights: loading, decoding and prefilling, here and in transformers."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+
+import numpy as np
+
+from minigpt import GPT, GPTConfig
+from minigpt.parallel import cpu_count
+
+from .race import Entry, race, ratio, spread
+from .report import Row
+
+PROMPT, NEW, LONG = 32, 64, 512       # tokens
+PARTS = {                             # name: (row's title, tokens)
+    "decode": (f"decode, prompt {PROMPT} + {NEW} new", NEW),
+    "prefill": (f"prefill {LONG}", LONG),
+    "load": ("load GPT-2 124M", 0),
+}
+
+
+def save_gpt2(folder):
+    """Write a GPT-2 of 124M random weights, as Hugging Face lays it out."""
+    GPT(GPTConfig.preset("gpt2"), seed=0).save_pretrained(folder)
+
+
+def prompt(length, i):
+    """The i-th prompt: random tokens, (length,)"""
+    return np.random.default_rng(i).integers(0, 50257, length)
+
+
+def _in_turn(work, parts):
+    """run(i) -> {part: what it returned, and its seconds} for work {part: function of i}"""
+
+    def run(i):
+        results = {}
+        for part in parts:
+            start = time.perf_counter()
+            result = work[part](i)
+            results[part] = {"seconds": time.perf_counter() - start, **result}
+        return results
+
+    return run
+
+
+def minigpt_side(folder, parts):
+    """minigpt's side of any of the parts"""
+    model = GPT.from_pretrained(folder)
+
+    def decode(i):
+        tokens: list[int] = []
+        for token in model.stream(prompt(PROMPT, i), NEW, temperature=0):
+            if not tokens:
+                start = time.perf_counter()
+            tokens.append(int(token))
+        return {"tokens": tokens, "step": (time.perf_counter() - start) / (NEW - 1)}       # without the prompt
+
+    def prefill(i):
+        return {"tokens": model.generate(prompt(LONG, i), 1, temperature=0)[LONG:].tolist()}
+
+    def load(i):
+        return {"tokens": GPT.from_pretrained(folder).config.n_params}
+
+    return _in_turn({"decode": decode, "prefill": prefill, "load": load}, parts)
+
+
+def transformers_side(folder, parts):
+    """The same in transformers; of a long prompt it computes the last position's logits alone, as minigpt does"""
+    import torch
+    import transformers
+
+    torch.set_num_threads(cpu_count())
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+    def from_pretrained():
+        return transformers.GPT2LMHeadModel.from_pretrained(folder).eval()
+
+    model = from_pretrained()
+
+    def decode(i):
+        ids = torch.from_numpy(prompt(PROMPT, i))[None]
+        out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW, min_new_tokens=NEW,
+                             do_sample=False, pad_token_id=50256)
+        return {"tokens": out[0, PROMPT:].tolist()}
+
+    def prefill(i):
+        with torch.no_grad():
+            logits = model(torch.from_numpy(prompt(LONG, i))[None], logits_to_keep=1).logits
+        return {"tokens": [int(logits[0, -1].argmax())]}
+
+    def load(i):
+        return {"tokens": sum(p.numel() for p in from_pretrained().parameters())}
+
+    return _in_turn({"decode": decode, "prefill": prefill, "load": load}, parts)
+
+
+def rows(parts, quick):
+    """Rows of the parts asked for, in one race"""
+    with tempfile.TemporaryDirectory() as folder:
+        save_gpt2(folder)
+        arguments = {"folder": folder, "parts": parts}
+        laps, notes = race({
+            "minigpt": Entry("bench.gpt2.minigpt_side", arguments),
+            "transformers": Entry("bench.gpt2.transformers_side", arguments),
+            "ceiling": Entry("bench.machine.ceilings", {"kinds": ["read"]}),
+        }, 2 if quick else 10, warmup=1)
+    for part in parts:
+        title, tokens = PARTS[part]
+        ours = [result[part] for result in laps["minigpt"].results]
+        seconds = [result["seconds"] for result in ours]
+        row = Row(title, "tokens/s" if tokens else "s", _value(tokens, seconds), "transformers",
+                  better="more" if tokens else "less", note=notes.get("transformers", ""))
+        if "transformers" in laps:
+            theirs = [result[part] for result in laps["transformers"].results]
+            their_seconds = [result["seconds"] for result in theirs]
+            row.theirs = _value(tokens, their_seconds)
+            row.ratio = ratio(their_seconds, seconds) if tokens else ratio(seconds, their_seconds)
+            if tokens:
+                same = sum(a["tokens"] == b["tokens"] for a, b in zip(ours, theirs, strict=True))
+                row.note = f"the same tokens in {same} of {len(ours)} rounds"
+        yield row
+        if part == "decode":
+            config = GPTConfig.preset("gpt2")
+            read = 4 * (config.n_params - config.n_positions * config.n_embd)      # of the positions one row is read
+            bandwidths = [ceiling["read"] for ceiling in laps["ceiling"].results]
+            yield Row("  share of the read bandwidth", "", None, "the machine",
+                      ratio=ratio([read / b for b in bandwidths], [result["step"] for result in ours]),
+                      note=f"{read / 1e6:.0f} MB a token at {spread(bandwidths)[0] / 1e9:.1f} GB/s")
+
+
+def _value(tokens, seconds):
+    """The median of the seconds, or of tokens per second"""
+    return spread([tokens / s for s in seconds] if tokens else seconds)[0]
