@@ -248,7 +248,8 @@ class GPT:
         positions = np.arange(ids.shape[1]) if positions is None else positions
         token = embedding_forward(ids, s.at("wte"))
         position = embedding_forward(positions, s.at("wpe"))
-        x = np.add(token, position, out=s.acts.empty("embedded", token.shape, self.dtype))
+        x = s.reuse("embedded", token)
+        x += position
         x = dropout_forward(x, s.at("drop"), c.embd_pdrop)
         for i in range(c.n_layer):
             x = block_forward(
