@@ -222,6 +222,13 @@ def test_splitting_in_chunks_equals_one_regex_over_the_text(monkeypatch, chunk):
         assert [piece for pieces in bpe.split_pieces(text) for piece in pieces] == plain_split(text)
 
 
+def test_every_character_splits_as_by_one_regex():
+    basic = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
+    higher = [chr(code) for code in random.Random(14).sample(range(0x10000, 0x110000), 3000)]  # each in a text of its own
+    for text in ["".join(f"{char}a {char}1{char}'s" for char in basic), *(f"a{char} {char}'s{char}1" for char in higher)]:
+        assert [piece for pieces in bpe.split_pieces(text) for piece in pieces] == plain_split(text)
+
+
 @pytest.mark.parametrize("chunk", [1, 7, 8192])  # characters
 @pytest.mark.parametrize("long_piece", [2, 48])  # bytes
 def test_encode_equals_splitting_and_merging_pair_by_pair(monkeypatch, chunk, long_piece):
