@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import heapq
 import re
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import cache
-from itertools import pairwise
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache, cached_property
+from itertools import pairwise, repeat
 
+import numpy as np
+import numpy.typing as npt
 import regex
 from tqdm import tqdm
 
 Pair = tuple[int, int]
+_Ints = npt.NDArray[np.int64]
 
 # GPT-2's alphabet --------------------------------------------------------------------------------------------------
 # vocab.json has to write any byte as a visible character. Those that are one in Latin-1 stand for themselves and come
@@ -120,14 +124,18 @@ def merge(ids: Sequence[int], pair: Pair, new: int) -> list[int]:
 
 
 _CACHED_PIECES = 1 << 16  # in ordinary text about 12 MB
-_CACHED_LENGTH = 32  # characters; longer pieces hardly ever come back
+_CACHED_LENGTH = 80  # characters, a ruled line; longer pieces hardly ever come back
+_MANY = 50  # new pieces from which on merging them together wins
+_ENOUGH = 2000  # new pieces that are merged before others are looked for: their arrays fit the processor's cache
+_SHORT_PIECE = 16  # characters; of pieces merged together the longest sets the number of steps for all
 _LONG_PIECE = 48  # bytes from which on the linked list wins
 _NO_MERGE = 1 << 62  # above every id
 
 
-class PieceCache(dict[str, tuple[int, ...]]):
+class PieceCache(dict[str, bytes]):
     """The ids of pieces seen before: most words of a text come back, and a look-up is 100 times faster than merging.
 
+    Ids stand in bytes, four each: joining these, not tuples, saves 7 of 70 ns for a byte of text, and arrays read them.
     Threads may share it: each operation on a dict is atomic, and an entry lost is only computed again.
     """
 
@@ -135,13 +143,53 @@ class PieceCache(dict[str, tuple[int, ...]]):
         super().__init__()
         self._merged = merged
 
-    def __missing__(self, piece: str) -> tuple[int, ...]:
-        result = tuple(apply_merges(byte_ids(piece.encode()), self._merged))
+    def ids(self, chunks: Iterable[tuple[list[str], bool]], special: Mapping[str, int]) -> Iterator[bytes]:
+        """The ids of all pieces in order. The pieces of a chunk are special tokens where its second part is true."""
+        found: list[bytes] = []
+        new: list[str] = []
+        places: list[int] = []  # where in found the ids of the new pieces belong
+        for pieces, is_special in chunks:
+            if is_special:
+                found.append(array("I", map(special.__getitem__, pieces)).tobytes())
+                continue
+            known = list(map(self.get, pieces, repeat(b"")))
+            if not all(known):
+                missing = [i for i, ids in enumerate(known) if not ids]
+                new += [pieces[i] for i in missing]
+                places += [len(found) + i for i in missing]
+            found += known
+            if len(new) >= _ENOUGH or len(found) >= 32 * _ENOUGH:
+                yield self._completed(found, new, places)
+                found, new, places = [], [], []
+        yield self._completed(found, new, places)
+
+    def _completed(self, found: list[bytes], new: list[str], places: list[int]) -> bytes:
+        if len(new) >= _MANY:
+            self._merge_together(set(new))
+        for i, piece in zip(places, new, strict=True):
+            found[i] = self[piece]
+        return b"".join(found)
+
+    def _merge_together(self, pieces: set[str]) -> None:
+        """Put pieces into the cache, but for long ones and those of white space."""
+        short = [piece for piece in pieces if len(piece) <= _SHORT_PIECE and not piece.isspace()]
+        if len(self._merged) < _NO_ID - 256:  # a larger vocabulary does not fit the table's numbers
+            self._keep(dict(zip(short, self._table.merge(short), strict=True)))
+
+    def __missing__(self, piece: str) -> bytes:
+        ids = array("I", apply_merges(byte_ids(piece.encode()), self._merged)).tobytes()
         if len(piece) <= _CACHED_LENGTH:
-            if len(self) >= _CACHED_PIECES:
-                self.clear()  # frequent words are back at once; dropping one by one would cost on each look-up
-            self[piece] = result
-        return result
+            self._keep({piece: ids})
+        return ids
+
+    def _keep(self, ids: dict[str, bytes]) -> None:
+        if len(self) + len(ids) > _CACHED_PIECES:
+            self.clear()  # frequent words are back at once; dropping one by one would cost on each look-up
+        self.update(ids)
+
+    @cached_property
+    def _table(self) -> PairTable:
+        return PairTable(self._merged)
 
 
 def apply_merges(ids: list[int], merged: dict[Pair, int]) -> list[int]:
@@ -193,6 +241,92 @@ def _apply_merges_long(ids: list[int], merged: dict[Pair, int]) -> list[int]:
                         heapq.heappush(heap, made)
                     places[made].append(left)
     return [id for id in ids if id >= 0]
+
+
+# Merging many pieces at once ---------------------------------------------------------------------------------------
+
+_ID_BITS = 21  # three ids fill an int64
+_NO_ID = (1 << _ID_BITS) - 1  # above every id; as an id it stands between pieces, and no pair with it has a merge
+_GONE = -1  # stands where an id was that is now part of the one before it
+_NOTHING = np.iinfo(np.int64).max
+
+
+class PairTable:
+    """The merges in arrays: NumPy takes one step of thousands of pieces at a time, 5 times faster than piece by piece.
+
+    A pair stands at one of two places, one in each table, or nowhere: so a look-up reads twice and needs no loop (cuckoo
+    hashing, Pagh and Rodler 2004). What stands there is left, right and made id in one number.
+    """
+
+    def __init__(self, merged: dict[Pair, int]) -> None:
+        pairs = np.array(list(merged), np.int64).reshape(-1, 2)
+        entries = _key(pairs[:, 0], pairs[:, 1]) | np.fromiter(merged.values(), np.int64)
+        bits = (len(entries) * 5 // 4 + 1).bit_length()  # tables at most 0.4 full; at 0.5 there would be no place for all
+        self._shift = np.uint64(64 - bits)
+        rng = np.random.default_rng(0)
+        while True:
+            self._factors = rng.integers(1 << 63, size=2, dtype=np.uint64)
+            self._tables = np.full((2, 1 << bits), _NOTHING, np.int64)
+            if self._all_placed(entries):
+                break
+        self._id_of_byte = np.array(byte_ids(bytes(range(256))), np.int64)
+        self._made_of_bytes = self._made(np.repeat(self._id_of_byte, 256), np.tile(self._id_of_byte, 256))
+
+    def _all_placed(self, entries: _Ints) -> bool:
+        """Put the entries into the tables; an entry drives out what stood at its place, and that goes to the other table."""
+        for side in 50 * (0, 1):
+            place = self._place(side, entries & ~_NO_ID)
+            evicted = self._tables[side, place]
+            self._tables[side, place] = entries
+            settled = self._tables[side, place] == entries  # of several for one place only the last
+            entries = np.concatenate([entries[~settled], evicted[settled & (evicted != _NOTHING)]])
+        return not len(entries)
+
+    def _place(self, side: int, key: _Ints) -> _Ints:
+        return (key.view(np.uint64) * self._factors[side] >> self._shift).view(np.int64)
+
+    def _made(self, left: _Ints, right: _Ints) -> _Ints:
+        """What the pairs become; no less than _NO_ID where they have no merge."""
+        key = _key(left, right)
+        first, second = (self._tables[side].take(self._place(side, key)) for side in (0, 1))
+        return np.minimum(first ^ key, second ^ key)  # of the entry of the same pair, exclusive or leaves the made id
+
+    def merge(self, pieces: list[str]) -> list[bytes]:
+        """The ids of pieces that have no line feed, as apply_merges gives them, in bytes."""
+        data = np.frombuffer("\n".join(["", *pieces, ""]).encode(), np.uint8)
+        places = np.arange(len(data), dtype=np.int64)
+        is_end = data == ord("\n")
+        ids = np.where(is_end, _NO_ID, self._id_of_byte[data])
+        made = self._made_of_bytes.take(data[:-1].astype(np.uint16) << 8 | data[1:])
+        made[is_end[:-1] | is_end[1:]] = _NO_ID
+        steps = _steps(made, places[:-1])
+        starts = places[is_end][:-1] + 1
+        before, after = places - 1, places + 1
+        while len(starts):
+            lowest = np.minimum.reduceat(steps, starts)  # of each piece; finished ones have no step left
+            unfinished = lowest != _NOTHING
+            starts, lowest = starts[unfinished], lowest[unfinished]
+            new, i = lowest >> 32, lowest & 0xFFFFFFFF
+            j = after[i]
+            left, right = before[i], after[j]
+            ids[i], ids[j], steps[j] = new, _GONE, _NOTHING
+            after[i], before[right] = right, i
+            changed = np.concatenate([left, i])
+            made = self._made(ids[changed], np.concatenate([new, ids[right]]))
+            steps[changed] = _steps(made, changed)
+        ids = ids[ids != _GONE]
+        ends = 4 * np.flatnonzero(ids == _NO_ID)
+        result = ids.astype(np.uint32).tobytes()
+        return [result[start + 4 : end] for start, end in pairwise(ends.tolist())]
+
+
+def _key(left: _Ints, right: _Ints) -> _Ints:
+    return left << 2 * _ID_BITS | right << _ID_BITS
+
+
+def _steps(made: _Ints, places: _Ints) -> _Ints:
+    """Made id and place in one number: the lowest is the leftmost of the pairs that make the lowest id."""
+    return np.where(made < _NO_ID, made << 32 | places, _NOTHING)
 
 
 def learn_merges(counts: Counter[str], n_merges: int, progress: bool) -> list[Pair]:

@@ -231,9 +231,12 @@ def test_every_character_splits_as_by_one_regex():
 
 @pytest.mark.parametrize("chunk", [1, 7, 8192])  # characters
 @pytest.mark.parametrize("long_piece", [2, 48])  # bytes
-def test_encode_equals_splitting_and_merging_pair_by_pair(monkeypatch, chunk, long_piece):
+@pytest.mark.parametrize(("many", "enough"), [(1, 1), (1, 2000), (50, 2000)])  # pieces
+def test_encode_equals_splitting_and_merging_pair_by_pair(monkeypatch, chunk, long_piece, many, enough):
     monkeypatch.setattr(bpe, "_CHUNK", chunk)
     monkeypatch.setattr(bpe, "_LONG_PIECE", long_piece)
+    monkeypatch.setattr(bpe, "_MANY", many)
+    monkeypatch.setattr(bpe, "_ENOUGH", enough)
     rng = random.Random(4)
     tokenizer = Tokenizer.train(nasty_text(rng, 3000) + PROSE[:3000], 700)  # merges of signs and controls too
     texts = [nasty_text(rng, rng.randrange(40)) for _ in range(100)] + [PROSE[:1000], "aaab" * 40, "the" * 50]
@@ -245,6 +248,20 @@ def test_encode_needs_no_merge_order_that_training_could_give():
     a, b, c = (Tokenizer().encode(char)[0] for char in "abc")
     odd = Tokenizer([(b, c), (a, b), (257, c)])  # "abc" is a token, but "bc" is merged first
     assert odd.encode("abc") == [a, 256]
+
+
+@pytest.mark.parametrize("n_merges", [0, 1, 2, 3, 30, 300, 3000])
+def test_merging_pieces_together_equals_merging_each(n_merges):
+    rng = random.Random(n_merges)
+    merged: dict[tuple[int, int], int] = {}
+    while len(merged) < n_merges:  # of any ids, low ones more often: pieces become long chains of merges
+        left, right = (int((256 + len(merged)) * rng.random() ** 2) for _ in "ab")
+        merged.setdefault((left, right), 256 + len(merged))
+    alphabet = [*"!\"#$%&'()*+,-./0123456789", "é", "日", "\x00", "😀"]  # ids from 0
+    pieces = ["".join(rng.choices(alphabet, k=rng.randrange(1, 60))) for _ in range(500)] + ["!" * 40, "'" * 41]
+    alone = [bpe.apply_merges(bpe.byte_ids(piece.encode()), merged) for piece in pieces]
+    together = [np.frombuffer(ids, np.uint32).tolist() for ids in bpe.PairTable(merged).merge(pieces)]
+    assert together == alone
 
 
 def test_encode_array_equals_encode_in_uint16(tokenizer):
@@ -281,25 +298,29 @@ def test_decode_returns_random_text_from_all_of_unicode(tokenizer):
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_a_full_cache_changes_no_ids_and_holds_no_more_than_its_limit(tokenizer, monkeypatch):
-    monkeypatch.setattr(bpe, "_CACHED_PIECES", 10)
+@pytest.mark.parametrize(("limit", "many"), [(10, 1 << 30), (1000, 50)], ids=["one by one", "together"])
+def test_a_full_cache_changes_no_ids_and_holds_no_more_than_its_limit(tokenizer, monkeypatch, limit, many):
+    monkeypatch.setattr(bpe, "_CACHED_PIECES", limit)
+    monkeypatch.setattr(bpe, "_MANY", many)
+    monkeypatch.setattr(bpe, "_ENOUGH", 100)
+    monkeypatch.setattr(bpe, "_CHUNK", 1000)
     small = from_state(tokenizer.state())
     assert small.encode(PROSE) == tokenizer.encode(PROSE)
-    assert 0 < len(small._pieces) <= 10
+    assert 0 < len(small._pieces) <= limit < len(set(plain_split(PROSE)))
 
 
 def test_the_memory_of_the_cache_is_bounded_by_its_number_of_pieces(monkeypatch):
     monkeypatch.setattr(bpe, "_CACHED_PIECES", 500)
-    longest = "".join(chr(0x20000 + i % 997 * 41) for i in range(32 * 3000))  # 32 characters of 4 bytes, unknown to GPT-2
-    pieces = [longest[start : start + 32] for start in range(0, len(longest), 32)]
+    longest = "".join(chr(0x20000 + i % 997 * 41) for i in range(80 * 1000))  # 80 characters of 4 bytes, unknown to GPT-2
+    pieces = [longest[start : start + 80] for start in range(0, len(longest), 80)]
     fresh = Tokenizer()
     tracemalloc.start()
     for piece in pieces:
         fresh.encode(piece)
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    # A text of 32 × 4 bytes, a tuple of 128 ids, and their share of the dict; 65,536 such are 95 MB, ordinary words 12 MB.
-    assert held < 500 * 1450 + 50_000
+    # A text of 80 × 4 bytes, 320 ids of 4 bytes, and their share of the dict; 65,536 such are 125 MB, ordinary words 12 MB.
+    assert held < 500 * 1900 + 50_000
 
 
 def test_long_pieces_are_not_cached(tokenizer):
