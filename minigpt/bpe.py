@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from itertools import pairwise, repeat
+from operator import add
 
 import numpy as np
 import numpy.typing as npt
@@ -333,21 +334,22 @@ def learn_merges(counts: Counter[str], n_merges: int, progress: bool) -> list[Pa
     """The merges of a text, given how often each piece occurs in it; fewer than n_merges where the pairs run out.
 
     Each step looks only at the pieces that hold the merged pair, instead of counting the whole text again: minutes
-    become half a second on 1 MB.
+    become a third of a second on 1 MB. An id is written as the character of that code here, a pair as two, a piece as a str:
+    with str.replace and find learning takes 0.7 of the time it takes with lists.
     """
-    pieces = [byte_ids(piece.encode()) for piece in counts]
+    pieces = ["".join(map(chr, byte_ids(piece.encode()))) for piece in counts]
     frequency = list(counts.values())
-    pair_counts: defaultdict[Pair, int] = defaultdict(int)
-    places: defaultdict[Pair, set[int]] = defaultdict(set)  # pair -> the pieces that hold it, or did
+    pair_counts: defaultdict[str, int] = defaultdict(int)
+    places: defaultdict[str, list[int]] = defaultdict(list)  # pair -> the pieces that hold it, or did; some repeatedly
     for i, piece in enumerate(pieces):
-        for pair in pairwise(piece):
+        for pair in map(add, piece, piece[1:]):
             pair_counts[pair] += frequency[i]
-            places[pair].add(i)
+            places[pair].append(i)
     # subtle: ties break low. Of equal counts the heap gives the lower pair of ids, in whatever order they were pushed.
     heap = [(-count, pair) for pair, count in pair_counts.items()]
     heapq.heapify(heap)
     merges: list[Pair] = []
-    for new in tqdm(range(256, 256 + n_merges), desc="merges", disable=not progress):
+    for new in map(chr, tqdm(range(256, 256 + n_merges), desc="merges", disable=not progress)):
         # A pair's count only falls after the step that made it. So each has one entry in the heap, never too low:
         # where it is too high it goes back with its present count.
         while heap:
@@ -358,18 +360,25 @@ def learn_merges(counts: Counter[str], n_merges: int, progress: bool) -> list[Pa
                 heapq.heappush(heap, (-pair_counts[pair], pair))
         else:
             break
-        merges.append(pair)
-        born: set[Pair] = set()
-        for i in places.pop(pair):
-            piece = pieces[i]
-            for old in pairwise(piece):
-                pair_counts[old] -= frequency[i]
-            piece = pieces[i] = merge(piece, pair, new)
-            for neighbours in pairwise(piece):
-                pair_counts[neighbours] += frequency[i]
-                if new in neighbours:
-                    places[neighbours].add(i)
-                    born.add(neighbours)
+        left, right = pair[0], pair[1]
+        merges.append((ord(left), ord(right)))
+        born: defaultdict[str, list[int]] = defaultdict(list)  # pair with the new id -> the pieces that hold it
+        for i in set(places.pop(pair)):
+            piece = pieces[i] = pieces[i].replace(pair, new)
+            j = piece.find(new)
+            while j >= 0:
+                if j > 0:
+                    before = piece[j - 1]
+                    pair_counts[(right if before == new else before) + left] -= frequency[i]
+                    pair_counts[before + new] += frequency[i]
+                    born[before + new].append(i)
+                after = piece[j + 1 : j + 2]
+                if after and after != new:  # a new one after it looks back itself
+                    pair_counts[right + after] -= frequency[i]
+                    pair_counts[new + after] += frequency[i]
+                    born[new + after].append(i)
+                j = piece.find(new, j + 1)
+        places.update(born)
         for neighbours in born:
             heapq.heappush(heap, (-pair_counts[neighbours], neighbours))
     return merges

@@ -124,6 +124,16 @@ def test_training_equals_recounting_the_whole_text_for_each_merge(text):
     assert Tokenizer.train(text, 256 + 120).state()["merges"] == plain_train(text, 120)
 
 
+def test_training_time_on_one_piece_grows_linearly():
+    def cpu_seconds(n):
+        start = time.process_time()
+        Tokenizer.train("".join(random.Random(1).choices("abcdefgh", k=n)), 400)
+        return time.process_time() - start
+
+    # Linear is 4, quadratic would be 16. Another program can disturb a round, hardly all.
+    assert any(cpu_seconds(80_000) <= 8 * cpu_seconds(20_000) + CPU_TICK for _ in range(5))
+
+
 def test_of_equally_frequent_pairs_the_lower_pair_of_ids_is_merged_first():
     d, e, y, z = (Tokenizer().encode(char)[0] for char in "deyz")
     assert Tokenizer.train("yz\nde", 258).state()["merges"] == [[d, e], [y, z]]
