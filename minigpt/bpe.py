@@ -66,7 +66,7 @@ def _split_basic() -> Callable[[str], list[str]]:
 
     It does not know the classes: they are spelled out as regex has them, within 10 ms. Higher characters are signs to it.
     """
-    plane = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x10000)]))
+    plane = np.r_[0:0xD800, 0xE000:0x10000].astype("<u2").tobytes().decode("utf-16-le")  # all but surrogates
     pattern = _PATTERN
     for name in (r"\p{L}", r"\p{N}", r"\s"):
         pattern = pattern.replace(name, "".join(f"{run[0]}-{run[-1]}" for run in regex.findall(f"[{name}]+", plane)))
