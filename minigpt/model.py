@@ -3,6 +3,7 @@
 import math
 import os
 import warnings
+from functools import partial
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from .nn.embedding import embedding_backward, embedding_forward, unembedding_bac
 from .nn.layernorm import layernorm_backward, layernorm_forward
 from .nn.loss import IGNORED, cross_entropy_backward, cross_entropy_forward
 from .nn.scope import Gradients, Scope, Store
-from .parallel import Team
+from .parallel import Order, SharedGradients, Team
 from .tokenizer import CharTokenizer, Tokenizer
 
 
@@ -90,8 +91,9 @@ class GPT:
         if seed is not None:
             self._initialise(np.random.default_rng(seed))
         self.tokenizer: CharTokenizer | Tokenizer | None = None     # from_pretrained sets it
+        self._flat_grads = np.empty(0, self.dtype)      # made when first asked for: generation needs none
+        self._order = Order()
         self._shards: list[Scope] = []
-        self._flat_grads: list[np.ndarray] = []
         self._n_parts = 0       # shards that took part in the last pass
 
     def __call__(self, ids, keep=None):
@@ -140,9 +142,7 @@ class GPT:
 
         if not accumulate:
             self.grads.reset()
-        losses = self._split(run, len(ids), backward=True, dropout_key=dropout_key)
-        self._sum_gradients(len(losses))
-        return sum(losses), self.grads
+        return sum(self._split(run, len(ids), backward=True, dropout_key=dropout_key)), self.grads
 
     @classmethod
     def from_pretrained(cls, name_or_folder, *, dtype=np.float32, threads=None, strict=False) -> "GPT":
@@ -218,7 +218,7 @@ class GPT:
     def flat_grads(self):
         """All gradients in one buffer, in the order of flat_params"""
         self._shard(0)
-        return self._flat_grads[0]
+        return self._flat_grads
 
     def first_nonfinite(self):
         """The name of the first array that holds a NaN or an infinity, or None: parameters, the last pass, gradients."""
@@ -280,35 +280,31 @@ class GPT:
 
     def _shard(self, i):
         """The scope of the i-th part of a batch: parameters shared, everything else its own."""
+        if not self._shards:
+            self._flat_grads = np.zeros(self.config.n_params, self.dtype)
         while len(self._shards) <= i:
-            flat = np.zeros(self.config.n_params, self.dtype)
-            self._flat_grads.append(flat)
-            self._shards.append(Scope(self.params, Gradients(named_views(self.table, flat))))
+            grads = SharedGradients(named_views(self.table, self._flat_grads), len(self._shards), self._order)
+            self._shards.append(Scope(self.params, grads))
         return self._shards[i]
 
     def _split(self, run, batch_size, backward, dropout_key=None):
         """[run(scope, slice)] over as many parts of the batch as there are threads."""
         n = self._n_parts = min(self.team.threads, batch_size)
         edges = [batch_size * i // n for i in range(n + 1)]
-        tasks = []
-        for i in range(n):
+        self._order.begin(n)
+
+        def part(i):
             s = self._shard(i)
             s.run.backward = backward
             s.run.dropout_key = None if dropout_key is None else (*dropout_key, i)
-            if i > 0:
-                s.grads.reset()
-            tasks.append(lambda s=s, batch=slice(edges[i], edges[i + 1]): run(s, batch))
-        return self.team.run(tasks)
+            try:
+                return run(s, slice(edges[i], edges[i + 1]))
+            except BaseException:
+                self._order.abandon()
+                raise
 
-    def _sum_gradients(self, n):
-        """Add the parts' gradients to the first's, always in the same order, so that equal runs give equal numbers."""
-        first, *others = self._flat_grads[:n]
-        if others:
-            def add(start, stop):
-                for other in others:
-                    first[start:stop] += other[start:stop]
-
-            self.team.run_ranges(add, first.size)
+        self._shard(n - 1)
+        return self.team.run([partial(part, i) for i in range(n)])
 
     def _checked(self, ids, targets=None):
         """ids as an array (B, T) that can be looked up; with targets also those and the number that count"""

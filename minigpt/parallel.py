@@ -6,6 +6,7 @@ the cores better than BLAS's own threads, which only help inside a matrix produc
 
 import ctypes
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .nn.scope import Gradients, row_blocks
 
 
 def cpu_count():
@@ -95,3 +98,53 @@ class Team:
         """[function(start, stop), …] over 0 … size cut into as many equal ranges as there are threads."""
         edges = [size * i // self.threads for i in range(self.threads + 1)]
         return self.run([partial(function, *edge) for edge in pairwise(edges)])
+
+
+class Order:
+    """Lets n threads pass any place in the order of their numbers, again and again: 0, 1, … n − 1, 0, 1, …"""
+
+    def __init__(self):
+        self._changed = threading.Condition()
+        self.begin(1)
+
+    def begin(self, n):
+        """Start afresh with n threads."""
+        self._n, self._passed, self._abandoned = n, dict[Any, int](), False
+
+    def abandon(self):
+        """Nobody waits any more: a thread has failed."""
+        with self._changed:
+            self._abandoned = True
+            self._changed.notify_all()
+
+    @contextmanager
+    def turn(self, places, i) -> Iterator[None]:
+        """Thread i's turn at all of these places; it waits until all threads before it have had theirs."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._abandoned or all(self._passed.get(place, 0) % self._n == i for place in places)
+            )
+        yield
+        with self._changed:
+            for place in places:
+                self._passed[place] = self._passed.get(place, 0) + 1
+            self._changed.notify_all()
+
+
+class SharedGradients(Gradients):
+    """Gradients that the parts of a batch add to at the same time, always in the same order, so that runs give equal sums.
+
+    Every part has one of these, over the same arrays.  A part works on another parameter, or on its next product, while it is
+    not its turn.
+    """
+
+    def __init__(self, arrays, part, order):
+        super().__init__(arrays)
+        self._part, self._order = part, order
+
+    def _is_first(self, name):
+        return super()._is_first(name) and self._part == 0
+
+    def _turn(self, name, block=None):
+        blocks = range(len(row_blocks(self[name]))) if block is None else (block,)
+        return self._order.turn([(self._prefix + name, i) for i in blocks], self._part)

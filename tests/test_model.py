@@ -420,6 +420,30 @@ def test_the_same_number_of_threads_gives_the_same_bits(threads):
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_an_error_in_one_part_ends_the_pass_and_the_next_one_is_whole(monkeypatch, part):
+    ids, targets = batch(31, B=3)
+    model = small(31, threads=3)
+    expected = {name: g.copy() for name, g in model.loss_and_grads(ids, targets)[1].items()}
+    backward = model._backward
+
+    def fail_in_one(scale, s):
+        if s is model._shards[part]:
+            raise KeyError("broken part")
+        backward(scale, s)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyError, match="broken part"):
+        patch.setattr(model, "_backward", fail_in_one)
+        model.loss_and_grads(ids, targets)
+    assert_equal_gradients(model.loss_and_grads(ids, targets)[1], expected, rtol=0, atol=0)
+
+
+def test_threads_share_one_buffer_of_gradients():
+    model = small(31, threads=3)
+    model.loss_and_grads(*batch(31, B=3))
+    assert all(np.shares_memory(g, model.flat_grads) for shard in model._shards for g in shard.grads.values())
+
+
 def test_targets_that_count_may_all_stand_in_one_threads_part():
     ids, targets = batch(32, B=4)
     targets[2:] = -100

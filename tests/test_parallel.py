@@ -1,11 +1,15 @@
 """The team of threads: order, errors, and BLAS's thread count before and after."""
 
+import random
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from minigpt import parallel
-from minigpt.parallel import Team, blas_threads, cpu_count, use_blas_threads
+from minigpt.parallel import Order, SharedGradients, Team, blas_threads, cpu_count, use_blas_threads
 
 needs_openblas = pytest.mark.skipif(blas_threads() is None, reason="NumPy here has no OpenBLAS whose threads can be counted")
 
@@ -145,3 +149,77 @@ def test_without_control_over_blas_nothing_is_set(monkeypatch):
     assert blas_threads() is None
     with use_blas_threads(2):
         assert blas_threads() is None
+
+
+# Sums in a fixed order
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_threads_pass_each_place_in_the_order_of_their_numbers(n, seed):
+    order, passed = Order(), {"a": [], "b": []}
+    order.begin(n)
+
+    def run(i):
+        rng = random.Random(10 * seed + i)
+        for places in (["a"], ["a", "b"], ["b"]):
+            time.sleep(0.002 * rng.random())
+            with order.turn(places, i):
+                for place in places:
+                    passed[place].append(i)
+
+    with ThreadPoolExecutor(n) as pool:
+        list(pool.map(run, range(n), timeout=10))
+    assert passed == {"a": 2 * list(range(n)), "b": 2 * list(range(n))}
+
+
+def test_nobody_waits_for_a_thread_that_has_failed():
+    order = Order()
+    order.begin(2)
+
+    def run():
+        with order.turn(["a"], 1):
+            return "passed"
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(run)
+        time.sleep(0.01)
+        assert not waiting.done()
+        order.abandon()
+        assert waiting.result(timeout=10) == "passed"
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("block", [2, 1000])
+def test_shared_gradients_are_the_sum_in_the_order_of_the_parts(monkeypatch, n, block):
+    """To the last bit, whoever is faster; by a plain sum, one contribution after the other"""
+    monkeypatch.setattr("minigpt.nn.scope.BLOCK", block)
+    rng = np.random.default_rng(n)
+    a, b, rows, vectors = (rng.standard_normal((n, *shape)).astype(np.float32) for shape in ((4, 3), (3, 2), (2, 2), (2,)))
+    ids = np.array([3, 0])
+    order, arrays = Order(), {"w": np.full((4, 2), np.nan, np.float32), "v": np.full(2, np.nan, np.float32)}
+    parts = [SharedGradients(arrays, i, order) for i in range(n)]
+
+    def run(i):
+        delay = random.Random(i)
+        for contribute in (
+            lambda: parts[i].add("v", vectors[i]),
+            lambda: parts[i].add_product("w", a[i], b[i]),
+            lambda: parts[i].add_rows("w", (4, 2), ids, rows[i]),
+        ):
+            time.sleep(0.002 * delay.random() * (n - i))
+            contribute()
+
+    w, v = np.zeros((4, 2), np.float32), np.zeros(2, np.float32)
+    for _ in range(2):                                              # the second pass adds to the first
+        order.begin(n)
+        with ThreadPoolExecutor(n) as pool:
+            list(pool.map(run, range(n), timeout=10))
+        for i in range(n):
+            w += np.concatenate([a[i][start : start + block // 2] @ b[i] for start in range(0, 4, block // 2)])
+            v += vectors[i]
+        for i in range(n):
+            for id, row in zip(ids, rows[i], strict=True):
+                w[id] += row
+        np.testing.assert_array_equal(parts[0]["w"], w)
+        np.testing.assert_array_equal(parts[0]["v"], v)

@@ -1,8 +1,10 @@
 """The four stores: names, shared memory, gradients that add up, and the two ways a pass can treat buffers."""
 
 import numpy as np
+import pytest
 
 from minigpt.nn import Gradients, Pass, Scope, Store
+from minigpt.nn.scope import row_blocks
 
 
 def test_a_store_seen_from_a_prefix_shares_its_arrays():
@@ -99,11 +101,32 @@ def test_gradients_go_into_the_arrays_given_at_the_start():
     np.testing.assert_array_equal(flat, 1)
 
 
-def test_an_opened_gradient_is_zero_at_first_and_kept_afterwards():
-    grads = Gradients({"w": np.full(3, np.nan)})
-    grads.open("w", (3,), np.float64)[1] += 5
-    grads.open("w", (3,), np.float64)[2] += 7
-    np.testing.assert_array_equal(grads["w"], [0, 5, 7])
+@pytest.mark.parametrize("block", [1, 7, 12, 1000])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_products_in_blocks_of_rows_equal_whole_ones(monkeypatch, block, order):
+    monkeypatch.setattr("minigpt.nn.scope.BLOCK", block)
+    rng = np.random.default_rng(2)
+    a, b = rng.standard_normal((5, 2)), rng.standard_normal((2, 3))
+    grads = Gradients({"w": np.full((5, 3), np.nan, order=order)})
+    grads.add_product("w", a, b)
+    np.testing.assert_allclose(grads["w"], a @ b, rtol=1e-14)
+    grads.add_product("w", a, b)
+    np.testing.assert_allclose(grads["w"], 2 * (a @ b), rtol=1e-14)
+
+
+def test_row_blocks_cover_an_array_as_it_lies_in_memory(monkeypatch):
+    monkeypatch.setattr("minigpt.nn.scope.BLOCK", 6)
+    assert row_blocks(np.zeros((5, 3))) == [slice(0, 2), slice(2, 4), slice(4, 6)]
+    assert row_blocks(np.zeros((5, 3)).T) == row_blocks(np.zeros((5, 3)))
+    assert row_blocks(np.zeros(7)) == [slice(0, 6), slice(6, 12)]
+
+
+def test_rows_are_added_to_a_table_that_is_zero_at_first():
+    grads = Gradients({"w": np.full((4, 2), np.nan)})
+    grads.add_rows("w", (4, 2), np.array([1, 3, 1]), np.array([[1.0, 2.0], [3.0, 4.0], [10.0, 20.0]]))
+    np.testing.assert_array_equal(grads["w"], [[0, 0], [11, 22], [0, 0], [3, 4]])
+    grads.add_rows("w", (4, 2), np.array([0]), np.array([[5.0, 6.0]]))
+    np.testing.assert_array_equal(grads["w"], [[5, 6], [11, 22], [0, 0], [3, 4]])
 
 
 def test_a_scope_descends_by_name_in_all_four_stores():

@@ -36,9 +36,7 @@ def embedding_backward(dy, s):
         one_hot[np.arange(len(ids)), ids] = 1
         s.grads.add_product("weight", one_hot.T, dy)
     else:
-        dweight = s.grads.open("weight", weight.shape, weight.dtype)
-        for i, token in enumerate(ids):
-            dweight[token] += dy[i]
+        s.grads.add_rows("weight", weight.shape, ids, dy)
 
 
 def unembedding_forward(h, s):

@@ -9,11 +9,14 @@ A Scope is the four stores seen from one place; s.at("ln_1") descends. Stores ha
 name, so that a second pass allocates nothing. What a layer computes stands in the other modules of this folder.
 """
 
+import contextlib
 import math
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 
 import numpy as np
+
+BLOCK = 2**20  # elements of a gradient that are worked on at once
 
 
 class Store(MutableMapping):
@@ -75,7 +78,8 @@ class Store(MutableMapping):
 class Gradients(Store):
     """Parameter gradients. They add up, over uses of a parameter and over backward passes, until reset() is called.
 
-    np.dot cannot add to its output, so the first contribution after a reset is written and only later ones are added.
+    NumPy's products cannot add to their output, so the first contribution after a reset is written and only later ones are
+    added, in blocks of rows, so that a product that is to be added never takes much memory.
     """
 
     def __init__(self, arrays=None):
@@ -91,37 +95,60 @@ class Gradients(Store):
         """grads[name] += value"""
         if name not in self:
             self[name] = np.empty_like(value)
-        if self._first(name):
-            np.copyto(self[name], value)
-        else:
-            self[name] += value
+        first = self._is_first(name)
+        with self._turn(name):
+            if first:
+                np.copyto(self[name], value)
+            else:
+                self[name] += value
 
     def add_product(self, name, a, b):
         """grads[name] += a @ b for matrices a (K, M), b (M, N)"""
         if name not in self:
             self[name] = np.empty((a.shape[0], b.shape[1]), a.dtype)
         out = self[name]
-        if not out.flags.c_contiguous:       # np.dot writes to no other array: (a b)ᵀ = bᵀ aᵀ
+        if not out.flags.c_contiguous:       # row by row as it lies in memory: (a b)ᵀ = bᵀ aᵀ
             a, b, out = b.T, a.T, out.T
-        if self._first(name):
-            np.dot(a, b, out=out)
-        else:
-            out += np.dot(a, b, out=self._spare.empty("product", out.shape, out.dtype))
+        first = self._is_first(name)
+        for block, rows in enumerate(row_blocks(out)):
+            if first:
+                with self._turn(name, block):
+                    np.matmul(a[rows], b, out=out[rows])
+            else:
+                product = self._spare.empty("product", out[rows].shape, out.dtype)
+                np.matmul(a[rows], b, out=product)
+                with self._turn(name, block):
+                    out[rows] += product
 
-    def open(self, name, shape, dtype):
-        """grads[name] as an array to add to: zero where nothing was written before."""
+    def add_rows(self, name, shape, ids, values):
+        """grads[name][ids[i]] += values[i] for each i; name is a table of this shape, 0 where nothing is added."""
         if name not in self:
-            self[name] = np.empty(shape, dtype)
-        if self._first(name):
-            self[name].fill(0)
-        return self[name]
+            self[name] = np.empty(shape, values.dtype)
+        first = self._is_first(name)
+        with self._turn(name):
+            table = self[name]
+            if first:
+                table.fill(0)
+            for id, value in zip(ids.tolist(), values, strict=True):
+                table[id] += value
 
-    def _first(self, name):
+    def _is_first(self, name):
         key = self._prefix + name
         if key in self._written:
             return False
         self._written.add(key)
         return True
+
+    def _turn(self, name, block=None):
+        """The context in which a contribution goes into one block of rows, or into all; parallel.SharedGradients waits here."""
+        return contextlib.nullcontext()
+
+
+def row_blocks(array):
+    """An array's rows, as they lie in memory, in slices of at most BLOCK elements"""
+    array = array if array.flags.c_contiguous else array.T
+    step = max(1, BLOCK * len(array) // array.size)
+    return [slice(start, start + step) for start in range(0, len(array), step)]
 
 
 @dataclass
