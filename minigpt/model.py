@@ -94,7 +94,7 @@ class GPT:
         self._flat_grads = np.empty(0, self.dtype)      # made when first asked for: generation needs none
         self._order = Order()
         self._shards: list[Scope] = []
-        self._n_parts = 0       # shards that took part in the last pass
+        self._n_parts = 0       # shards that hold the activations of the last pass
 
     def __call__(self, ids, keep=None):
         """Scores of the next token at every position: ids (B, T) integers -> logits (B, T, V), an array of the caller's own.
@@ -221,7 +221,10 @@ class GPT:
         return self._flat_grads
 
     def first_nonfinite(self):
-        """The name of the first array that holds a NaN or an infinity, or None: parameters, the last pass, gradients."""
+        """The name of the first array that holds a NaN or an infinity, or None: parameters, the last pass, gradients.
+
+        Activations are looked at after loss_and_grads() alone; in other passes the layers overwrite each other's.
+        """
         for name, array in self.params.items():
             if not np.isfinite(array).all():
                 return f"params {name}"
@@ -289,7 +292,8 @@ class GPT:
 
     def _split(self, run, batch_size, backward, dropout_key=None):
         """[run(scope, slice)] over as many parts of the batch as there are threads."""
-        n = self._n_parts = min(self.team.threads, batch_size)
+        n = min(self.team.threads, batch_size)
+        self._n_parts = n if backward else 0
         edges = [batch_size * i // n for i in range(n + 1)]
         self._order.begin(n)
 

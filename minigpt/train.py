@@ -259,9 +259,10 @@ class Trainer:
 
     def _stop_unless_finite(self, found, value) -> None:
         if not math.isfinite(value):
+            name = self.model.first_nonfinite()
+            where = f"the first array that is not finite is {name}; " if name else ""
             raise FloatingPointError(
-                f"after step {self.step}: {found}; the first array that is not finite is {self.model.first_nonfinite()}; "
-                "lower the learning rate, the checkpoint before is kept"
+                f"after step {self.step}: {found}; {where}lower the learning rate, the checkpoint before is kept"
             )
 
     def _rate(self) -> float:

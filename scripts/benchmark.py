@@ -28,7 +28,7 @@ def measurements(parts, quick, data) -> Iterator[tuple[str, report.Row | str]]:
     if pretrained := [part for part in gpt2.PARTS if part in parts]:
         yield from ((pretrained[-1], row) for row in gpt2.rows(pretrained, quick))
     if "tokenize" in parts:
-        yield from (("tokenize", row) for row in tokenizing.encode_rows())
+        yield from (("tokenize", row) for row in tokenizing.encode_rows(data))
     if "train-tokenizer" in parts:
         yield from (("train-tokenizer", row) for row in tokenizing.train_rows(data, quick))
     if "import" in parts:
@@ -45,7 +45,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--data", metavar="FILE", default="python",
-        help="text to train a vocabulary on (default: the language reference that every Python carries)",
+        help="English to encode and to train a vocabulary on (default: the language reference that every Python carries)",
     )
     args = parser.parse_args()
     start = time.perf_counter()

@@ -126,15 +126,15 @@ def test_training_lowers_the_loss_of_the_batch():
 
 @pytest.mark.parametrize("kind", tokenizing.KINDS)
 def test_every_round_has_a_text_of_its_own(kind):
-    texts = [tokenizing.text(kind, i) for i in range(tokenizing.TEXTS)]
+    texts = [tokenizing.text(kind, "python", i) for i in range(tokenizing.TEXTS)]
     assert len(set(texts)) == len(texts)
     assert all(len(text) > tokenizing.SIZE / 2 for text in texts)
-    assert texts[0] == tokenizing.text(kind, 0)
+    assert texts[0] == tokenizing.text(kind, "python", 0)
 
 
 def test_our_side_encodes_with_gpt2s_vocabulary():
-    count, _ = tokenizing.minigpt_encode("Python code")(3)
-    assert count == len(Tokenizer.gpt2().encode(tokenizing.text("Python code", 3), disallowed_special=()))
+    count, _ = tokenizing.minigpt_encode("Python code", "python")(3)["ids"]
+    assert count == len(Tokenizer.gpt2().encode(tokenizing.text("Python code", "python", 3), disallowed_special=()))
 
 
 # The report
@@ -188,8 +188,8 @@ def test_torch_gives_our_losses_over_steps():
 def test_the_peers_give_our_ids(kind):
     pytest.importorskip("tiktoken")
     pytest.importorskip("tokenizers")
-    sides = [getattr(tokenizing, f"{name}_encode")(kind) for name in ("minigpt", "tiktoken", "tokenizers")]
-    assert sides[0](4) == sides[1](4) == sides[2](4)
+    sides = [getattr(tokenizing, f"{name}_encode")(kind, "python") for name in ("minigpt", "tiktoken", "tokenizers")]
+    assert sides[0](4)["ids"] == sides[1](4)["ids"] == sides[2](4)["ids"]
 
 
 @pytest.mark.reference

@@ -644,8 +644,16 @@ def test_an_overflow_is_found_at_the_layer_where_it_happens(layer):
     model = small(52, np.float32)
     model.params[f"{layer}.weight"][...] = 3e38
     with np.errstate(over="ignore", invalid="ignore"):
-        model.loss(*batch(52))
+        model.loss_and_grads(*batch(52))
     assert model.first_nonfinite() == f"acts {layer}.y"
+
+
+def test_activations_are_not_looked_at_after_a_pass_that_keeps_none():
+    model = small(52, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        model.params["h.1.mlp.c_fc.weight"][...] = 3e38
+        model.loss(*batch(52))
+    assert model.first_nonfinite() is None
 
 
 # The configuration

@@ -164,7 +164,16 @@ def test_layers_keep_their_own_dacts_in_study_mode():
     assert list(s.dacts) == ["h.0.x", "h.1.x"]
 
 
-def test_layers_never_share_their_acts():
+def test_layers_share_their_acts_where_no_backward_follows():
+    s = Scope(Store(), Gradients(), run=Pass(study=False, backward=False))
+    s.layer("h", 0).acts["x"] = first = np.zeros(2)
+    assert s.layer("h", 1).acts["x"] is first
+    s.run.backward = True
+    s.layer("h", 0).acts["x"] = np.ones(2)
+    assert s.acts["h.x"] is first
+
+
+def test_layers_keep_their_own_acts_for_a_backward():
     s = Scope.of(study=False)
     first = s.layer("h", 0).acts.empty("x", (2,), np.float64)
     assert not np.shares_memory(s.layer("h", 1).acts.empty("x", (2,), np.float64), first)

@@ -192,21 +192,25 @@ class Scope:
     def at(self, name):
         """The scope one name further down: s.at("ln_1").params["weight"] is s.params["ln_1.weight"]."""
         if name not in self._below:
-            self._below[name] = self._descend(name, self.dacts.at(name))
+            self._below[name] = self._descend(name, self.acts.at(name), self.dacts.at(name))
         return self._below[name]
 
     def layer(self, stack, i):
         """Layer i of a stack of equal layers: s.layer("h", 3) is s.at("h.3").
 
-        On the fast path the layers write their dacts into the same buffers, since each is done with when the next begins.
+        On the fast path the layers write their dacts into the same buffers, since each is done with when the next begins;
+        their acts too, where no backward will read them.
         """
         name = f"{stack}.{i}"
-        if name not in self._below:
-            self._below[name] = self._descend(name, self.dacts.at(name if self.run.study else stack))
-        return self._below[name]
+        forgetful = not self.run.study and not self.run.backward
+        key = f"{name}, acts shared" if forgetful else name
+        if key not in self._below:
+            acts, dacts = self.acts.at(stack if forgetful else name), self.dacts.at(name if self.run.study else stack)
+            self._below[key] = self._descend(name, acts, dacts)
+        return self._below[key]
 
-    def _descend(self, name, dacts):
-        return Scope(self.params.at(name), self.grads.at(name), self.acts.at(name), dacts, self.run, f"{self.name}{name}.")
+    def _descend(self, name, acts, dacts):
+        return Scope(self.params.at(name), self.grads.at(name), acts, dacts, self.run, f"{self.name}{name}.")
 
     def reuse(self, name, array):
         """acts[name] as an array to overwrite: `array` itself on the fast path, a copy of it in study mode."""

@@ -20,6 +20,7 @@ class Entry:
     function: str
     arguments: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    one_core: bool = False      # keep to the same core as all that say so: for work of one thread, on a machine of uneven cores
 
 
 @dataclass
@@ -40,7 +41,7 @@ class _Side:
             [sys.executable, "-m", "bench.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
             env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", **entry.environment},
         )
-        self.tell(json.dumps({"function": entry.function, "arguments": entry.arguments}))
+        self.tell(json.dumps({"function": entry.function, "arguments": entry.arguments, "one_core": entry.one_core}))
 
     def tell(self, line):
         assert self._process.stdin is not None

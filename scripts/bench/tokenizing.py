@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import sysconfig
 import tempfile
+import time
 from pathlib import Path
 
 from minigpt.data import load_corpus
@@ -13,56 +15,84 @@ from minigpt.tokenizer import Tokenizer
 from .race import Entry, race, ratio, spread
 from .report import Row
 
-SIZE = 40_000                        # characters of a text to encode
+SIZE = 56_000                        # characters of a text to encode, about
 TEXTS = 12                           # of a kind, a new one in each round, the first two to warm up
-KINDS = ("English", "Python code", "mixed Unicode")
+KINDS = ("English", "Python code", "mixed Unicode", "random Unicode")
 SPLIT = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""       # as tiktoken has it
-ALPHABETS = (                        # first and last code point of letters, and how long a word of them is
-    ((0x3B1, 0x3C9), 7), ((0x430, 0x44F), 8), ((0x4E00, 0x9FA5), 3), ((0x3042, 0x3093), 4), ((0x905, 0x939), 6),
-    ((0x627, 0x64A), 6), ((0xE0, 0xFF), 7), ((0x1F600, 0x1F64F), 1), ((0x30, 0x39), 4), ((0x61, 0x7A), 6),
+ALPHABETS = (                        # first and last code point of the letters, and how long a word of them is
+    (0x3B1, 0x3C9, 7), (0x430, 0x44F, 8), (0x4E00, 0x9FA5, 2), (0x3042, 0x3093, 4), (0x905, 0x939, 6), (0x627, 0x64A, 6),
+    (0xE0, 0xFF, 7), (0x1F600, 0x1F64F, 1), (0x30, 0x39, 4), (0x61, 0x7A, 6),
 )
+WAYS = {"line by line": 1, "400 lines at a time": 400, "as one string": None}        # of feeding tokenizers' trainer
+LEXICON = 4000                       # words of an alphabet
 
 
-def text(kind, i):
-    """The i-th text of a kind, a new one for each i"""
-    if kind == "mixed Unicode":
-        rng = random.Random(i)
-        words = []
-        for _ in range(SIZE // 6):
-            (first, last), length = rng.choice(ALPHABETS)
-            words.append("".join(chr(rng.randint(first, last)) for _ in range(rng.randint(1, 2 * length - 1))))
-        return " ".join(words)
-    start = i * SIZE
+def text(kind, corpus, i):
+    """The i-th text of a kind, a new one for each i
+
+    English is from the corpus, code from the standard library.  Mixed Unicode has invented words of ten alphabets
+    as a language uses its own, the one of rank r as often as 1/r (Zipf), Han and Kana without spaces between a few of them.
+    Random Unicode has words that are all new, which no text has: what nothing remembered from earlier text can help with.
+    """
     if kind == "English":
-        return load_corpus("python").text[start : start + SIZE]
-    files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
-    random.Random(0).shuffle(files)
-    code = ""
-    for file in files:
-        if len(code) >= start + SIZE:
-            break
-        code += file.read_text(encoding="utf-8", errors="replace")
-    return code[start : start + SIZE]
+        content = load_corpus(corpus).text
+        start = i * (len(content) // TEXTS)
+        return content[start : start + min(SIZE, len(content) // TEXTS)]
+    if kind == "Python code":
+        files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+        random.Random(0).shuffle(files)
+        code, start = "", i * SIZE
+        for file in files:
+            if len(code) >= start + SIZE:
+                break
+            code += file.read_text(encoding="utf-8", errors="replace")
+        return code[start : start + SIZE]
+    rng = random.Random(i)
+    words: list[str] = []
+    for _ in range(SIZE // 40):
+        first, last, length = rng.choice(ALPHABETS)
+        k = rng.randint(3, 12)
+        if kind == "random Unicode":
+            words += [_word(rng, first, last, length) + " " for _ in range(k)]
+        else:
+            spaces = 0.2 if 0x3042 <= first <= 0x4E00 else 1
+            words += [word + " " * (rng.random() < spaces) for word in rng.choices(*_lexicon(first, last, length), k=k)]
+    return "".join(words)
 
 
-def _encoder(kind, encode):
-    """run(i) -> what identifies the ids; the texts are made before the race"""
-    texts = [text(kind, i) for i in range(TEXTS)]
+def _word(rng, first, last, length):
+    return "".join(chr(rng.randint(first, last)) for _ in range(rng.randint(1, 2 * length - 1)))
+
+
+@functools.cache
+def _lexicon(first, last, length):
+    rng = random.Random(first)
+    return [_word(rng, first, last, length) for _ in range(LEXICON)], [1 / rank for rank in range(1, LEXICON + 1)]
+
+
+def _encoder(kind, corpus, encode):
+    """run(i) -> the seconds for the i-th text, and what identifies its ids
+
+    A worker has slept while others ran: the second text, which it knows from warming up, wakes it before the clock starts.
+    """
+    texts = [text(kind, corpus, i) for i in range(TEXTS)]
 
     def run(i):
+        encode(texts[1])
+        start = time.perf_counter()
         ids = encode(texts[i])
-        return [len(ids), hash(tuple(ids))]
+        return {"seconds": time.perf_counter() - start, "ids": [len(ids), hash(tuple(ids))]}
 
     return run
 
 
-def minigpt_encode(kind):
+def minigpt_encode(kind, corpus):
     """minigpt's side"""
     tokenizer = Tokenizer.gpt2()
-    return _encoder(kind, lambda text: tokenizer.encode(text, disallowed_special=()))
+    return _encoder(kind, corpus, lambda text: tokenizer.encode(text, disallowed_special=()))
 
 
-def tiktoken_encode(kind):
+def tiktoken_encode(kind, corpus):
     """tiktoken's, with its vocabulary from ours"""
     import tiktoken
 
@@ -72,17 +102,17 @@ def tiktoken_encode(kind):
         "gpt2", pat_str=SPLIT, special_tokens=ours.special_tokens,
         mergeable_ranks={ours.token_bytes(id): id for id in range(ordinary)},
     )
-    return _encoder(kind, lambda text: encoding.encode(text, disallowed_special=()))
+    return _encoder(kind, corpus, lambda text: encoding.encode(text, disallowed_special=()))
 
 
-def tokenizers_encode(kind):
+def tokenizers_encode(kind, corpus):
     """Hugging Face tokenizers', from the files that ours writes"""
     import tokenizers
 
     with tempfile.TemporaryDirectory() as folder:
         Tokenizer.gpt2().save(folder)
         tokenizer = tokenizers.ByteLevelBPETokenizer.from_file(f"{folder}/vocab.json", f"{folder}/merges.txt")
-    return _encoder(kind, lambda text: tokenizer.encode(text).ids)
+    return _encoder(kind, corpus, lambda text: tokenizer.encode(text).ids)
 
 
 def minigpt_train(corpus, vocab_size):
@@ -91,12 +121,13 @@ def minigpt_train(corpus, vocab_size):
     return lambda i: Tokenizer.train(content, vocab_size).vocab_size
 
 
-def tokenizers_train(corpus, vocab_size, whole):
-    """The same by tokenizers' BpeTrainer, fed the text as one string or line by line"""
+def tokenizers_train(corpus, vocab_size, lines):
+    """The same by tokenizers' BpeTrainer, fed so many lines at a time, or with None the whole text as one string"""
     import tokenizers
 
     content = load_corpus(corpus).text
-    fed = [content] if whole else content.splitlines(keepends=True)
+    each = content.splitlines(keepends=True)
+    fed = ["".join(each[i : i + lines]) for i in range(0, len(each), lines)] if lines else [content]
 
     def run(i):
         tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
@@ -111,38 +142,38 @@ def tokenizers_train(corpus, vocab_size, whole):
     return run
 
 
-def encode_rows():
+def encode_rows(corpus):
     """Encoding text that the tokenizer has not seen, of three kinds"""
     for kind in KINDS:
         names = ("minigpt", "tiktoken", "tokenizers")
-        laps, notes = race(
-            {name: Entry(f"bench.tokenizing.{name}_encode", {"kind": kind}) for name in names}, TEXTS - 2, warmup=2
-        )
-        megabytes = [len(text(kind, 2 + i).encode()) / 1e6 for i in range(TEXTS - 2)]
-        speeds = {name: spread([m / s for m, s in zip(megabytes, lap.seconds, strict=True)])[0] for name, lap in laps.items()}
+        arguments = {"kind": kind, "corpus": corpus}
+        sides = {name: Entry(f"bench.tokenizing.{name}_encode", arguments, one_core=True) for name in names}
+        laps, notes = race(sides, TEXTS - 2, warmup=2)
+        megabytes = [len(text(kind, corpus, 2 + i).encode()) / 1e6 for i in range(TEXTS - 2)]
+        seconds = {name: [result["seconds"] for result in lap.results] for name, lap in laps.items()}
+        speeds = {name: spread([m / s for m, s in zip(megabytes, times, strict=True)])[0] for name, times in seconds.items()}
         for name in names[1:]:
             row = Row(f"encode {kind}", "MB/s", speeds["minigpt"], name, note=notes.get(name, ""))
             if name in laps:
-                row.theirs, row.ratio = speeds[name], ratio(laps[name].seconds, laps["minigpt"].seconds)
-                if laps[name].results != laps["minigpt"].results:
+                row.theirs, row.ratio = speeds[name], ratio(seconds[name], seconds["minigpt"])
+                if any(a["ids"] != b["ids"] for a, b in zip(laps[name].results, laps["minigpt"].results, strict=True)):
                     row.note = "not the same ids"
             yield row
 
 
 def train_rows(corpus, quick):
-    """Training a vocabulary, against tokenizers by its faster way of feeding"""
+    """Training a vocabulary, against tokenizers by its fastest way of feeding"""
     for vocab_size in (1024, 8192):
         arguments = dict(corpus=corpus, vocab_size=vocab_size)
         laps, notes = race({
             "minigpt": Entry("bench.tokenizing.minigpt_train", arguments),
-            "by line": Entry("bench.tokenizing.tokenizers_train", {**arguments, "whole": False}),
-            "whole": Entry("bench.tokenizing.tokenizers_train", {**arguments, "whole": True}),
-        }, 2 if quick else 8, warmup=1)
+            **{name: Entry("bench.tokenizing.tokenizers_train", {**arguments, "lines": lines}) for name, lines in WAYS.items()},
+        }, 2 if quick else 12, warmup=1)
         ours = laps.pop("minigpt")
         row = Row(f"train a vocabulary of {vocab_size}", "s", spread(ours.seconds)[0], "tokenizers", better="less",
-                  note=notes.get("whole", ""))
+                  note=next(iter(notes.values()), ""))
         if laps:
             name, theirs = min(laps.items(), key=lambda item: spread(item[1].seconds)[0])
             row.theirs, row.ratio = spread(theirs.seconds)[0], ratio(ours.seconds, theirs.seconds)
-            row.note = f"fed {name}, which is faster"
+            row.note = f"fed {name}, its fastest of {len(WAYS)} ways"
         yield row

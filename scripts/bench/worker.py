@@ -1,7 +1,7 @@
 """One side of a race, in a process of its own: reads requests as lines of JSON, answers each with one.
 
-The first line names a function and its arguments: {"function": "bench.training.minigpt_steps", "arguments": {…}}.  The
-function prepares everything and returns run(i), the work to be timed; each further line is an i.
+The first line is {"function": "bench.training.minigpt_steps", "arguments": {…}, "one_core": false}.  The function prepares
+everything and returns run(i), the work to be timed; each further line is an i.
 """
 
 import contextlib
@@ -35,6 +35,8 @@ def main():
         print(json.dumps(facts), file=answers, flush=True)
 
     request = json.loads(sys.stdin.readline())
+    if request["one_core"] and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     module, _, name = request["function"].rpartition(".")
     try:
         run = getattr(importlib.import_module(module), name)(**request["arguments"])
