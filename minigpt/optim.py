@@ -43,6 +43,7 @@ class AdamW:
         self.t = 0
         self.m = np.zeros_like(self.params)
         self.v = np.zeros_like(self.params)
+        self._scratch = Store()
 
     def step(self, lr, scale=1.0):
         """One update with learning rate `lr`; gradients are multiplied by `scale` on the way."""
@@ -52,7 +53,7 @@ class AdamW:
         c2 = math.sqrt((1 - b2) / (1 - b2**self.t))
 
         def update(start, stop):
-            spare = np.empty(CHUNK, self.params.dtype)
+            spare = self._scratch.empty(f"update from {start}", (min(CHUNK, stop - start),), self.params.dtype)
             for i in range(start, stop, CHUNK):        # pieces that fit the cache: 3 × faster than whole arrays
                 j = min(i + CHUNK, stop)
                 w, g, m, v, t = self.params[i:j], self.grads[i:j], self.m[i:j], self.v[i:j], spare[: j - i]

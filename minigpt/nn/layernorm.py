@@ -14,10 +14,10 @@ def layernorm_forward(x, s, eps=1e-5):
     s.acts.  Ba, Kiros and Hinton 2016, eq. 4; articles A1 §3.1, A3 §4.2.
     """
     s.acts["x"] = x
-    mean, rstd = (s.acts.empty(name, (*x.shape[:-1], 1), x.dtype) for name in ("mean", "rstd"))
-    mean[...] = row_mean(x)
+    s.acts["mean"] = mean = row_mean(x)
     xhat = np.subtract(x, mean, out=s.acts.empty("xhat", x.shape, x.dtype))
-    np.multiply(row_dot(xhat, xhat), 1 / x.shape[-1], out=rstd)  # σ²: xhat is centred already
+    s.acts["rstd"] = rstd = row_dot(xhat, xhat)
+    rstd *= 1 / x.shape[-1]                                      # σ²: xhat is centred already
     rstd += eps                                                  # ε stands inside the root
     np.sqrt(rstd, out=rstd)
     np.reciprocal(rstd, out=rstd)
@@ -35,18 +35,16 @@ def layernorm_backward(dy, s):
     dy (..., C) -> dx (..., C).  The means are over a position's C channels, the sums over all positions.
     """
     rstd, weight = s.acts["rstd"], s.params["weight"]
-    C = dy.shape[-1]
     xhat = np.subtract(s.acts["x"], s.acts["mean"], out=s.scratch("xhat", dy.shape, dy.dtype))
     xhat *= rstd
     product = np.multiply(dy, xhat, out=s.scratch("layernorm", dy.shape, dy.dtype))
     s.grads.add("weight", column_sum(product))
     if "bias" in s.params:
         s.grads.add("bias", column_sum(dy))
-    mean_dxhat = np.dot(dy, weight)[..., None] * (1 / C)              # mean(w ⊙ dy), as a product with w
-    mean_dxhat_xhat = np.dot(product, weight)[..., None] * (1 / C)    # mean(w ⊙ dy ⊙ x̂)
+    mean = weight * (1 / dy.shape[-1])                           # a mean of w ⊙ … is a product with w/C
     dx = np.multiply(dy, weight, out=s.dacts.empty("x", dy.shape, dy.dtype))
-    dx -= mean_dxhat
-    xhat *= mean_dxhat_xhat
+    dx -= np.dot(dy, mean)[..., None]
+    xhat *= np.dot(product, mean)[..., None]
     dx -= xhat
     dx *= rstd
     return dx

@@ -50,10 +50,9 @@ def gelu_new_forward(x, s):
         t += 0.5                                     # σ(2u)
         np.multiply(x_part, t, out=y_part)
         if s.run.backward:
-            x2 *= 3 * b
-            x2 += a                                  # u'
+            x2 *= 6 * b
+            x2 += 2 * a                              # 2 u'
             x2 *= y_part
-            x2 *= 2
             np.subtract(1, t, out=x_part)
             x_part *= x2
             x_part += t                              # y' stands where x stood

