@@ -19,6 +19,7 @@ from .nn.scope import Gradients, Pass, Scope
 from .parallel import Team, use_blas_threads
 
 PREFILL = 256  # tokens of a prompt read at once: as fast as all together, but a long prompt's activations fit in memory
+SHARED = 64  # and fewer where more threads can then take part, down to this: 512 tokens in two parts take 0.75 of the time
 TWO_CORES = 256  # channels from which a second BLAS thread pays: below, the matrices are too small to share, even for a prompt
 
 
@@ -343,7 +344,8 @@ class _Context:
     def _logits(self, ids):
         """Read ids (B, T) behind what the cache holds -> the scores after the last, logits (B, V), a buffer"""
         start, T = self.cache.length, ids.shape[1]
-        parts = self.cache.parts(T, max(1, PREFILL // len(ids)))
+        size = min(PREFILL, max(SHARED, -(-T // self.team.threads))) // len(ids)
+        parts = self.cache.parts(T, max(1, size))
         waiting, last = iter(parts), []
 
         def read(scope):

@@ -1,6 +1,7 @@
 """minigpt.tokenizer against plain twins: a trainer that recounts the whole text, an encoder merging pair by pair."""
 
 import base64
+import gc
 import gzip
 import hashlib
 import json
@@ -132,6 +133,17 @@ def test_training_time_on_one_piece_grows_linearly():
 
     # Linear is 4, quadratic would be 16. Another program can disturb a round, hardly all.
     assert any(cpu_seconds(80_000) <= 8 * cpu_seconds(20_000) + CPU_TICK for _ in range(5))
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_training_leaves_the_garbage_collector_as_it_was(enabled):
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        Tokenizer.train("to be or not to be", 260)
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_of_equally_frequent_pairs_the_lower_pair_of_ids_is_merged_first():

@@ -92,4 +92,4 @@ def ceilings(kinds=("gemm", "elementwise", "tanh", "exp", "read")):
         inputs = 2 if kind == "elementwise" else 1
         return rate(400 * 32_768, [lambda p=p: repeat(lambda: function(*p[:inputs], out=p[2])) for p in pieces])
 
-    return lambda i: {kind: measure(kind) for kind in kinds}
+    return lambda i: {kind: max(measure(kind), measure(kind)) for kind in kinds}     # the first may find the cores asleep

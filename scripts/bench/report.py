@@ -36,29 +36,34 @@ HEADER = f"{'':36} {'minigpt':>9} {'peer':>9}  {'ratio (quartiles)':19} {'unit':
 
 
 def save_chart(path: Path, rows: list[Row], title: str) -> bool:
-    """Draw the ratios to peers as bars into a picture; False, and no file, where matplotlib is not installed."""
+    """Draw how many times better minigpt is as bars from 1; False, and no file, where matplotlib is not installed."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
     except ImportError:
         return False
     shown = [row for row in rows if row.ratio and row.theirs]
-    figure = Figure(figsize=(8, 0.8 + 0.34 * len(shown)), dpi=110, layout="constrained")
+    figure = Figure(figsize=(8, 1 + 0.3 * len(shown)), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for y, row in enumerate(shown):
         assert row.ratio is not None
-        middle, low, high = row.ratio
-        wins = (middle >= 1) == (row.better == "more")
-        axes.barh(y, middle, color="#2171b5" if wins else "#9ecae1", xerr=[[middle - low], [high - middle]],
-                  error_kw={"ecolor": "#555555", "capsize": 2})
-        axes.annotate(f"{middle:.2f}", (high, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8)
-    axes.axvline(1, color="#d94801", linewidth=1)
-    labels = [f"{row.what.strip()} ÷ {row.peer}{' (less is better)' if row.better == 'less' else ''}" for row in shown]
-    axes.set_yticks(range(len(shown)), labels, fontsize=8)
+        middle, low, high = row.ratio if row.better == "more" else [1 / row.ratio[i] for i in (0, 2, 1)]
+        axes.barh(y, middle - 1, left=1, color="#2171b5" if middle >= 1 else "#f16913")
+        axes.plot([low, high], [y, y], color="#333333", linewidth=1)
+        right = middle >= 1
+        axes.annotate(f"{middle:.2f}", (high if right else low, y), xytext=(4 if right else -4, 0), fontsize=8, va="center",
+                      textcoords="offset points", ha="left" if right else "right")
+    axes.axvline(1, color="#333333", linewidth=1)
+    axes.set_yticks(range(len(shown)), [f"{row.what.strip()} · {row.peer}" for row in shown], fontsize=8)
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.set(xlabel="minigpt ÷ peer, from quartile to quartile", title=title)
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_locator(FixedLocator([0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g} ×"))
+    axes.set(xlabel="times as fast, or as little memory, as the peer", title=title)
     axes.grid(axis="x", alpha=0.3)
     figure.savefig(path)
     return True
