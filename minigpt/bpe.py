@@ -334,7 +334,7 @@ def _steps(made: _Ints, places: _Ints) -> _Ints:
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Python's search for cycles of garbage off: nothing here makes any, and it would look through each list: 5 % of the time."""
+    """Python's search for cycles of garbage off: none are made here, and looking through the lists takes 5 % of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
