@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,21 @@ def test_a_side_whose_package_is_missing_is_noted_and_the_others_run(folder):
 def test_a_worker_that_fails_ends_the_race(folder):
     with pytest.raises(RuntimeError, match="a worker ended with exit code 1"):
         race({"a": entry(folder, "sides.broken")}, rounds=1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="os.kill(pid, 0) ends a process there")
+def test_the_busy_process_ends_with_the_benchmark():
+    code = "import os\nfrom bench.training import busy_process\nwith busy_process() as pid: print(pid, flush=True); os._exit(1)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=60,
+                          env={**os.environ, "PYTHONPATH": str(SCRIPTS)})
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            os.kill(int(done.stdout), 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"process {done.stdout} goes on")
 
 
 def test_spread_is_the_median_between_the_quartiles():

@@ -168,7 +168,7 @@ def train_rows(corpus, quick):
         laps, notes = race({
             "minigpt": Entry("bench.tokenizing.minigpt_train", arguments),
             **{name: Entry("bench.tokenizing.tokenizers_train", {**arguments, "lines": lines}) for name, lines in WAYS.items()},
-        }, 2 if quick else 12, warmup=1)
+        }, 1 if quick else 12, warmup=1)
         ours = laps.pop("minigpt")
         row = Row(f"train a vocabulary of {vocab_size}", "s", spread(ours.seconds)[0], "tokenizers", better="less",
                   note=next(iter(notes.values()), ""))
