@@ -27,9 +27,8 @@ def cpu_count():
     return os.cpu_count() or 1
 
 
-@lru_cache(maxsize=1)
-def _openblas():
-    """(get, set) of the thread count of the OpenBLAS inside NumPy's own wheel; None where NumPy was built otherwise."""
+def openblas_functions(*names):
+    """Functions of the OpenBLAS inside NumPy's own wheel: ("get_corename",) -> [function]; None where it has no such ones."""
     package = Path(np.__file__).parent
     for folder in (package.parent / "numpy.libs", package / ".dylibs"):
         for file in sorted(folder.glob("*openblas*")):
@@ -38,10 +37,16 @@ def _openblas():
             except OSError:
                 continue
             for prefix, suffix in (("scipy_", "64_"), ("", "64_"), ("scipy_", ""), ("", "")):
-                name = f"{prefix}openblas_%s_num_threads{suffix}"
-                if hasattr(library, name % "set"):
-                    return getattr(library, name % "get"), getattr(library, name % "set")
+                symbols = [f"{prefix}openblas_{name}{suffix}" for name in names]
+                if all(hasattr(library, symbol) for symbol in symbols):
+                    return [getattr(library, symbol) for symbol in symbols]
     return None
+
+
+@lru_cache(maxsize=1)
+def _openblas():
+    """(get, set) of OpenBLAS's thread count; None where NumPy was built otherwise."""
+    return openblas_functions("get_num_threads", "set_num_threads")
 
 
 def blas_threads():

@@ -19,7 +19,7 @@ from .nn.scope import Gradients, Pass, Scope
 from .parallel import Team, use_blas_threads
 
 PREFILL = 256  # tokens of a prompt read at once: as fast as all together, but a long prompt's activations fit in memory
-SHARED = 64  # and fewer where more threads can then take part, down to this: 512 tokens in two parts take 0.75 of the time
+SHARED = 64  # and fewer where more threads can then take part, down to this: 512 tokens in two parts take 0.8 of the time
 TWO_CORES = 256  # channels from which a second BLAS thread pays: below, the matrices are too small to share, even for a prompt
 
 

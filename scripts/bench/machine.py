@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minigpt.parallel import Team, cpu_count
+from minigpt.parallel import Team, cpu_count, openblas_functions
 
 PACKAGES = ("numpy", "torch", "transformers", "tiktoken", "tokenizers")
 
@@ -44,14 +44,9 @@ def _blas_kernel():
     """NumPy's BLAS with its version and, of OpenBLAS, the kernel that it chose for this processor"""
     built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     name = f"{built.get('name', 'unknown')} {built.get('version', '')}".strip()
-    package = Path(np.__file__).parent
-    for file in [*package.parent.glob("numpy.libs/*openblas*"), *package.glob(".dylibs/*openblas*")]:
-        library = ctypes.CDLL(str(file))
-        for symbol in ("scipy_openblas_get_corename64_", "scipy_openblas_get_corename", "openblas_get_corename"):
-            if hasattr(library, symbol):
-                corename = getattr(library, symbol)
-                corename.restype = ctypes.c_char_p
-                return f"{name}, kernel {corename().decode()}"
+    if functions := openblas_functions("get_corename"):
+        functions[0].restype = ctypes.c_char_p
+        name += f", kernel {functions[0]().decode()}"
     return name
 
 
