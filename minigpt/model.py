@@ -209,6 +209,24 @@ class GPT:
 
         return score(self, text, start_id)
 
+    def trace(self, ids, targets=None, names="*"):
+        """Every activation by name, and with targets every gradient: study.trace.trace().
+
+            trace = model.trace(ids, targets);  trace["h.0.attn.att"].value;  trace["h.0.attn.att"].grad
+        """
+        from .study.trace import trace  # as in generate()
+
+        return trace(self, ids, targets, names)
+
+    def run(self, ids, targets=None, *, edits=None, names=("logits", "probs")):
+        """A pass in which activations are changed by name, a trace without gradients: study.edits.run().
+
+            model.run(ids, edits={"h.*.mlp.out": 0, "h.3.attn.att": lambda att: att.round()})["logits"].value
+        """
+        from .study.edits import run  # as in generate()
+
+        return run(self, ids, targets, edits=edits, names=names)
+
     @property
     def grads(self) -> Gradients:
         """Gradients by parameter name, views of flat_grads"""

@@ -24,11 +24,11 @@ def attention_forward(q, k, v, s, *, causal=True, window=None, keep=None, dropou
         window   |t − j| < window, a band (Child et al. 2019)
         keep     keep[b, j] is true: (B, S) booleans, false at padding
     A query that sees no key gets zeros.  `dropout` is the probability for each entry of att, `out` an array to write o to.
-    Leaves o and, in study mode, scores and att (B, H, T, S) in s.acts.
+    In study mode leaves q, k, v, scores and att (B, H, T, S) and o in s.acts.
     Vaswani et al. 2017, eq. 1; articles A0 §3.1.1, A3 §4.1, A4 §4.1.
     """
     shape = q.shape
-    q, k, v = _four_axes(q), _four_axes(k), _four_axes(v)
+    q, k, v = (s.leave(name, _four_axes(x)) for name, x in (("q", q), ("k", k), ("v", v)))
     B, H, T, D = q.shape
     S = k.shape[2]
     study = s.run.study
@@ -39,7 +39,7 @@ def attention_forward(q, k, v, s, *, causal=True, window=None, keep=None, dropou
     q *= 1 / math.sqrt(D)                        # scale q, not the scores: fewer numbers
     inverse = s.acts.empty("inverse", (B, H, T, 1), q.dtype)
     tiles = _tiles(T, S, causal, window, T if study else QUERIES)
-    groups = _groups(B, H * min(T, QUERIES) * S)
+    groups = [slice(0, B)] if study else _groups(B, H * min(T, QUERIES) * S)
     for i, (queries, keys) in enumerate(tiles):
         n, m = queries.stop - queries.start, keys.stop - keys.start
         exp = s.acts.empty(f"exp.{i}", (B, H, n, m), q.dtype)
@@ -53,7 +53,7 @@ def attention_forward(q, k, v, s, *, causal=True, window=None, keep=None, dropou
             if keep is not None:
                 np.copyto(e, -np.inf, where=~keep[b, None, None, keys])
             if study:
-                s.acts.empty("scores", exp.shape, q.dtype)[b] = e
+                e[...] = s.leave("scores", e.copy())
             top = e.max(-1, keepdims=True)
             if blind:
                 np.copyto(top, 0, where=np.isneginf(top))       # subtle: a query without a key; −∞ − −∞ would be NaN
@@ -63,14 +63,16 @@ def attention_forward(q, k, v, s, *, causal=True, window=None, keep=None, dropou
             if blind:
                 np.copyto(total, np.inf, where=total == 0)
             np.divide(1, total, out=inverse[b, :, queries])
+            if study:                                               # in study mode att itself, to be looked at and changed
+                e *= inverse
+                inverse.fill(1)
+                s.leave("att", e)
             # e stays unnormalised: dividing o, of D columns, costs less than dividing the scores, of up to S columns
             dropped = e if drop is None else np.multiply(e, drop[b], out=s.scratch("dropped", e.shape, e.dtype))
             part = s.scratch("o", (*e.shape[:3], D), q.dtype)
             np.matmul(dropped, v[b, :, keys], out=part)
             np.multiply(part, inverse[b, :, queries], out=o[b, :, queries])
-    if study:
-        np.multiply(s.acts["exp.0"], inverse, out=s.acts.empty("att", (B, H, T, S), q.dtype))
-    s.acts["q"], s.acts["k"], s.acts["v"], s.acts["o"] = q, k, v, o
+    s.acts["k"], s.acts["v"], s.acts["o"] = k, v, s.leave("o", o)
     s.saved.update(tiles=tiles, groups=groups, dropping=dropping, shape=shape)
     return o.reshape(shape) if len(shape) < 4 else o
 
@@ -79,12 +81,12 @@ def attention_backward(do, s, out=None):
     r"""dV = attᵀ dO,   datt = dO Vᵀ,   dscores = att ⊙ (datt − Σ_j datt ⊙ att),   dQ = dscores K/√D,   dK = dscoresᵀ Q/√D
 
     do (B, H, T, D) -> dq, dk, dv in the shapes of q, k, v.  Since Σ_j datt ⊙ att = dO·O, no row of att is summed again.
-    `out` is a triple of arrays to write to.  In study mode leaves scores and att in s.dacts.
+    `out` is a triple of arrays to write to.  In study mode leaves the gradients of o, att, scores, q, k, v in s.dacts.
     """
-    q, k, v, o, inverse = (s.acts[name] for name in ("q", "k", "v", "o", "inverse"))  # q is scaled by 1/√D already
+    q, k, v, o, inverse = (s.acts[name] for name in ("q_scaled", "k", "v", "o", "inverse"))
     tiles, groups, shape = s.saved["tiles"], s.saved["groups"], s.saved["shape"]
     study, S = s.run.study, k.shape[2]
-    do = _four_axes(do)
+    do = s.leave_grad("o", _four_axes(do))
     dq, dk, dv = (np.empty(a.shape, a.dtype) for a in (q, k, v)) if out is None else out
     delta = row_dot(do, o)                                                              # Σ_j datt ⊙ att
     if tiles[-1][1] != slice(0, S):          # the last tile writes what the others add to; it may not meet every key
@@ -104,16 +106,16 @@ def attention_backward(do, s, out=None):
             if drop is not None:
                 d *= drop
             if study:
-                datt = s.dacts.empty("att", s.acts["att"].shape, d.dtype)[b]
-                np.matmul(do[b], v[b].swapaxes(-1, -2), out=datt)
-                datt *= 1 if drop is None else drop
+                s.leave_grad("att", d.copy())       # the row's total is 1 here: the forward left att itself
             d -= delta[b, :, queries] * inv
             d *= e
             if study:
-                s.dacts.empty("scores", s.acts["att"].shape, d.dtype)[b] = d
+                s.leave_grad("scores", d.copy())
             np.matmul(d, k[b, :, keys], out=dq[b, :, queries])
             _matmul(d.swapaxes(-1, -2), q[b, :, queries], dk[b, :, keys], first, s)
     dq *= 1 / math.sqrt(q.shape[3])              # in the forward q was scaled, so now is its gradient
+    for name, gradient in (("q", dq), ("k", dk), ("v", dv)):
+        s.leave_grad(name, gradient)
     if len(shape) < 4:
         dq, dk, dv = (a.reshape(a.shape[4 - len(shape) :]) for a in (dq, dk, dv))
     return dq, dk, dv
@@ -125,7 +127,8 @@ def multihead_forward(x, s, n_head, *, causal=True, window=None, keep=None, drop
         q, k, v = x W_qkv + b_qkv,   y = [head_1 … head_H] W_o + b_o
 
     x (B, T, C) -> y (B, T, C).  Parameters c_attn (C, 3C) and c_proj (C, C).  With a cache, this layer's keys and values of
-    earlier positions come first.  `dropout` applies to att.  Vaswani et al. 2017 §3.2.2; articles A0 §3.1.3, A1 §3.1.
+    earlier positions come first.  `dropout` applies to att.  In study mode leaves out (y) beside what attention leaves.
+    Vaswani et al. 2017 §3.2.2; articles A0 §3.1.3, A1 §3.1.
     """
     q, k, v = split_heads(linear_forward(x, s.at("c_attn")), 3, n_head)     # (B, H, T, D) each, views
     if cache is not None:
@@ -133,13 +136,13 @@ def multihead_forward(x, s, n_head, *, causal=True, window=None, keep=None, drop
     o = s.acts.empty("heads", x.shape, x.dtype)
     attention_forward(q, k, v, s, causal=causal, window=window, keep=keep, dropout=dropout, out=split_heads(o, 1, n_head)[0])
     s.saved["n_head"] = n_head
-    return linear_forward(o, s.at("c_proj"))
+    return s.leave("out", linear_forward(o, s.at("c_proj")))
 
 
 def multihead_backward(dy, s):
     r"""dx, through c_proj, the heads and c_attn.  dy (B, T, C) -> dx (B, T, C)"""
     n_head = s.saved["n_head"]
-    do = linear_backward(dy, s.at("c_proj"))
+    do = linear_backward(s.leave_grad("out", dy), s.at("c_proj"))
     dqkv = s.dacts.empty("qkv", (*dy.shape[:2], 3 * dy.shape[2]), dy.dtype)
     attention_backward(split_heads(do, 1, n_head)[0], s, out=split_heads(dqkv, 3, n_head))
     return linear_backward(dqkv, s.at("c_attn"))
@@ -158,13 +161,13 @@ def cross_attention_forward(x, memory, s, n_head, *, keep=None, dropout=0.0):
     o = s.acts.empty("heads", x.shape, x.dtype)
     attention_forward(q, k, v, s, causal=False, keep=keep, dropout=dropout, out=split_heads(o, 1, n_head)[0])
     s.saved["n_head"] = n_head
-    return linear_forward(o, s.at("c_proj"))
+    return s.leave("out", linear_forward(o, s.at("c_proj")))
 
 
 def cross_attention_backward(dy, s):
     r"""dy (B, T, C) -> dx (B, T, C), dmemory (B, S, C)"""
     n_head = s.saved["n_head"]
-    do = linear_backward(dy, s.at("c_proj"))
+    do = linear_backward(s.leave_grad("out", dy), s.at("c_proj"))
     dq = s.dacts.empty("q_heads", dy.shape, dy.dtype)
     dkv = s.dacts.empty("kv_heads", s.at("c_attn").acts["y"].shape, dy.dtype)
     attention_backward(split_heads(do, 1, n_head)[0], s, out=(*split_heads(dq, 1, n_head), *split_heads(dkv, 2, n_head)))

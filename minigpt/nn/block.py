@@ -13,10 +13,12 @@ def block_forward(x, s, n_head, *, activation="gelu_new", eps=1e-5, pre_norm=Tru
         pre-norm  (GPT-2)        m = x + attn(ln_1(x)),    y = m + mlp(ln_2(m))
         post-norm (2017, GPT-1)  m = ln_1(x + attn(x)),    y = ln_2(m + mlp(m))
 
-    x (B, T, C) -> y (B, T, C).  Leaves mid (m) and y in s.acts.  The branches attn and mlp end in dropout.
+    x (B, T, C) -> y (B, T, C).  The branches attn and mlp end in dropout.  In study mode leaves the stream's three points
+    in (x), mid (m) and out (y) in s.acts.
     Radford et al. 2019 §2.3; article A3 §4.2.
     """
     s.saved["pre_norm"] = pre_norm
+    s.leave("in", x)
 
     def attn(h):
         a = multihead_forward(h, s.at("attn"), n_head, causal=causal, window=window, keep=keep, dropout=attn_dropout,
@@ -32,10 +34,10 @@ def block_forward(x, s, n_head, *, activation="gelu_new", eps=1e-5, pre_norm=Tru
         return y
 
     if pre_norm:
-        mid = add(x, attn(layernorm_forward(x, s.at("ln_1"), eps)), "mid")
-        return add(mid, mlp(layernorm_forward(mid, s.at("ln_2"), eps)), "y")
-    mid = layernorm_forward(add(x, attn(x), "mid"), s.at("ln_1"), eps)
-    return layernorm_forward(add(mid, mlp(mid), "y"), s.at("ln_2"), eps)
+        mid = s.leave("mid", add(x, attn(layernorm_forward(x, s.at("ln_1"), eps)), "mid"))
+        return s.leave("out", add(mid, mlp(layernorm_forward(mid, s.at("ln_2"), eps)), "y"))
+    mid = s.leave("mid", layernorm_forward(add(x, attn(x), "sum_1"), s.at("ln_1"), eps))
+    return s.leave("out", layernorm_forward(add(mid, mlp(mid), "sum_2"), s.at("ln_2"), eps))
 
 
 def block_backward(dy, s):
@@ -56,10 +58,11 @@ def block_backward(dy, s):
         dx += dy
         return dx
 
+    s.leave_grad("out", dy)
     if s.saved["pre_norm"]:
-        dmid = add(dy, layernorm_backward(mlp_branch_backward(dy), s.at("ln_2")), "mid")
-        return add(dmid, layernorm_backward(attn_backward(dmid), s.at("ln_1")), "x")
+        dmid = s.leave_grad("mid", add(dy, layernorm_backward(mlp_branch_backward(dy), s.at("ln_2")), "mid"))
+        return s.leave_grad("in", add(dmid, layernorm_backward(attn_backward(dmid), s.at("ln_1")), "x"))
     d = layernorm_backward(dy, s.at("ln_2"))
-    dmid = add(d, mlp_branch_backward(d), "mid")
+    dmid = s.leave_grad("mid", add(d, mlp_branch_backward(d), "mid"))
     d = layernorm_backward(dmid, s.at("ln_1"))
-    return add(d, attn_backward(d), "x")
+    return s.leave_grad("in", add(d, attn_backward(d), "x"))

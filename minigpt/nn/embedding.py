@@ -19,7 +19,7 @@ def embedding_forward(ids, s):
     s.acts["ids"] = ids
     y = s.acts.empty("y", (*ids.shape, weight.shape[1]), weight.dtype)
     np.take(weight, ids, axis=0, out=y, mode="clip")  # "clip" writes to y without a copy; ids are checked by the caller
-    return y
+    return s.leave("out", y)
 
 
 def embedding_backward(dy, s):
@@ -28,7 +28,7 @@ def embedding_backward(dy, s):
     dy (..., C).  There is no gradient for ids.  np.add.at would do the same, 5 to 10 × slower.
     """
     ids, weight = s.acts["ids"].reshape(-1), s.params["weight"]
-    dy = rows(dy)
+    dy = rows(s.leave_grad("out", dy))
     V = len(weight)
     if V <= ONE_HOT_ROWS:
         one_hot = s.scratch("one_hot", (len(ids), V), dy.dtype)

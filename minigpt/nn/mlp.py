@@ -16,15 +16,19 @@ def mlp_forward(x, s, activation="gelu_new"):
         y = f(x W_fc + b_fc) W_proj + b_proj
 
     x (..., C) -> y (..., C).  Parameters c_fc (C, 4C), c_proj (4C, C).  `activation` is a name in ACTIVATIONS.
+    In study mode leaves pre and act (..., 4C), before and after f, and out (y) in s.acts.
     Vaswani et al. 2017 §3.3; articles A1 §3.1, A4 §4.2.
     """
-    h = linear_forward(x, s.at("c_fc"))
-    return linear_forward(ACTIVATIONS[activation](h, s.at("act")), s.at("c_proj"))
+    pre = s.leave("pre", linear_forward(x, s.at("c_fc")))
+    act = s.leave("act", ACTIVATIONS[activation](pre, s.at("act")))
+    return s.leave("out", linear_forward(act, s.at("c_proj")))
 
 
 def mlp_backward(dy, s):
     r"""dx, through c_proj, the activation function and c_fc.  dy (..., C) -> dx (..., C)"""
-    return linear_backward(activation_backward(linear_backward(dy, s.at("c_proj")), s.at("act")), s.at("c_fc"))
+    dact = s.leave_grad("act", linear_backward(s.leave_grad("out", dy), s.at("c_proj")))
+    dpre = s.leave_grad("pre", activation_backward(dact, s.at("act")))
+    return linear_backward(dpre, s.at("c_fc"))
 
 
 def gelu_new_forward(x, s):

@@ -11,7 +11,7 @@ name, so that a second pass allocates nothing. What a layer computes stands in t
 
 import contextlib
 import math
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -156,6 +156,8 @@ class Pass:
     """What holds for one whole pass, in every scope."""
 
     study: bool = False           # every layer keeps its own dacts, and nothing that was computed is overwritten
+    visit: Callable | None = None       # in study mode: visit(name, array) is called with each activation as it is made;
+    visit_grad: Callable | None = None  # visit_grad(name, array) with each gradient. Then layers may share their buffers
     backward: bool = True         # a backward will follow, so keep what it needs
     dropout_key: tuple | None = None  # the integers that seed this pass's dropout masks; None: no dropout
     scratch: Store = field(default_factory=Store)  # buffers whose contents nobody needs afterwards, shared by all layers
@@ -198,19 +200,36 @@ class Scope:
     def layer(self, stack, i):
         """Layer i of a stack of equal layers: s.layer("h", 3) is s.at("h.3").
 
-        On the fast path the layers write their dacts into the same buffers, since each is done with when the next begins;
-        their acts too, where no backward will read them.
+        The layers write their dacts into the same buffers, since each is done with when the next begins; their acts too,
+        where no backward will read them.  Only in study mode without visitors does every layer keep its own.
         """
         name = f"{stack}.{i}"
-        forgetful = not self.run.study and not self.run.backward
+        keeps = self.run.study and self.run.visit is None
+        forgetful = not keeps and not self.run.backward
         key = f"{name}, acts shared" if forgetful else name
         if key not in self._below:
-            acts, dacts = self.acts.at(stack if forgetful else name), self.dacts.at(name if self.run.study else stack)
+            acts, dacts = self.acts.at(stack if forgetful else name), self.dacts.at(name if keeps else stack)
             self._below[key] = self._descend(name, acts, dacts)
         return self._below[key]
 
     def _descend(self, name, acts, dacts):
         return Scope(self.params.at(name), self.grads.at(name), acts, dacts, self.run, f"{self.name}{name}.")
+
+    def leave(self, name, array):
+        """In study mode: acts[name] = array, now that it is complete; a visitor may copy it or change it in place."""
+        if self.run.study:
+            self.acts[name] = array
+            if self.run.visit is not None:
+                self.run.visit(self.name + name, array)
+        return array
+
+    def leave_grad(self, name, array):
+        """dacts[name], as leave() does for acts."""
+        if self.run.study:
+            self.dacts[name] = array
+            if self.run.visit_grad is not None:
+                self.run.visit_grad(self.name + name, array)
+        return array
 
     def reuse(self, name, array):
         """acts[name] as an array to overwrite: `array` itself on the fast path, a copy of it in study mode."""

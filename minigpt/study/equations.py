@@ -1,0 +1,169 @@
+"""What every name in a trace is: its axes, its equation, the equation of its gradient, where both stand, and the article.
+
+Here are words and symbols only; minigpt/nn/ computes, and tests/test_trace.py holds each line against NumPy.  In an equation a
+name without a prefix is a neighbour of the one defined; dx is the loss's gradient with respect to x; W and b are the weight
+and bias of the layer that is meant.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..nn.attention import attention_backward, attention_forward, multihead_backward, multihead_forward
+from ..nn.block import block_backward, block_forward
+from ..nn.embedding import embedding_backward, embedding_forward, unembedding_backward, unembedding_forward
+from ..nn.layernorm import layernorm_backward, layernorm_forward
+from ..nn.linear import linear_backward, linear_forward
+from ..nn.loss import cross_entropy_backward, cross_entropy_forward
+from ..nn.mlp import ACTIVATIONS, mlp_backward, mlp_forward
+
+
+@dataclass(frozen=True)
+class Equation:
+    """One name's line of the table."""
+
+    axes: str                   # letters, one for each axis: "B H T T"
+    forward: str                # how the value comes about
+    backward: str               # how its gradient does
+    functions: tuple[Callable, Callable]    # where the two are computed
+    section: str                # of the articles
+    of_targets: bool = False    # there only where targets are given
+
+    def source(self, name):
+        """("minigpt/nn/attention.py:51", "minigpt/nn/attention.py:111"): file and line of the value and of its gradient"""
+        return tuple(_line(function, name.rpartition(".")[2]) for function in self.functions)
+
+
+def activations(config):
+    """{name: Equation} of all activations of a model, in the order in which they are computed."""
+    stream = "A3 §4.2 残差连接"
+    table = {
+        "wte.out": Equation("B T C", "out = W[ids]", "dout = d h.0.in", EMBEDDING, "A2 §2 嵌入层"),
+        "wpe.out": Equation("T C", "out = W[0 … T−1]", "dout = Σ_b d h.0.in", EMBEDDING, "A0 §3.1.2, A1 §2.3 位置编码"),
+    }
+    f = {
+        "gelu_new": ("½ pre (1 + tanh(√(2/π) (pre + 0.044715 pre³)))", "A1 §3.1 FFN"),
+        "gelu": ("pre Φ(pre)", "A1 §3.1 FFN"),
+        "relu": ("max(pre, 0)", "A4 §4.2 位置前馈网络"),
+    }
+    bend, ffn = f[config.activation_function]
+    wide = "4C" if config.n_inner is None else "n_inner"
+    b = " + b" if config.bias else ""
+    for i in range(config.n_layer):
+        h = f"h.{i}"
+        before = f"h.{i - 1}.out" if i else "wte.out + wpe.out"
+        after = f"d h.{i + 1}.in" if i + 1 < config.n_layer else _through("", "ln_f")
+        table[f"{h}.in"] = Equation("B T C", f"in = {before}", f"din = {_through('dmid', 'ln_1')}", BLOCK, stream)
+        table |= _norm(f"{h}.ln_1", "in", "dout = [dq dk dv] Wᵀ, W of c_attn", multihead_backward, b)
+        attention, heads = "A0 §3.1.1, A3 §4.1, A4 §4.1 自注意力", "A0 §3.1.3, A1 §3.1 多头注意力"
+        table |= {
+            f"{h}.attn.{name}": row for name, row in {
+                "q": Equation("B H T D", f"q = ln_1.out W_q{b}", "dq = dscores k/√D", ATTENTION, attention),
+                "k": Equation("B H T D", f"k = ln_1.out W_k{b}", "dk = dscoresᵀ q/√D", ATTENTION, attention),
+                "v": Equation("B H T D", f"v = ln_1.out W_v{b}", "dv = attᵀ do", ATTENTION, attention),
+                "scores": Equation("B H T T", "scores = q kᵀ/√D, −∞ where key > query",
+                                   "dscores = att ⊙ (datt − Σ_j datt ⊙ att)", ATTENTION, attention),
+                "att": Equation("B H T T", "att = softmax(scores)", "datt = do vᵀ", ATTENTION, attention),
+                "o": Equation("B H T D", "o = att v", "do = dout Wᵀ, in heads", ATTENTION, attention),
+                "out": Equation("B T C", f"out = [o_1 … o_H] W{b}", "dout = dmid", MULTIHEAD, heads),
+            }.items()
+        }
+        table[f"{h}.mid"] = Equation("B T C", "mid = in + attn.out", f"dmid = {_through('dout', 'ln_2')}", BLOCK, stream)
+        table |= _norm(f"{h}.ln_2", "mid", "dout = d mlp.pre Wᵀ", mlp_backward, b)
+        table |= {
+            f"{h}.mlp.pre": Equation(f"B T {wide}", f"pre = ln_2.out W{b}", "dpre = f′(pre) ⊙ dact", MLP, ffn),
+            f"{h}.mlp.act": Equation(f"B T {wide}", f"act = f(pre) = {bend}", "dact = dout Wᵀ",
+                                     (ACTIVATIONS[config.activation_function], mlp_backward), ffn),
+            f"{h}.mlp.out": Equation("B T C", f"out = act W{b}", f"dout = d h.{i}.out", MLP, ffn),
+            f"{h}.out": Equation("B T C", "out = mid + mlp.out", f"dout = {after}", BLOCK, stream),
+        }
+    table |= _norm("ln_f", f"h.{config.n_layer - 1}.out", "dout = dlogits W", unembedding_backward, b)
+    objective = "A3 §4.3, A4 §3.1 Σ log P(x_t | x_<t)"
+    return table | {
+        "logits": Equation("B T V", "logits = ln_f.out Wᵀ", "dlogits = (probs − onehot(target))/n, 0 where ignored",
+                           (unembedding_forward, cross_entropy_backward), "A2 §2 输出层"),
+        "probs": Equation("B T V", "probs = softmax(logits)", "dprobs = −onehot(target)/(n probs), 0 where ignored",
+                          LOSS, "A2 §2 输出层"),
+        "nll": Equation("B T", "nll = −log probs[target], 0 where ignored", "dnll = 1/n", LOSS, objective, True),
+        "loss": Equation("", "loss = 1/n Σ nll, n targets count", "dloss = 1", LOSS, objective, True),
+    }
+
+
+def parameters(config):
+    """{name: Equation} of all parameters, by GPT-2's names, in the order of activations()."""
+    wide = "4C" if config.n_inner is None else "n_inner"
+    tied = config.tie_word_embeddings
+    lookup, head = "Σ d wte.out over the positions with this id", "dlogitsᵀ ln_f.out"
+    table = {
+        "wte.weight": Equation("V C", "wte.out = W[ids]" + (", logits = ln_f.out Wᵀ" if tied else ""),
+                               f"dW = {lookup}" + (f" + {head}" if tied else ""), EMBEDDING, "A2 §2 嵌入层"),
+        "wpe.weight": Equation("n_positions C", "wpe.out = W[0 … T−1]", "dW = d wpe.out in the first T rows, 0 below",
+                               EMBEDDING, "A0 §3.1.2, A1 §2.3 位置编码"),
+    }
+    heads, ffn = "A0 §3.1.3, A1 §3.1 多头注意力", "A1 §3.1 FFN"
+    for i in range(config.n_layer):
+        h = f"h.{i}"
+        table |= _norm_parameters(f"{h}.ln_1", config.bias)
+        table |= _linear_parameters(f"{h}.attn.c_attn", "C 3C", "ln_1.out", "[q k v]", heads, config.bias)
+        table |= _linear_parameters(f"{h}.attn.c_proj", "C C", "[o_1 … o_H]", "out", heads, config.bias)
+        table |= _norm_parameters(f"{h}.ln_2", config.bias)
+        table |= _linear_parameters(f"{h}.mlp.c_fc", f"C {wide}", "ln_2.out", "pre", ffn, config.bias)
+        table |= _linear_parameters(f"{h}.mlp.c_proj", f"{wide} C", "act", "out", ffn, config.bias)
+    table |= _norm_parameters("ln_f", config.bias)
+    if not tied:
+        table["lm_head.weight"] = Equation("V C", "logits = ln_f.out Wᵀ", f"dW = {head}", UNEMBEDDING, "A2 §2 输出层")
+    return table
+
+
+def _norm(name, x, backward, function, b):
+    norm = "A1 §3.1, A3 §4.2 Layer Normalization"
+    return {
+        f"{name}.mean": Equation("B T 1", f"μ = mean({x})", "dμ = −r Σ dx̂", LAYERNORM, norm),
+        f"{name}.rstd": Equation("B T 1", f"r = 1/√(mean(({x} − μ)²) + ε)", f"dr = Σ dx̂ ⊙ ({x} − μ)", LAYERNORM, norm),
+        f"{name}.xhat": Equation("B T C", f"x̂ = ({x} − μ) r", "dx̂ = w ⊙ dout", LAYERNORM, norm),
+        f"{name}.out": Equation("B T C", f"out = w ⊙ x̂{b}", backward, (layernorm_forward, function), norm),
+    }
+
+
+def _through(straight, norm):
+    """The gradient of a point of the stream: what comes straight on, and what comes through a norm"""
+    terms = f"r (dx̂ − mean(dx̂) − x̂ mean(dx̂ ⊙ x̂)) of {norm}"
+    return f"{straight} + {terms}" if straight else terms
+
+
+def _norm_parameters(name, bias):
+    norm = "A1 §3.1, A3 §4.2 Layer Normalization"
+    out = "out = w ⊙ x̂" + (" + b" if bias else "")
+    weight = Equation("C", out, "dw = Σ dout ⊙ x̂", LAYERNORM, norm)
+    if not bias:
+        return {f"{name}.weight": weight}
+    return {f"{name}.weight": weight, f"{name}.bias": Equation("C", out, "db = Σ dout", LAYERNORM, norm)}
+
+
+def _linear_parameters(name, axes, x, y, section, bias):
+    d = "[dq dk dv]" if y == "[q k v]" else f"d{y}"
+    weight = Equation(axes, f"{y} = {x} W" + (" + b" if bias else ""), f"dW = {x}ᵀ {d}", LINEAR, section)
+    if not bias:
+        return {f"{name}.weight": weight}
+    return {f"{name}.weight": weight, f"{name}.bias": Equation(axes.split()[1], weight.forward, f"db = Σ {d}", LINEAR, section)}
+
+
+def _line(function, name):
+    """Where a function leaves a name, else where it begins: "minigpt/nn/mlp.py:24" """
+    lines, start = inspect.getsourcelines(function)
+    marked = [i for i, line in enumerate(lines) if f'"{name}"' in line]
+    left = [i for i in marked if "leave" in lines[i]]
+    file = Path(inspect.getfile(function))
+    return f"minigpt/nn/{file.name}:{start + (left or marked[-1:] or [0])[0]}"
+
+
+ATTENTION = attention_forward, attention_backward
+BLOCK = block_forward, block_backward
+EMBEDDING = embedding_forward, embedding_backward
+LAYERNORM = layernorm_forward, layernorm_backward
+LINEAR = linear_forward, linear_backward
+LOSS = cross_entropy_forward, cross_entropy_backward
+MLP = mlp_forward, mlp_backward
+MULTIHEAD = multihead_forward, multihead_backward
+UNEMBEDDING = unembedding_forward, unembedding_backward
