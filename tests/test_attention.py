@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gradients import check_gradients, dtypes, stored
+from gradients import dtypes, stored
 from minigpt.nn import (
     Scope,
     attention,
@@ -17,6 +17,7 @@ from minigpt.nn import (
     multihead_forward,
     split_heads,
 )
+from minigpt.study.gradcheck import check_gradients
 
 OPTIONS = {
     "causal": {},

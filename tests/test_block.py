@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from gradients import check_gradients, dtypes
+from gradients import dtypes
 from minigpt.nn import Scope, block_backward, block_forward
+from minigpt.study.gradcheck import check_gradients
 
 C, F, H = 6, 10, 2
 OPTIONS = {

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from gradients import check_gradients, dtypes
+from gradients import dtypes
 from minigpt.nn import Scope, dropout_backward, dropout_forward
+from minigpt.study.gradcheck import check_gradients
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9])

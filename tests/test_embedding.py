@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gradients import check_gradients, dtypes
+from gradients import dtypes
 from minigpt.nn import (
     Scope,
     embedding,
@@ -15,6 +15,7 @@ from minigpt.nn import (
     unembedding_backward,
     unembedding_forward,
 )
+from minigpt.study.gradcheck import check_gradients
 
 
 @pytest.fixture(params=["one-hot", "row loop"])

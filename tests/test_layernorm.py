@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from gradients import check_gradients, dtypes
+from gradients import dtypes
 from minigpt.nn import Scope, layernorm_backward, layernorm_forward
+from minigpt.study.gradcheck import check_gradients
 
 
 def params(rng, C=5, dtype=np.float64):

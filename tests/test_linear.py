@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from gradients import check_gradients, dtypes
+from gradients import dtypes
 from minigpt.nn import Scope, linear_backward, linear_forward
+from minigpt.study.gradcheck import check_gradients
 
 
 def params(rng, n_in=5, n_out=3, dtype=np.float64):

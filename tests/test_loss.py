@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from gradients import check_gradients, dtypes
+from gradients import dtypes
 from minigpt.nn import Scope, cross_entropy_backward, cross_entropy_forward
 from minigpt.nn.loss import COLUMNS, IGNORED
+from minigpt.study.gradcheck import check_gradients
 
 
 def plain_loss(logits, targets, count=None):

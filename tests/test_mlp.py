@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gradients import check_gradients, dtypes
+from gradients import dtypes
 from minigpt.nn import (
     Scope,
     activation_backward,
@@ -17,6 +17,7 @@ from minigpt.nn import (
 )
 from minigpt.nn.mlp import erf
 from minigpt.nn.ops import CHUNK
+from minigpt.study.gradcheck import check_gradients
 
 
 def plain_gelu_new(x):

@@ -4,16 +4,15 @@ import json
 import math
 import os
 import tracemalloc
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from gradients import check_gradients
 from minigpt import GPT, ConfigError, GPTConfig
 from minigpt.model import parameter_table
 from minigpt.nn import embedding
 from minigpt.optim import AdamW, Muon, clip_scale, gradient_norm
+from minigpt.study.gradcheck import check_model
 
 SMALL = {"vocab_size": 11, "n_positions": 9, "n_embd": 6, "n_layer": 2, "n_head": 2}
 DROPOUT = {"embd_pdrop": 0.2, "attn_pdrop": 0.3, "resid_pdrop": 0.1}
@@ -50,23 +49,11 @@ def copies(grads):
     ids=["GPT-2's", "no bias", "exact gelu", "narrow MLP, large epsilon", "dropout", "untied"],
 )
 def test_gradients_of_every_parameter(changes):
-    check_model_gradients(small(1, **changes), samples=12)
+    check_model(small(1, **changes), *batch(1, B=2, T=5, ignored=0.2), dropout_key=(1,), samples=12)
 
 
 def test_gradients_of_every_parameter_over_two_threads():
-    check_model_gradients(small(2, threads=2, **DROPOUT), samples=4)
-
-
-def check_model_gradients(model, samples):
-    ids, targets = batch(1, B=2, T=5, ignored=0.2)
-
-    def forward(s):
-        return model.loss_and_grads(ids, targets, dropout_key=(1,))[0]       # loss() takes no key
-
-    def backward(dloss, s):
-        model.loss_and_grads(ids, targets, scale=dloss, dropout_key=(1,))
-
-    check_gradients(forward, backward, {}, SimpleNamespace(params=model.params, grads=model.grads), samples=samples)
+    check_model(small(2, threads=2, **DROPOUT), *batch(1, B=2, T=5, ignored=0.2), dropout_key=(1,), samples=4)
 
 
 def test_the_key_bias_moves_nothing():

@@ -1,0 +1,183 @@
+"""Are the gradients right?  A backward against central differences of its forward, every input and parameter by name."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+
+from ..nn.scope import Scope
+
+STEP = 1e-5           # central differences in float64 are wrong by about STEP²·y'''/6 ≈ 1e-11 and by rounding / STEP ≈ 1e-11
+
+
+class GradientError(AssertionError):
+    """A gradient that is not the slope of its forward.  `check` is the table of all arrays."""
+
+    def __init__(self, message, check=None):
+        super().__init__(message)
+        self.check = check
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found for one array: its worst place, with the backward's value there and the central difference."""
+
+    name: str
+    shape: tuple[int, ...]
+    checked: int             # elements; an array of more was also moved along one random direction
+    error: float             # |backward − central|, relative to the array's largest gradient
+    where: str               # "[1, 0, 4]" or "a direction"
+    backward: float
+    central: float
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """A table of arrays by name; print it, or look one up: check["weight"].error"""
+
+    rows: tuple[Row, ...]
+    tolerance: float
+
+    def __getitem__(self, name):
+        return {row.name: row for row in self.rows}[name]
+
+    @property
+    def wrong(self):
+        """The rows whose error is above the tolerance, NaN included"""
+        return tuple(row for row in self.rows if not row.error <= self.tolerance)
+
+    def __repr__(self):
+        table = [("array", "shape", "checked", "error", "at")]
+        for row in self.rows:
+            size = int(np.prod(row.shape))
+            checked = f"{row.checked} of {size}" + (" + direction" if row.checked < size else "")
+            mark = "  WRONG" if row in self.wrong else ""
+            table.append((row.name, str(row.shape), checked, f"{row.error:.1e}", row.where + mark))
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+        verdict = f"{len(self.wrong)} of {len(self.rows)} arrays wrong" if self.wrong else "all right"
+        return "\n".join([*lines, f"{verdict}; tolerance {self.tolerance:.0e}"])
+
+
+def check_gradients(forward, backward, inputs, s=None, *, tolerance=1e-7, samples=40, seed=0, **options):
+    r"""Compare a backward with central differences of its forward: every input and every parameter, by name.
+
+        ∂ℓ/∂θ ≈ (ℓ(θ + h) − ℓ(θ − h))/(2h),   ℓ = Σ dy ⊙ y,   dy random
+
+        check_gradients(layernorm_forward, layernorm_backward, {"x": x}, Scope.of(weight=w, bias=b))
+
+    For the layers of nn, and for any pair of the same form: calls y = forward(*inputs, s, **options) and
+    dx = backward(dy, s).  A backward for several inputs returns a tuple in their order.  Integer and boolean inputs, such as
+    ids and masks, are passed on but have no gradient.  y may be a float.  Without `s` the pair gets a Scope.of().
+    An array of up to `samples` elements is checked element by element; a larger one at so many drawn from `seed`, and along
+    one random direction that moves all of its elements at once.  Errors are relative to the array's largest gradient, and
+    absolute where that is so small that rounding hides it.
+    Returns a GradientCheck.  Raises GradientError, an AssertionError, that names array, index and both values; TypeError for
+    arrays that are not float64.
+    """
+    rng = np.random.default_rng(seed)
+    s = Scope.of() if s is None else s
+    inputs = {name: np.array(x) for name, x in inputs.items()}
+    for name, x in {**inputs, **s.params}.items():
+        if x.dtype.kind not in "iub" and x.dtype != np.float64:
+            raise TypeError(f"{name}: {x.dtype}, expected float64: in {x.dtype} a difference of two nearly equal numbers is "
+                            f"mostly rounding; pass {name}.astype(np.float64)")
+
+    def run():
+        return np.array(forward(*(x.copy() for x in inputs.values()), s, **options))  # copies: a fast path may overwrite x
+
+    y = run()
+    if y.dtype != np.float64:
+        raise TypeError(f"forward: returned {y.dtype} of shape {y.shape}, expected one array of float64, or a float")
+    dy = rng.standard_normal(y.shape)            # never ones: Σ softmax is 1, so a backward that returns zeros would pass
+    s.grads.reset()
+    dinputs = backward(float(dy) if y.ndim == 0 else dy.copy(), s)
+    arrays = _paired({name: x for name, x in inputs.items() if x.dtype.kind == "f"}, dinputs, s)
+    smallest = _rounding(dy * y) / tolerance     # a gradient below it cannot be told from 0 to this tolerance
+
+    def slope(x, direction):
+        """d/dh of Σ dy ⊙ y, with x + h · direction"""
+        before = x.copy()
+        try:
+            x[...] = before + STEP * direction
+            above = run()
+            x[...] = before - STEP * direction
+            below = run()
+        finally:
+            x[...] = before                      # also after Ctrl-C: x may be a model's weights
+        return float((dy * (above - below)).sum()) / (2 * STEP)
+
+    rows = []
+    for name, (x, dx) in arrays.items():
+        every = x.size <= samples
+        places = [np.unravel_index(i, x.shape) for i in (range(x.size) if every else rng.choice(x.size, samples, False))]
+        found = []                               # (backward, central, where, what the error is relative to)
+        for place in places:
+            index = tuple(int(i) for i in place)
+            direction = np.zeros(x.shape)
+            direction[index] = 1
+            found.append((float(dx[index]), slope(x, direction), str(list(index)), abs(dx).max()))
+        if not every:
+            direction = rng.standard_normal(x.shape)
+            direction /= np.linalg.norm(direction)                       # a short step, since the error grows with its cube
+            typical = np.linalg.norm(dx) / np.sqrt(x.size)
+            found.append((float((dx * direction).sum()), slope(x, direction), "a direction", typical))
+        errors = [abs(one - other) / max(scale, smallest) for one, other, _, scale in found]
+        worst = int(np.argmax(errors))           # a NaN comes first
+        one, other, where, _ = found[worst]
+        rows.append(Row(name, x.shape, len(places), float(errors[worst]), where, one, other))
+    check = GradientCheck(tuple(rows), tolerance)
+    if check.wrong:
+        raise GradientError("\n".join([*map(_sentence, check.wrong), repr(check)]), check)
+    return check
+
+
+def check_model(model, ids, targets, *, dropout_key=None, tolerance=1e-7, samples=8, seed=0):
+    """Compare every parameter's gradient of a GPT with central differences of its loss, by name.
+
+        check_model(GPT(config, dtype=np.float64), ids, targets)
+
+    Arguments and errors as in GPT.loss_and_grads() and check_gradients().  Each array takes 2 · samples + 2 passes.
+    The parameters are moved and put back; model.grads holds the gradients of this batch afterwards, at some random scale.
+    """
+    if model.dtype != np.float64:
+        raise TypeError(f"model: {model.dtype}, expected float64, since in {model.dtype} a difference is mostly rounding; "
+                        "make it with GPT(config, dtype=np.float64) or GPT.from_pretrained(name, dtype=np.float64)")
+
+    def forward(s):
+        if dropout_key is None:
+            return model.loss(ids, targets)
+        return model.loss_and_grads(ids, targets, dropout_key=dropout_key)[0]       # loss() takes no key
+
+    def backward(dloss, s):
+        model.loss_and_grads(ids, targets, scale=dloss, dropout_key=dropout_key)
+
+    s = SimpleNamespace(params=model.params, grads=model.grads)
+    return check_gradients(forward, backward, {}, s, tolerance=tolerance, samples=samples, seed=seed)
+
+
+def _paired(real, dinputs, s):
+    """{name: (array, its gradient)} for the inputs that have one and the parameters"""
+    dinputs = dinputs if isinstance(dinputs, tuple) else () if dinputs is None else (dinputs,)
+    if len(dinputs) != len(real):
+        raise GradientError(f"backward: returned {len(dinputs)} gradients, expected {len(real)}, one each for "
+                            f"{', '.join(real) or 'no input'}; integer inputs have none")
+    arrays = {name: (x, np.array(dx)) for (name, x), dx in zip(real.items(), dinputs, strict=True)}
+    for name in s.params:
+        if name not in s.grads:
+            raise GradientError(f"{name}: backward left no gradient; add it with s.grads.add({name!r}, …)")
+        arrays[name] = s.params[name], np.array(s.grads[name])
+    for name, (x, dx) in arrays.items():
+        if dx.shape != x.shape:
+            raise GradientError(f"{name}: gradient of shape {dx.shape}, expected that of {name}, {x.shape}")
+    return arrays
+
+
+def _rounding(terms):
+    """About how far rounding alone moves a central difference of their sum"""
+    return 2 * np.finfo(float).eps * float(np.linalg.norm(terms)) / STEP
+
+
+def _sentence(row):
+    return (f"{row.name}{row.where if row.where.startswith('[') else ' along ' + row.where}: backward gives {row.backward}, "
+            f"central difference {row.central}, error {row.error:.1e}")
