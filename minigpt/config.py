@@ -6,16 +6,18 @@ from dataclasses import asdict, dataclass, fields
 
 ACTIVATION_NAMES = ("gelu_new", "gelu", "relu")
 
-# What Hugging Face writes into GPT-2's config.json beside the sizes, with the one value that means what we do; None: any
+_AFN = {"gelu_new": "gelu", "relu": "relu"}     # the activation functions by the names in GPT-1's config.json
+
+# What Hugging Face writes into config.json beside the sizes, with the one value that means what we do; None: any
 _ACCEPTED = {
-    "model_type": "gpt2", "n_ctx": None, "architectures": None, "bos_token_id": None, "eos_token_id": None,
+    "n_ctx": None, "predict_special_tokens": None, "architectures": None, "bos_token_id": None, "eos_token_id": None,
     "pad_token_id": None, "summary_activation": None, "summary_first_dropout": None, "summary_proj_to_labels": None,
     "summary_type": None, "summary_use_proj": None, "task_specific_params": None, "torch_dtype": None, "dtype": None,
     "transformers_version": None, "use_cache": None, "gradient_checkpointing": None, "_name_or_path": None,
     "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "reorder_and_upcast_attn": False,
     "add_cross_attention": False, "is_encoder_decoder": False, "chunk_size_feed_forward": 0, "return_dict": None,
     "output_attentions": None, "output_hidden_states": None, "output_past": None, "problem_type": None,
-    "id2label": None, "label2id": None, "_num_labels": None, "n_special": None, "predict_special_tokens": None,
+    "id2label": None, "label2id": None, "_num_labels": None, "n_special": None,
 }
 
 
@@ -47,6 +49,8 @@ class GPTConfig:
     initializer_range: float = 0.02      # standard deviation of the initial weights
     bias: bool = True                    # biases in linear layers and norms; GPT-2 has them
     tie_word_embeddings: bool = True     # the output layer reads wte.weight; False: lm_head.weight, a matrix of its own
+    pre_norm: bool = True                # norms before the branches and at the end; False: after each sum (GPT-1)
+    attention_window: int | None = None  # in every second block a position sees so many, itself and before (GPT-3); None: all
 
     def __post_init__(self):
         bad = [problem for field in fields(self) if (problem := self._problem(field.name, getattr(self, field.name)))]
@@ -58,7 +62,7 @@ class GPTConfig:
     @staticmethod
     def _problem(name, value):
         """What is wrong with one field, or None"""
-        if name in ("bias", "tie_word_embeddings"):
+        if name in ("bias", "tie_word_embeddings", "pre_norm"):
             return None if isinstance(value, bool) else f"{name} {value!r}, expected True or False"
         if name == "activation_function":
             return None if value in ACTIVATION_NAMES else f"{name} {value!r}, expected one of {', '.join(ACTIVATION_NAMES)}"
@@ -67,7 +71,7 @@ class GPTConfig:
             if name.endswith("_pdrop"):
                 return None if number and 0 <= value < 1 else f"{name} {value!r}, expected a number from 0 to below 1"
             return None if number and 0 < value < math.inf else f"{name} {value!r}, expected a positive number"
-        if value is None and name == "n_inner":
+        if value is None and name in ("n_inner", "attention_window"):
             return None
         whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
         return None if whole else f"{name} {value!r}, expected a whole number above 0"
@@ -90,16 +94,25 @@ class GPTConfig:
         C, F, b = self.n_embd, self.inner, int(self.bias)
         block = 4 * C * C + 2 * C * F + b * (5 * C + F) + 2 * (1 + b) * C
         tables = (self.vocab_size * (1 if self.tie_word_embeddings else 2) + self.n_positions) * C
-        return tables + self.n_layer * block + (1 + b) * C
+        return tables + self.n_layer * block + (1 + b) * C * self.pre_norm
+
+    def window(self, i):
+        """How many positions block i lets a position see, itself included; None: all before it.
+
+        With attention_window every second block is banded, from the second on.  Brown et al. 2020 §2.1; Child et al. 2019.
+        """
+        return self.attention_window if i % 2 else None
 
     @property
     def flops_per_token(self):
         """Floating-point operations of one training step, forward and backward, per token at full context.
 
-        6 for each weight of a matrix product, 12 L T C for the scores and the averages.  Kaplan et al. 2020 §2.1.
+        6 for each weight of a matrix product, 12 T C in each block for the scores and the averages, where T is what a position
+        may see.  Kaplan et al. 2020 §2.1.
         """
         weights = self.n_layer * (4 * self.n_embd**2 + 2 * self.n_embd * self.inner) + self.vocab_size * self.n_embd
-        return 6 * weights + 12 * self.n_layer * self.n_positions * self.n_embd
+        seen = sum(min(self.n_positions, self.window(i) or self.n_positions) for i in range(self.n_layer))
+        return 6 * weights + 12 * seen * self.n_embd
 
     def training_bytes(self, itemsize=4):
         """Bytes of parameters, gradients and AdamW's two moments; activations come on top."""
@@ -110,14 +123,34 @@ class GPTConfig:
         return asdict(self)
 
     def to_json(self):
-        """The text of a config.json that Hugging Face's transformers reads as this GPT-2."""
-        return json.dumps({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", **self.to_dict()}, indent=2) + "\n"
+        """The text of a config.json that Hugging Face's transformers reads as this GPT-2, or GPT-1 where norms come last.
+
+        What it has no model for, a window or GPT-1 with the exact GELU, gets a model_type that it refuses.
+        """
+        if self.attention_window or not (self.pre_norm or self.activation_function in _AFN):
+            head = {"model_type": "minigpt"}
+        elif self.pre_norm:
+            head = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}
+        else:
+            afn = _AFN[self.activation_function]
+            head = {"architectures": ["OpenAIGPTLMHeadModel"], "model_type": "openai-gpt", "afn": afn}
+        return json.dumps({**head, **self.to_dict()}, indent=2) + "\n"
 
     @classmethod
     def from_dict(cls, values, source="config"):
         """From field names to a configuration; Hugging Face's other keys must have GPT-2's values, unknown ones raise."""
         names = {field.name for field in fields(cls)}
         bad = []
+        values = dict(values)
+        kind = values.pop("model_type", "gpt2")
+        if kind == "openai-gpt":
+            functions = {afn: name for name, afn in _AFN.items()}
+            afn = values.pop("afn", "gelu")
+            if afn not in functions:
+                bad.append(f"afn {afn!r}, expected one of {', '.join(functions)}")
+            values = {"activation_function": functions.get(afn, "relu"), "pre_norm": False, **values}
+        elif kind not in ("gpt2", "minigpt"):
+            bad.append(f"model_type {kind!r}, expected 'gpt2', 'openai-gpt' or 'minigpt'")
         for key, value in values.items():
             if key in names:
                 continue
@@ -148,11 +181,23 @@ class GPTConfig:
         return cls.from_dict(values, source)
 
 
+_GPT3 = {"n_positions": 2048, "attention_window": 256}
 PRESETS: dict[str, dict] = {
     "gpt2": {},
     "gpt2-medium": {"n_embd": 1024, "n_layer": 24, "n_head": 16},
     "gpt2-large": {"n_embd": 1280, "n_layer": 36, "n_head": 20},
     "gpt2-xl": {"n_embd": 1600, "n_layer": 48, "n_head": 25},
     "distilgpt2": {"n_layer": 6},
+    "gpt1": {"vocab_size": 40_478, "n_positions": 512, "pre_norm": False},      # Radford et al. 2018 §4.1
+    # Brown et al. 2020, table 2.1. Two of its rows do not multiply out (24 heads of 128 channels are not 2048, 40 not 5140):
+    # here with 16 heads and 5120 channels. The width of the band is not given; 256 is GPT-Neo's.
+    "gpt3-small": {**_GPT3, "n_embd": 768, "n_layer": 12, "n_head": 12},
+    "gpt3-medium": {**_GPT3, "n_embd": 1024, "n_layer": 24, "n_head": 16},
+    "gpt3-large": {**_GPT3, "n_embd": 1536, "n_layer": 24, "n_head": 16},
+    "gpt3-xl": {**_GPT3, "n_embd": 2048, "n_layer": 24, "n_head": 16},
+    "gpt3-2.7b": {**_GPT3, "n_embd": 2560, "n_layer": 32, "n_head": 32},
+    "gpt3-6.7b": {**_GPT3, "n_embd": 4096, "n_layer": 32, "n_head": 32},
+    "gpt3-13b": {**_GPT3, "n_embd": 5120, "n_layer": 40, "n_head": 40},
+    "gpt3-175b": {**_GPT3, "n_embd": 12_288, "n_layer": 96, "n_head": 96},
     "shakespeare-char": {"vocab_size": 65, "n_positions": 128, "n_embd": 128, "n_layer": 4, "n_head": 4},
 }

@@ -46,7 +46,8 @@ def parameter_table(config):
         norm(f"h.{i}.ln_2")
         linear(f"h.{i}.mlp.c_fc", C, F, std)
         linear(f"h.{i}.mlp.c_proj", F, C, residual)
-    norm("ln_f")
+    if config.pre_norm:
+        norm("ln_f")
     embeddings = [("wte.weight", (config.vocab_size, C), std), ("wpe.weight", (config.n_positions, C), std)]
     if not config.tie_word_embeddings:
         embeddings.append(("lm_head.weight", (config.vocab_size, C), std))
@@ -264,7 +265,7 @@ class GPT:
                 self.params[name][...] = initial * rng.standard_normal(shape)
 
     def _forward(self, ids, s, positions=None, keep=None, caches=None):
-        """ids (B, T) -> the last layer's output (B, T, C), normalised"""
+        """ids (B, T) -> the last layer's output (B, T, C), normalised: by ln_f, or by the block itself where norms come last"""
         c = self.config
         positions = np.arange(ids.shape[1]) if positions is None else positions
         token = embedding_forward(ids, s.at("wte"))
@@ -274,10 +275,11 @@ class GPT:
         x = dropout_forward(x, s.at("drop"), c.embd_pdrop)
         for i in range(c.n_layer):
             x = block_forward(
-                x, s.layer("h", i), c.n_head, activation=c.activation_function, eps=c.layer_norm_epsilon, keep=keep,
-                attn_dropout=c.attn_pdrop, resid_dropout=c.resid_pdrop, cache=caches[i] if caches else None,
+                x, s.layer("h", i), c.n_head, activation=c.activation_function, eps=c.layer_norm_epsilon, pre_norm=c.pre_norm,
+                window=c.window(i), keep=keep, attn_dropout=c.attn_pdrop, resid_dropout=c.resid_pdrop,
+                cache=caches[i] if caches else None,
             )
-        return layernorm_forward(x, s.at("ln_f"), c.layer_norm_epsilon)
+        return layernorm_forward(x, s.at("ln_f"), c.layer_norm_epsilon) if c.pre_norm else x
 
     def _head(self, s):
         """The scope of the output layer: the embedding's, unless the two are not tied"""
@@ -292,7 +294,8 @@ class GPT:
         """The mirror of _loss: from the loss to every parameter"""
         dlogits = cross_entropy_backward(dloss, s.at("loss"))
         dx = unembedding_backward(dlogits, self._head(s))
-        dx = layernorm_backward(dx, s.at("ln_f"))
+        if self.config.pre_norm:
+            dx = layernorm_backward(dx, s.at("ln_f"))
         for i in reversed(range(self.config.n_layer)):
             dx = block_backward(dx, s.layer("h", i))
         dx = dropout_backward(dx, s.at("drop"))

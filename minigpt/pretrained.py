@@ -52,6 +52,8 @@ PINS = {
     ),
 }
 
+_GPT1_NAMES = {"wte.weight": "tokens_embed.weight", "wpe.weight": "positions_embed.weight"}    # as transformers calls them
+
 # Buffers of the causal mask in transformers' older files, nanoGPT's and minGPT's. c_attn.bias is a parameter, attn.bias not.
 _MASK = re.compile(r"h\.\d+\.attn\.(masked_)?bias")
 
@@ -76,6 +78,8 @@ def save_pretrained(
         name: model.params[name].astype(dtype, copy=False) if name in model.params else np.zeros(shape, dtype)
         for name, shape, _ in parameter_table(config)
     }
+    if not config.pre_norm:
+        tensors = {_GPT1_NAMES.get(name, name): tensor for name, tensor in tensors.items()}
     if tokenizer is not None:
         tokenizer.save(folder)
     write_atomic(folder / "config.json", config.to_json().encode("utf-8"))
@@ -93,9 +97,9 @@ def from_state_dict(
         from_state_dict(weights.load("model.safetensors"), config)                          GPT-2's
         from_state_dict(torch_model.state_dict(), config, linear_layout="out_in")           nanoGPT's, minGPT's
 
-    Names are GPT-2's, with or without `transformer.` in front.  linear_layout is the shape of the linear layers' weights:
-    "in_out" as GPT-2 stores them, y = x W, or "out_in" as torch.nn.Linear does, y = x Wᵀ; the embeddings and lm_head are
-    (V, C) in both.  It is not guessed, since attn.c_proj is square.  The buffers attn.bias and attn.masked_bias are not
+    Names are GPT-2's or GPT-1's, with or without `transformer.` in front.  linear_layout is the shape of the linear layers'
+    weights: "in_out" as GPT-2 stores them, y = x W, or "out_in" as torch.nn.Linear does, y = x Wᵀ; the embeddings and lm_head
+    are (V, C) in both.  It is not guessed, since attn.c_proj is square.  The buffers attn.bias and attn.masked_bias are not
     weights and are passed over.  lm_head.weight may be there although config ties it to wte.weight, if the two are equal.
 
     Values: float arrays of any precision.  `source` names their origin in messages.  NaN and infinities warn, and raise
@@ -229,6 +233,7 @@ def _renamed(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], 
         bare = str(name).removeprefix("_orig_mod.").removeprefix("transformer.")
         if _MASK.fullmatch(bare):
             continue
+        bare = {theirs: ours for ours, theirs in _GPT1_NAMES.items()}.get(bare, bare)
         if bare in arrays:
             problems.append(f"{bare} is there twice, with and without a prefix")
         arrays[bare] = np.asarray(tensor)

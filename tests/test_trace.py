@@ -15,8 +15,10 @@ VARIANTS = {
     "GPT-2's": CONFIG,
     "untied, no biases, relu": GPTConfig(vocab_size=7, n_positions=5, n_embd=6, n_layer=2, n_head=3, n_inner=10, bias=False,
                                          tie_word_embeddings=False, activation_function="relu", layer_norm_epsilon=0.1),
+    "GPT-1's": GPTConfig(**{**CONFIG.to_dict(), "pre_norm": False}),
+    "GPT-3's, banded": GPTConfig(**{**CONFIG.to_dict(), "attention_window": 2}),
 }
-ACTIVATIONS = [name for name in activations(CONFIG) if name != "loss"]
+CASES = [(variant, name) for variant, config in VARIANTS.items() for name in activations(config) if name != "loss"]
 
 
 @cache
@@ -31,24 +33,23 @@ def example(variant="GPT-2's", dtype=np.float64):
     return model, ids, targets, model.trace(ids, targets)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_every_gradient_is_a_central_difference_at_that_activation(name, variant):
+@pytest.mark.parametrize("variant, name", CASES)
+def test_every_gradient_is_a_central_difference_at_that_activation(variant, name):
     model, ids, targets, trace = example(variant)
     grad = trace[name].grad
     h = 1e-5
     rng = np.random.default_rng(1)
-    for i in rng.choice(grad.size, min(grad.size, 12), replace=False):
+    directions = [rng.standard_normal(grad.shape) / math.sqrt(grad.size)]           # all elements at once, and three alone
+    for i in rng.choice(grad.size, min(grad.size, 3), replace=False):
+        directions.append(np.zeros(grad.shape))
+        directions[-1].reshape(-1)[i] = 1
+    for direction in directions:
 
-        def loss(step, i=i):
-            def shifted(array):
-                array.reshape(-1)[i] += step
-                return array
-
-            return model.run(ids, targets, edits={name: shifted}, names="nll").loss
+        def loss(step, direction=direction):
+            return model.run(ids, targets, edits={name: lambda array: array + step * direction}, names="nll").loss
 
         central = (loss(h) - loss(-h)) / (2 * h)
-        assert grad.reshape(-1)[i] == pytest.approx(central, rel=0, abs=1e-7 * abs(grad).max())      # float64, h = 1e-5
+        assert (grad * direction).sum() == pytest.approx(central, rel=0, abs=1e-7 * abs(grad).max())     # float64, h = 1e-5
 
 
 def plain(model, ids, targets):
@@ -85,10 +86,11 @@ def plain(model, ids, targets):
     def matrix(x, dy):
         return np.einsum("bti,btj->ij", x, dy)
 
+    last = value("ln_f.out" if c.pre_norm else f"h.{L - 1}.out")
     plain = {
         "wte.out": (p["wte.weight"][ids], grad("h.0.in")),
         "wpe.out": (p["wpe.weight"][:T], grad("h.0.in").sum(0)),
-        "logits": (value("ln_f.out") @ W_out.T, (value("probs") * kept[..., None] - onehot) / n),
+        "logits": (last @ W_out.T, (value("probs") * kept[..., None] - onehot) / n),
         "probs": (np.exp(value("logits")) / np.exp(value("logits")).sum(-1, keepdims=True), -onehot / value("probs") / n),
         "nll": (-np.log((value("probs") * onehot).sum(-1) + ~kept), np.full((B, T), 1 / n)),
         "loss": (value("nll").sum() / n, 1.0),
@@ -116,26 +118,40 @@ def plain(model, ids, targets):
         dscores, datt, do, dout = (grad(f"{h}.attn.{name}") for name in ("scores", "att", "o", "out"))
         dqkv = np.concatenate([merged(grad(f"{h}.attn.{name}")) for name in "qkv"], axis=-1)
         stream = value("wte.out") + value("wpe.out") if i == 0 else value(f"h.{i - 1}.out")
-        plain[f"{h}.in"] = stream, grad(f"{h}.mid") + through(f"{h}.ln_1")
-        norm(f"{h}.ln_1", value(f"{h}.in"), dqkv @ p[f"{h}.attn.c_attn.weight"].T)
-        qkv = np.split(value(f"{h}.ln_1.out") @ p[f"{h}.attn.c_attn.weight"] + bias(f"{h}.attn.c_attn"), 3, axis=-1)
+        from_attn, from_mlp = dqkv @ p[f"{h}.attn.c_attn.weight"].T, grad(f"{h}.mlp.pre") @ p[f"{h}.mlp.c_fc.weight"].T
+        sums = value(f"{h}.in") + value(f"{h}.attn.out"), value(f"{h}.mid") + value(f"{h}.mlp.out")
+        dnext = grad(f"h.{i + 1}.in") if i + 1 < L else through("ln_f") if c.pre_norm else grad("logits") @ W_out
+        if c.pre_norm:
+            x, m = value(f"{h}.ln_1.out"), value(f"{h}.ln_2.out")
+            plain[f"{h}.in"] = stream, grad(f"{h}.mid") + through(f"{h}.ln_1")
+            plain[f"{h}.mid"] = sums[0], grad(f"{h}.out") + through(f"{h}.ln_2")
+            plain[f"{h}.out"] = sums[1], dnext
+            norm(f"{h}.ln_1", value(f"{h}.in"), from_attn)
+            norm(f"{h}.ln_2", value(f"{h}.mid"), from_mlp)
+            dattn, dmlp = grad(f"{h}.mid"), grad(f"{h}.out")
+        else:
+            x, m = value(f"{h}.in"), value(f"{h}.mid")
+            plain[f"{h}.in"] = stream, through(f"{h}.ln_1") + from_attn
+            plain[f"{h}.mid"] = value(f"{h}.ln_1.out"), through(f"{h}.ln_2") + from_mlp
+            plain[f"{h}.out"] = value(f"{h}.ln_2.out"), dnext
+            norm(f"{h}.ln_1", sums[0], grad(f"{h}.mid"))
+            norm(f"{h}.ln_2", sums[1], grad(f"{h}.out"))
+            dattn, dmlp = through(f"{h}.ln_1"), through(f"{h}.ln_2")
+        qkv = np.split(x @ p[f"{h}.attn.c_attn.weight"] + bias(f"{h}.attn.c_attn"), 3, axis=-1)
         plain[f"{h}.attn.q"] = heads(qkv[0]), dscores @ k / math.sqrt(D)
         plain[f"{h}.attn.k"] = heads(qkv[1]), dscores.swapaxes(-1, -2) @ q / math.sqrt(D)
         plain[f"{h}.attn.v"] = heads(qkv[2]), att.swapaxes(-1, -2) @ do
-        future = np.arange(T) > np.arange(T)[:, None]
+        key, query = np.arange(T), np.arange(T)[:, None]
+        hidden = (key > query) | (key <= query - (c.window(i) or T))
         plain[f"{h}.attn.scores"] = (
-            np.where(future, -np.inf, q @ k.swapaxes(-1, -2) / math.sqrt(D)), att * (datt - (datt * att).sum(-1, keepdims=True))
+            np.where(hidden, -np.inf, q @ k.swapaxes(-1, -2) / math.sqrt(D)), att * (datt - (datt * att).sum(-1, keepdims=True))
         )
         plain[f"{h}.attn.att"] = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True), do @ v.swapaxes(-1, -2)
         plain[f"{h}.attn.o"] = att @ v, heads(dout @ p[f"{h}.attn.c_proj.weight"].T)
-        plain[f"{h}.attn.out"] = merged(o) @ p[f"{h}.attn.c_proj.weight"] + bias(f"{h}.attn.c_proj"), grad(f"{h}.mid")
-        linear(f"{h}.attn.c_attn", value(f"{h}.ln_1.out"), dqkv)
+        plain[f"{h}.attn.out"] = merged(o) @ p[f"{h}.attn.c_proj.weight"] + bias(f"{h}.attn.c_proj"), dattn
+        linear(f"{h}.attn.c_attn", x, dqkv)
         linear(f"{h}.attn.c_proj", merged(o), dout)
-        plain[f"{h}.mid"] = value(f"{h}.in") + value(f"{h}.attn.out"), grad(f"{h}.out") + through(f"{h}.ln_2")
-        norm(f"{h}.ln_2", value(f"{h}.mid"), grad(f"{h}.mlp.pre") @ p[f"{h}.mlp.c_fc.weight"].T)
-        pre, act, dact, dmlp = (
-            value(f"{h}.mlp.pre"), value(f"{h}.mlp.act"), grad(f"{h}.mlp.act"), grad(f"{h}.mlp.out")
-        )
+        pre, act, dact, dout = value(f"{h}.mlp.pre"), value(f"{h}.mlp.act"), grad(f"{h}.mlp.act"), grad(f"{h}.mlp.out")
 
         def f(x):
             if c.activation_function == "relu":
@@ -143,19 +159,18 @@ def plain(model, ids, targets):
             return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
 
         slope = (f(pre + 1e-6) - f(pre - 1e-6)) / 2e-6          # f′, to about 1e-9
-        plain[f"{h}.mlp.pre"] = value(f"{h}.ln_2.out") @ p[f"{h}.mlp.c_fc.weight"] + bias(f"{h}.mlp.c_fc"), slope * dact
-        plain[f"{h}.mlp.act"] = f(pre), dmlp @ p[f"{h}.mlp.c_proj.weight"].T
-        plain[f"{h}.mlp.out"] = act @ p[f"{h}.mlp.c_proj.weight"] + bias(f"{h}.mlp.c_proj"), grad(f"{h}.out")
-        linear(f"{h}.mlp.c_fc", value(f"{h}.ln_2.out"), grad(f"{h}.mlp.pre"))
-        linear(f"{h}.mlp.c_proj", act, dmlp)
-        dnext = grad(f"h.{i + 1}.in") if i + 1 < L else through("ln_f")
-        plain[f"{h}.out"] = value(f"{h}.mid") + value(f"{h}.mlp.out"), dnext
-    norm("ln_f", value(f"h.{L - 1}.out"), grad("logits") @ W_out)
+        plain[f"{h}.mlp.pre"] = m @ p[f"{h}.mlp.c_fc.weight"] + bias(f"{h}.mlp.c_fc"), slope * dact
+        plain[f"{h}.mlp.act"] = f(pre), dout @ p[f"{h}.mlp.c_proj.weight"].T
+        plain[f"{h}.mlp.out"] = act @ p[f"{h}.mlp.c_proj.weight"] + bias(f"{h}.mlp.c_proj"), dmlp
+        linear(f"{h}.mlp.c_fc", m, grad(f"{h}.mlp.pre"))
+        linear(f"{h}.mlp.c_proj", act, dout)
+    if c.pre_norm:
+        norm("ln_f", value(f"h.{L - 1}.out"), grad("logits") @ W_out)
     lookup = np.zeros((V, c.n_embd))
     for b in range(B):
         for t in range(T):
             lookup[ids[b, t]] += grad("wte.out")[b, t]
-    head = matrix(grad("logits"), value("ln_f.out"))
+    head = matrix(grad("logits"), last)
     plain["wte.weight"] = p["wte.weight"], lookup + head * c.tie_word_embeddings
     plain["lm_head.weight"] = W_out, head
     plain["wpe.weight"] = p["wpe.weight"], np.concatenate([grad("wpe.out"), np.zeros((c.n_positions - T, c.n_embd))])
@@ -204,9 +219,12 @@ def test_the_gradients_of_parameters_are_those_of_training(variant):
         np.testing.assert_allclose(trace[name].grad, grad, rtol=0, atol=1e-14, err_msg=name)        # another order of sums
 
 
-@pytest.mark.parametrize("name", ["h.0.in", "h.0.mid", "h.0.out", "h.1.in", "h.1.out", "h.0.ln_1.out", "wte.weight"])
-def test_parts_sum_to_the_gradient(name):
-    _, _, _, trace = example()
+@pytest.mark.parametrize("variant, name", [
+    *(("GPT-2's", name) for name in ("h.0.in", "h.0.mid", "h.0.out", "h.1.in", "h.1.out", "h.0.ln_1.out", "wte.weight")),
+    *(("GPT-1's", name) for name in ("h.0.in", "h.0.mid", "h.0.out", "h.1.mid", "wte.weight")),
+])
+def test_parts_sum_to_the_gradient(variant, name):
+    _, _, _, trace = example(variant)
     parts = trace[name].parts
     assert len(parts) >= 2
     assert all(abs(part).max() > 1e-4 for part in parts.values())

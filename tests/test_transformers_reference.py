@@ -1,4 +1,4 @@
-"""Random models of transformers' GPT2LMHeadModel, both ways: the same logits, loss and gradients as autograd's."""
+"""Random models of transformers' GPT2LMHeadModel, and GPT-1's: the same logits, loss and gradients as autograd's."""
 
 import numpy as np
 import pytest
@@ -144,3 +144,53 @@ def test_gpt2_small_with_random_weights_gives_the_same_logits_up_to_position_102
     theirs = GPT2LMHeadModel(GPT2Config()).eval()
     ids = np.random.default_rng(0).integers(0, 50_257, (1, 1024))
     np.testing.assert_allclose(make_ours(theirs, "float32")(ids), their_logits(theirs, ids), rtol=0, atol=2e-5)
+
+
+def make_gpt1(dtype):
+    import torch
+    from transformers import OpenAIGPTConfig, OpenAIGPTLMHeadModel
+
+    torch.manual_seed(0)
+    config = OpenAIGPTConfig(**SIZES, attn_pdrop=0, embd_pdrop=0, resid_pdrop=0)
+    theirs = OpenAIGPTLMHeadModel(config).to(getattr(torch, dtype)).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    return theirs
+
+
+def test_gpt1_gives_transformers_logits_and_gradients(dtype):
+    import torch
+
+    theirs, ids = make_gpt1(dtype), make_batch()
+    ours = make_ours(theirs, dtype)
+    assert not ours.config.pre_norm
+    targets = np.random.default_rng(2).integers(0, SIZES["vocab_size"], ids.shape)
+    logits = theirs(torch.tensor(ids)).logits
+    np.testing.assert_allclose(ours(ids), logits.detach().numpy(), rtol=0, atol=LOGITS[dtype])
+    torch.nn.functional.cross_entropy(logits.flatten(0, 1), torch.tensor(targets).flatten()).backward()
+    _, grads = ours.loss_and_grads(ids, targets)
+    names = {"tokens_embed": "wte", "positions_embed": "wpe"}
+    theirs_by_name = {name.removeprefix("transformer."): p.grad.numpy() for name, p in theirs.named_parameters()}
+    theirs_by_name = {names.get(name.split(".")[0], name.split(".")[0]) + name[name.index(".") :]: grad
+                      for name, grad in theirs_by_name.items()}
+    assert theirs_by_name.keys() == grads.keys()
+    for name, grad in theirs_by_name.items():
+        atol = (1e-11 if dtype == "float64" else 1e-5) * max(1, abs(grad).max())
+        np.testing.assert_allclose(grads[name], grad, rtol=0, atol=atol, err_msg=name)
+
+
+def test_gpt1s_folders_go_both_ways(tmp_path, dtype):
+    import torch
+    from transformers import OpenAIGPTLMHeadModel
+
+    theirs, ids = make_gpt1(dtype), make_batch()
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours = GPT.from_pretrained(tmp_path / "theirs", dtype=dtype)
+    np.testing.assert_allclose(ours(ids), their_logits(theirs, ids), rtol=0, atol=LOGITS[dtype])
+    ours.save_pretrained(tmp_path / "ours")
+    loaded, report = OpenAIGPTLMHeadModel.from_pretrained(
+        tmp_path / "ours", dtype=getattr(torch, dtype), output_loading_info=True,
+    )
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), report
+    np.testing.assert_allclose(ours(ids), their_logits(loaded.eval(), ids), rtol=0, atol=LOGITS[dtype])

@@ -83,7 +83,8 @@ def logit_lens(model, ids):
     s = Scope(model.params, Gradients())
     probs = np.empty((len(names), *stream.ids.shape, config.vocab_size), model.dtype)
     for i, name in enumerate(names):
-        h = layernorm_forward(stream[name].value, s.at("ln_f"), config.layer_norm_epsilon)
+        x = stream[name].value
+        h = layernorm_forward(x, s.at("ln_f"), config.layer_norm_epsilon) if config.pre_norm else x
         probs[i] = softmax(unembedding_forward(h, model._head(s)))
     return LogitLens(names, stream.ids, probs)
 
@@ -100,6 +101,8 @@ def direct_logit_attribution(model, ids, token, *, against=None, position=-1):
     h.0.mlp.out, …, ln_f.bias.  Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits".
     """
     config, params = model.config, model.params
+    if not config.pre_norm:
+        raise ValueError("direct_logit_attribution: pre_norm=False, expected True; norms after each sum mix the parts")
     V = config.vocab_size
     stream = run(model, ids, names=["wte.out", "wpe.out", "h.*.attn.o", "h.*.mlp.out", "ln_f.rstd"])
     B, T = stream.ids.shape

@@ -50,38 +50,57 @@ def activations(config):
     bend, ffn = f[config.activation_function]
     wide = "4C" if config.n_inner is None else "n_inner"
     b = " + b" if config.bias else ""
+    attention, heads = "A0 §3.1.1, A3 §4.1, A4 §4.1 自注意力", "A0 §3.1.3, A1 §3.1 多头注意力"
     for i in range(config.n_layer):
-        h = f"h.{i}"
+        h, window = f"h.{i}", config.window(i)
         before = f"h.{i - 1}.out" if i else "wte.out + wpe.out"
-        after = f"d h.{i + 1}.in" if i + 1 < config.n_layer else _through("", "ln_f")
-        table[f"{h}.in"] = Equation("B T C", f"in = {before}", f"din = {_through('dmid', 'ln_1')}", BLOCK, stream)
-        table |= _norm(f"{h}.ln_1", "in", "dout = [dq dk dv] Wᵀ, W of c_attn", multihead_backward, b)
-        attention, heads = "A0 §3.1.1, A3 §4.1, A4 §4.1 自注意力", "A0 §3.1.3, A1 §3.1 多头注意力"
-        table |= {
-            f"{h}.attn.{name}": row for name, row in {
-                "q": Equation("B H T D", f"q = ln_1.out W_q{b}", "dq = dscores k/√D", ATTENTION, attention),
-                "k": Equation("B H T D", f"k = ln_1.out W_k{b}", "dk = dscoresᵀ q/√D", ATTENTION, attention),
-                "v": Equation("B H T D", f"v = ln_1.out W_v{b}", "dv = attᵀ do", ATTENTION, attention),
-                "scores": Equation("B H T T", "scores = q kᵀ/√D, −∞ where key > query",
-                                   "dscores = att ⊙ (datt − Σ_j datt ⊙ att)", ATTENTION, attention),
-                "att": Equation("B H T T", "att = softmax(scores)", "datt = do vᵀ", ATTENTION, attention),
-                "o": Equation("B H T D", "o = att v", "do = dout Wᵀ, in heads", ATTENTION, attention),
-                "out": Equation("B T C", f"out = [o_1 … o_H] W{b}", "dout = dmid", MULTIHEAD, heads),
-            }.items()
+        x, m = ("ln_1.out", "ln_2.out") if config.pre_norm else ("in", "mid")       # what the two branches read
+        hidden = "key > query" if window is None else f"key > query or key ≤ query − {window}"
+        attn = {
+            "q": Equation("B H T D", f"q = {x} W_q{b}", "dq = dscores k/√D", ATTENTION, attention),
+            "k": Equation("B H T D", f"k = {x} W_k{b}", "dk = dscoresᵀ q/√D", ATTENTION, attention),
+            "v": Equation("B H T D", f"v = {x} W_v{b}", "dv = attᵀ do", ATTENTION, attention),
+            "scores": Equation("B H T T", f"scores = q kᵀ/√D, −∞ where {hidden}", "dscores = att ⊙ (datt − Σ_j datt ⊙ att)",
+                               ATTENTION, attention),
+            "att": Equation("B H T T", "att = softmax(scores)", "datt = do vᵀ", ATTENTION, attention),
+            "o": Equation("B H T D", "o = att v", "do = dout Wᵀ, in heads", ATTENTION, attention),
+            "out": Equation("B T C", f"out = [o_1 … o_H] W{b}", "dout = dmid" if config.pre_norm else _through("", "ln_1"),
+                            MULTIHEAD, heads),
         }
-        table[f"{h}.mid"] = Equation("B T C", "mid = in + attn.out", f"dmid = {_through('dout', 'ln_2')}", BLOCK, stream)
-        table |= _norm(f"{h}.ln_2", "mid", "dout = d mlp.pre Wᵀ", mlp_backward, b)
-        table |= {
-            f"{h}.mlp.pre": Equation(f"B T {wide}", f"pre = ln_2.out W{b}", "dpre = f′(pre) ⊙ dact", MLP, ffn),
-            f"{h}.mlp.act": Equation(f"B T {wide}", f"act = f(pre) = {bend}", "dact = dout Wᵀ",
-                                     (ACTIVATIONS[config.activation_function], mlp_backward), ffn),
-            f"{h}.mlp.out": Equation("B T C", f"out = act W{b}", f"dout = d h.{i}.out", MLP, ffn),
-            f"{h}.out": Equation("B T C", "out = mid + mlp.out", f"dout = {after}", BLOCK, stream),
+        mlp = {
+            "pre": Equation(f"B T {wide}", f"pre = {m} W{b}", "dpre = f′(pre) ⊙ dact", MLP, ffn),
+            "act": Equation(f"B T {wide}", f"act = f(pre) = {bend}", "dact = dout Wᵀ",
+                            (ACTIVATIONS[config.activation_function], mlp_backward), ffn),
+            "out": Equation("B T C", f"out = act W{b}", f"dout = d h.{i}.out" if config.pre_norm else _through("", "ln_2"),
+                            MLP, ffn),
         }
-    table |= _norm("ln_f", f"h.{config.n_layer - 1}.out", "dout = dlogits W", unembedding_backward, b)
+        from_attn, from_mlp = "[dq dk dv] Wᵀ, W of c_attn", "d mlp.pre Wᵀ"
+        attn = {f"{h}.attn.{name}": row for name, row in attn.items()}
+        mlp = {f"{h}.mlp.{name}": row for name, row in mlp.items()}
+        if config.pre_norm:
+            after = f"d h.{i + 1}.in" if i + 1 < config.n_layer else _through("", "ln_f")
+            table |= {
+                f"{h}.in": Equation("B T C", f"in = {before}", f"din = {_through('dmid', 'ln_1')}", BLOCK, stream),
+                **_norm(f"{h}.ln_1", "in", f"dout = {from_attn}", multihead_backward, b), **attn,
+                f"{h}.mid": Equation("B T C", "mid = in + attn.out", f"dmid = {_through('dout', 'ln_2')}", BLOCK, stream),
+                **_norm(f"{h}.ln_2", "mid", f"dout = {from_mlp}", mlp_backward, b), **mlp,
+                f"{h}.out": Equation("B T C", "out = mid + mlp.out", f"dout = {after}", BLOCK, stream),
+            }
+        else:
+            after = f"d h.{i + 1}.in" if i + 1 < config.n_layer else "dlogits W"
+            table |= {
+                f"{h}.in": Equation("B T C", f"in = {before}", f"din = {_through('', 'ln_1')} + {from_attn}", BLOCK, stream),
+                **attn, **_norm(f"{h}.ln_1", "(in + attn.out)", "dout = dmid", block_backward, b),
+                f"{h}.mid": Equation("B T C", "mid = ln_1.out", f"dmid = {_through('', 'ln_2')} + {from_mlp}", BLOCK, stream),
+                **mlp, **_norm(f"{h}.ln_2", "(mid + mlp.out)", f"dout = d h.{i}.out", block_backward, b),
+                f"{h}.out": Equation("B T C", "out = ln_2.out", f"dout = {after}", BLOCK, stream),
+            }
+    if config.pre_norm:
+        table |= _norm("ln_f", f"h.{config.n_layer - 1}.out", "dout = dlogits W", unembedding_backward, b)
+    last = "ln_f.out" if config.pre_norm else f"h.{config.n_layer - 1}.out"
     objective = "A3 §4.3, A4 §3.1 Σ log P(x_t | x_<t)"
     return table | {
-        "logits": Equation("B T V", "logits = ln_f.out Wᵀ", "dlogits = (probs − onehot(target))/n, 0 where ignored",
+        "logits": Equation("B T V", f"logits = {last} Wᵀ", "dlogits = (probs − onehot(target))/n, 0 where ignored",
                            (unembedding_forward, cross_entropy_backward), "A2 §2 输出层"),
         "probs": Equation("B T V", "probs = softmax(logits)", "dprobs = −onehot(target)/(n probs), 0 where ignored",
                           LOSS, "A2 §2 输出层"),
@@ -94,9 +113,11 @@ def parameters(config):
     """{name: Equation} of all parameters, by GPT-2's names, in the order of activations()."""
     wide = "4C" if config.n_inner is None else "n_inner"
     tied = config.tie_word_embeddings
-    lookup, head = "Σ d wte.out over the positions with this id", "dlogitsᵀ ln_f.out"
+    last = "ln_f.out" if config.pre_norm else f"h.{config.n_layer - 1}.out"
+    x, m = ("ln_1.out", "ln_2.out") if config.pre_norm else ("in", "mid")
+    lookup, head = "Σ d wte.out over the positions with this id", f"dlogitsᵀ {last}"
     table = {
-        "wte.weight": Equation("V C", "wte.out = W[ids]" + (", logits = ln_f.out Wᵀ" if tied else ""),
+        "wte.weight": Equation("V C", "wte.out = W[ids]" + (f", logits = {last} Wᵀ" if tied else ""),
                                f"dW = {lookup}" + (f" + {head}" if tied else ""), EMBEDDING, "A2 §2 嵌入层"),
         "wpe.weight": Equation("n_positions C", "wpe.out = W[0 … T−1]", "dW = d wpe.out in the first T rows, 0 below",
                                EMBEDDING, "A0 §3.1.2, A1 §2.3 位置编码"),
@@ -105,14 +126,15 @@ def parameters(config):
     for i in range(config.n_layer):
         h = f"h.{i}"
         table |= _norm_parameters(f"{h}.ln_1", config.bias)
-        table |= _linear_parameters(f"{h}.attn.c_attn", "C 3C", "ln_1.out", "[q k v]", heads, config.bias)
+        table |= _linear_parameters(f"{h}.attn.c_attn", "C 3C", x, "[q k v]", heads, config.bias)
         table |= _linear_parameters(f"{h}.attn.c_proj", "C C", "[o_1 … o_H]", "out", heads, config.bias)
         table |= _norm_parameters(f"{h}.ln_2", config.bias)
-        table |= _linear_parameters(f"{h}.mlp.c_fc", f"C {wide}", "ln_2.out", "pre", ffn, config.bias)
+        table |= _linear_parameters(f"{h}.mlp.c_fc", f"C {wide}", m, "pre", ffn, config.bias)
         table |= _linear_parameters(f"{h}.mlp.c_proj", f"{wide} C", "act", "out", ffn, config.bias)
-    table |= _norm_parameters("ln_f", config.bias)
+    if config.pre_norm:
+        table |= _norm_parameters("ln_f", config.bias)
     if not tied:
-        table["lm_head.weight"] = Equation("V C", "logits = ln_f.out Wᵀ", f"dW = {head}", UNEMBEDDING, "A2 §2 输出层")
+        table["lm_head.weight"] = Equation("V C", f"logits = {last} Wᵀ", f"dW = {head}", UNEMBEDDING, "A2 §2 输出层")
     return table
 
 

@@ -122,23 +122,30 @@ class Trace(Mapping[str, Step]):
             h.1.ln_1.out  h.1.attn.q: dq W_qᵀ,   …k,   …v
             wte.weight    wte.out: the lookup,   logits: the output layer
 
+        Where norms come last (GPT-1), h.1.in has h.1.attn.q, …k, …v and ln_1's terms, h.1.mid has h.1.mlp.pre and ln_2's.
+
         The names that a part is computed from must be in the trace, else KeyError.
         """
         if self.targets is None:
             raise ValueError("parts: this trace has no gradients; give model.trace() targets")
         block, _, point = name.rpartition(".")
+        pre_norm = self.config.pre_norm
         if name == "wte.weight" and self.config.tie_word_embeddings:
             return {"wte.out": self._lookup_share(), "logits": self._head_share()}
-        if point == "out" and block.endswith("ln_1"):
+        if point == "out" and block.endswith("ln_1") and pre_norm:
             return self._query_key_value(block.removesuffix("ln_1") + "attn")
         if not block.startswith("h.") or block.count(".") > 1:
             return {}
         i = int(block[2:])
         if point == "in":
-            return {f"{block}.mid": self[f"{block}.mid"].grad, **self._norm_terms(f"{block}.ln_1")}
+            straight = {f"{block}.mid": self[f"{block}.mid"].grad} if pre_norm else self._query_key_value(f"{block}.attn")
+            return {**straight, **self._norm_terms(f"{block}.ln_1")}
         if point == "mid":
-            return {f"{block}.out": self[f"{block}.out"].grad, **self._norm_terms(f"{block}.ln_2")}
-        return self.parts(f"h.{i + 1}.in") if i + 1 < self.config.n_layer else self._norm_terms("ln_f")
+            straight = {f"{block}.out": self[f"{block}.out"].grad} if pre_norm else self._mlp_share(f"{block}.mlp")
+            return {**straight, **self._norm_terms(f"{block}.ln_2")}
+        if i + 1 < self.config.n_layer:
+            return self.parts(f"h.{i + 1}.in")
+        return self._norm_terms("ln_f") if pre_norm else {}
 
     def _norm_terms(self, norm):
         """The three ways through a norm: ∂x̂/∂x = r, ∂μ/∂x = 1/C, ∂r/∂x = −r² x̂/C"""
@@ -156,6 +163,11 @@ class Trace(Mapping[str, Step]):
         steps = (self[f"{attn}.{name}"] for name in "qkv")
         return {step.name: _side_by_side(step.grad) @ W.T for step, W in zip(steps, weights, strict=True)}
 
+    def _mlp_share(self, mlp):
+        """The way from a norm's output into the MLP"""
+        pre = self[f"{mlp}.pre"]
+        return {pre.name: pre.grad @ self._model.params[f"{mlp}.c_fc.weight"].T}
+
     def _lookup_share(self):
         """What the lookup of ids adds to the gradient of wte.weight"""
         s = Scope.of(weight=self._model.params["wte.weight"])
@@ -166,7 +178,7 @@ class Trace(Mapping[str, Step]):
     def _head_share(self):
         """What the output layer adds to it"""
         s = Scope.of(weight=self._model.params["wte.weight"])
-        s.acts["h"] = self["ln_f.out"].value
+        s.acts["h"] = self["ln_f.out" if self.config.pre_norm else f"h.{self.config.n_layer - 1}.out"].value
         unembedding_backward(self["logits"].grad, s)
         return s.grads["weight"]
 
