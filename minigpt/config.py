@@ -127,6 +127,7 @@ class GPTConfig:
 
         What it has no model for, a window or GPT-1 with the exact GELU, gets a model_type that it refuses.
         """
+        head: dict[str, object]
         if self.attention_window or not (self.pre_norm or self.activation_function in _AFN):
             head = {"model_type": "minigpt"}
         elif self.pre_norm:
