@@ -1,0 +1,96 @@
+"""Exercises: write a piece of GPT yourself, and be told in words what is wrong with it.
+
+    from minigpt.study import exercises
+    exercises.TABLE                                        # prints the list
+    exercises.hint("softmax")                              # the task; called again, the next hint
+    exercises.check("softmax", my_function)                # compares with minigpt on small arrays
+    exercises.solution("softmax")                          # minigpt's own source
+
+A function takes and returns plain NumPy arrays in float64.  The exercises stand in the modules beside this one, each with
+the mistakes that it recognises; how a result is compared with them stands in diagnosis.py.
+"""
+
+import inspect
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import attention, layers, loss, model
+from .diagnosis import Exercise, diagnose
+
+
+class Table(dict):
+    """Exercises by name, in the order to do them; printed, one line each"""
+
+    def __repr__(self):
+        width = max(map(len, self))
+        return "\n".join(f"{name:{width}}  {exercise.about}" for name, exercise in self.items())
+
+
+TABLE = Table((e.name, e) for module in (loss, layers, attention, model) for e in module.EXERCISES)
+_next_hint: dict[str, int] = {}      # how far each exercise's hints have been read
+
+
+@dataclass(frozen=True)
+class Result:
+    """True when right.  `message` is the verdict that was printed."""
+
+    name: str
+    right: bool
+    message: str = field(repr=False)
+
+    def __bool__(self):
+        return self.right
+
+    def _ipython_display_(self):
+        """Nothing: a notebook would show below the printed verdict the same again."""
+
+
+def hint(name, number=None):
+    """Print the task of an exercise (number 0) or one of its hints (1, 2, …); without a number, the next one."""
+    exercise = _find(name)
+    last = len(exercise.hints)
+    number = _next_hint.get(name, 0) if number is None else number
+    if number not in range(last + 1):
+        raise ValueError(f"hint: {name} has no hint {number}, expected 0 (the task) to {last}")
+    _next_hint[name] = (number + 1) % (last + 1)
+    print(exercise.task() if number == 0 else f"{name}, hint {number} of {last}: {exercise.hints[number - 1]}")
+    if number == last:
+        print(f'That was the last one; exercises.solution("{name}") shows how minigpt does it.')
+
+
+def solution(name):
+    """Print how minigpt does it: the source of its functions, and how that maps onto the exercise."""
+    exercise = _find(name)
+    folder = Path(__file__).parents[3]
+    for function in exercise.sources:
+        file = Path(inspect.getsourcefile(function) or "").relative_to(folder).as_posix()
+        print(f"# {file}, line {inspect.getsourcelines(function)[1]}\n{inspect.getsource(function)}")
+    print(f"How it maps: {exercise.mapping}")
+
+
+def check(name, function):
+    """Compare your function with minigpt's on small random arrays of several shapes -> Result, true when right.
+
+    Prints the verdict: which arrays are right, and for the others, in words, what is wrong.
+    """
+    exercise = _find(name)
+    if not callable(function):
+        raise TypeError(f"check: {function!r}, expected a function; write check({name!r}, my_function) without calling it")
+    problems, right = diagnose(exercise, function)
+    if problems:
+        lines = [f"{name}: not yet.", *(f"  - {problem}" for problem in problems)]
+        if right:
+            lines.append(f"  Right already: {', '.join(right)}.")
+        lines.append(f'exercises.hint("{name}") gives the next hint.')
+    else:
+        lines = [f"{name}: right. {', '.join(right)}: the same as minigpt's on every shape tried.",
+                 f'exercises.solution("{name}") shows how minigpt does it.']
+    message = "\n".join(lines)
+    print(message)
+    return Result(name, not problems, message)
+
+
+def _find(name) -> Exercise:
+    if name not in TABLE:
+        raise ValueError(f"{name!r}: no such exercise, expected one of {', '.join(TABLE)}")
+    return TABLE[name]

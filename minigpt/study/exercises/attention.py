@@ -1,0 +1,153 @@
+"""Exercises on causal attention, softmax(QKᵀ/√D + mask) V."""
+
+import math
+
+import numpy as np
+
+from ...nn import Scope, attention_backward, attention_forward
+from ...sampling import softmax
+from .diagnosis import Exercise, Mistake
+
+
+def _attention_backward(do, q, k, v):
+    s = Scope.of()
+    attention_forward(q, k, v, s)
+    return attention_backward(do, s)
+
+
+def _transposed(x):
+    return x.swapaxes(-1, -2)
+
+
+def _scores(q, k):
+    return q @ _transposed(k) / math.sqrt(q.shape[-1])
+
+
+def _seen(scores):
+    """Query t sees key j where j ≤ t: (T, T) booleans"""
+    return np.tri(scores.shape[-1], dtype=bool)
+
+
+def _masked(scores):
+    return np.where(_seen(scores), scores, -np.inf)
+
+
+def _unscaled_att(q, k):
+    return softmax(_masked(q @ _transposed(k)))
+
+
+def _dscores(do, q, k, v, att=None, jacobian=lambda datt, att: att * (datt - (datt * att).sum(-1, keepdims=True))):
+    """The gradient of the scores, with another att or another Jacobian of the softmax"""
+    return jacobian(do @ _transposed(v), softmax(_masked(_scores(q, k))) if att is None else att)
+
+
+def _dq(dscores, q, k):
+    return dscores @ k / math.sqrt(q.shape[-1])
+
+
+def _dk(dscores, q, k):
+    return _transposed(dscores) @ q / math.sqrt(q.shape[-1])
+
+
+def _wrong_dscores(words, *variants):
+    """A mistake on the way to dscores shows in dq and in dk; a variant makes the wrong dscores of do, q, k, v."""
+    return [
+        Mistake(name, words, *(lambda do, q, k, v, variant=variant, then=then: then(variant(do, q, k, v), q, k)
+                               for variant in variants))
+        for name, then in (("dq", _dq), ("dk", _dk))
+    ]
+
+
+def _wrong_jacobian(words, *jacobians):
+    return _wrong_dscores(words, *(lambda do, q, k, v, jacobian=jacobian: _dscores(do, q, k, v, jacobian=jacobian)
+                                   for jacobian in jacobians))
+
+
+NO_MASK = "your att lacks the mask: compute it as in attention_forward, with scores of −∞ where j > t"
+NO_SCALE = "your att lacks 1/√D: the softmax is of Q Kᵀ/√D, as in attention_forward"
+
+EXERCISES = (
+    Exercise(
+        name="attention_forward",
+        about="each position averages the values of those before it, weighted by how well query and key match",
+        shapes="q (B, T, D), k (B, T, D), v (B, T, D) -> o (B, T, D)",
+        equation="o = att V,   att = softmax(scores),   scores = Q Kᵀ/√D, and −∞ where key j comes after query t (j > t)",
+        hints=(
+            "k.swapaxes(-1, -2) is Kᵀ for every sequence of the batch; k.T would also turn the batch around. Scores are (B, "
+            "T, T).",
+            "np.where(np.tri(T) == 1, scores, -np.inf) hides the future: row t keeps the columns 0 … t.",
+            "The softmax is along the last axis, over the keys: subtract the row's maximum, exp, divide by the row's sum.",
+        ),
+        draw=lambda rng, B, T, C: {name: rng.standard_normal((B, T, C)) for name in "qkv"},
+        truth=lambda q, k, v: attention_forward(q, k, v, Scope.of()),
+        mistakes=(
+            Mistake("o", "your scores lack the factor 1/√D", lambda q, k, v: _unscaled_att(q, k) @ v),
+            Mistake("o", "your scores are divided by D; it should be √D",
+                    lambda q, k, v: softmax(_masked(_scores(q, k) / math.sqrt(q.shape[-1]))) @ v),
+            Mistake("o", "your attention lacks the mask: position t must not see a key j > t",
+                    lambda q, k, v: softmax(_scores(q, k)) @ v),
+            Mistake("o", "your mask is the wrong way round: it hides the past and shows the future",
+                    lambda q, k, v: softmax(_transposed(_masked(np.zeros_like(_scores(q, k)))) + _scores(q, k)) @ v),
+            Mistake("o", "you set hidden entries of att to 0 after the softmax, so its rows no longer sum to 1: "
+                    "set the scores to −∞ before it", lambda q, k, v: softmax(_scores(q, k)) * _seen(_scores(q, k)) @ v),
+            Mistake("o", "your mask sets scores to 0, which still gets a weight, exp(0) = 1: it must be −∞",
+                    lambda q, k, v: softmax(_scores(q, k) * _seen(_scores(q, k))) @ v),
+            Mistake("o", "your softmax is over the wrong axis: for each query it is over the keys, the last axis of the scores",
+                    lambda q, k, v: _transposed(softmax(_transposed(_masked(_scores(q, k))))) @ v),
+            Mistake("o", "you multiplied by the transpose of att: o = att V",
+                    lambda q, k, v: _transposed(softmax(_masked(_scores(q, k)))) @ v),
+        ),
+        sources=(attention_forward,),
+        mapping="q is scaled instead of the scores, and e holds first the scores, then exp(scores − maximum). What is divided "
+        "by the "
+        "row's sum is o, not att. Tiles, groups, keep and dropout serve speed, padding and training; one tile and one group "
+        "hold everything here.",
+        large=lambda inputs: {**inputs, "q": 100 * inputs["q"], "k": 100 * inputs["k"]},
+        unstable="exp overflows above 709; subtract the maximum of each row of the scores before exp",
+    ),
+    Exercise(
+        name="attention_backward",
+        about="back through two matrix products and the softmax between them",
+        shapes="do (B, T, D), q (B, T, D), k (B, T, D), v (B, T, D) -> dq (B, T, D), dk (B, T, D), dv (B, T, D)",
+        equation="dV = attᵀ dO,   datt = dO Vᵀ,   dscores = att ⊙ (datt − Σ_j datt ⊙ att)\n"
+        "dQ = dscores K/√D,   dK = dscoresᵀ Q/√D;   att as in attention_forward, with its mask",
+        hints=(
+            "Compute att again as in attention_forward: Q Kᵀ/√D, the mask, the softmax. It is (B, T, T).",
+            "o = att V is a matrix product like y = x W: one gradient is dO times the other factor transposed. "
+            "So datt = do @ v.swapaxes(-1, -2) and dv = att.swapaxes(-1, -2) @ do.",
+            "Through the softmax, row by row, as in softmax_backward: "
+            "dscores = att * (datt - (datt * att).sum(-1, keepdims=True)). The mask needs no more care: att is 0 there.",
+            "scores = Q Kᵀ/√D is a product again: dq = dscores @ k / sqrt(D) and dk = dscores.swapaxes(-1, -2) @ q / sqrt(D).",
+        ),
+        draw=lambda rng, B, T, C: {name: rng.standard_normal((B, T, C)) for name in ("do", "q", "k", "v")},
+        truth=_attention_backward,
+        mistakes=(
+            *_wrong_jacobian("your dscores lacks the sum: back through the softmax it is att ⊙ (datt − Σ_j datt ⊙ att)",
+                             lambda datt, att: att * datt),
+            *_wrong_jacobian("your dscores has only the diagonal of the softmax's Jacobian, att (1 − att): "
+                             "it is att ⊙ (datt − Σ_j datt ⊙ att)", lambda datt, att: att * (1 - att) * datt),
+            *_wrong_jacobian("your dscores lacks the factor att in front: it is att ⊙ (datt − Σ_j datt ⊙ att)",
+                             lambda datt, att: datt - (datt * att).sum(-1, keepdims=True)),
+            *_wrong_jacobian("you summed datt ⊙ att over the wrong axis: for each query over the keys, the last axis",
+                             lambda datt, att: att * (datt - (datt * att).sum(-2, keepdims=True)),
+                             lambda datt, att: att * (datt - (datt * att).sum())),
+            *_wrong_jacobian("your dscores stops before the softmax: datt is the gradient of att, not of the scores",
+                             lambda datt, att: datt),
+            *_wrong_dscores(NO_MASK, lambda do, q, k, v: _dscores(do, q, k, v, softmax(_scores(q, k)))),
+            *_wrong_dscores(NO_SCALE, lambda do, q, k, v: _dscores(do, q, k, v, _unscaled_att(q, k)),
+                            lambda do, q, k, v: _dscores(do, q, k, v, _unscaled_att(q, k)) * math.sqrt(q.shape[-1])),
+            Mistake("dq", "your dq has dscores transposed: dQ = dscores K/√D",
+                    lambda do, q, k, v: _dq(_transposed(_dscores(do, q, k, v)), q, k)),
+            Mistake("dk", "your dk lacks the transpose: dK = dscoresᵀ Q/√D",
+                    lambda do, q, k, v: _dk(_transposed(_dscores(do, q, k, v)), q, k)),
+            Mistake("dv", "your dv lacks the transpose: dV = attᵀ dO",
+                    lambda do, q, k, v: softmax(_masked(_scores(q, k))) @ do),
+            Mistake("dv", NO_MASK, lambda do, q, k, v: _transposed(softmax(_scores(q, k))) @ do),
+            Mistake("dv", NO_SCALE, lambda do, q, k, v: _transposed(_unscaled_att(q, k)) @ do),
+        ),
+        sources=(attention_backward,),
+        mapping="att is e · inv, and q was scaled in the forward, so dk needs no more factor and dq gets it at the end. delta "
+        "is "
+        "Σ_j datt ⊙ att, found as do · o; d holds first datt, then dscores, each row divided by its total from the start.",
+    ),
+)

@@ -1,0 +1,311 @@
+"""What learners write: a right answer in plain NumPy for every exercise, and the changes of a line or two that spoil it."""
+
+import inspect
+import math
+
+import numpy as np
+
+from minigpt.nn import layernorm_backward as norm_back
+from minigpt.nn import mlp_backward, multihead_backward
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    total = e.sum(axis=-1, keepdims=True)
+    return e / total
+
+
+def softmax_backward(dy, y):
+    inner = np.sum(dy * y, axis=-1, keepdims=True)
+    return y * (dy - inner)
+
+
+def cross_entropy(logits, targets):
+    z = logits - logits.max(-1, keepdims=True)
+    logp = z - np.log(np.exp(z).sum(-1, keepdims=True))
+    picked = np.take_along_axis(logp, targets[..., None], axis=-1)
+    return -picked.mean()
+
+
+def cross_entropy_backward(logits, targets):
+    B, T, V = logits.shape
+    e = np.exp(logits - logits.max(-1, keepdims=True))
+    d = e / e.sum(-1, keepdims=True)
+    d[np.arange(B)[:, None], np.arange(T), targets] -= 1
+    return d / (B * T)
+
+
+def linear_backward(dy, x, w):
+    dx = dy @ w.T
+    dw = np.zeros(w.shape)
+    for b in range(len(x)):
+        dw += x[b].T @ dy[b]
+    db = dy.sum(axis=(0, 1))
+    return dx, dw, db
+
+
+def gelu_backward(dy, x):
+    a = math.sqrt(2 / math.pi)
+    t = np.tanh(a * (x + 0.044715 * x * x * x))
+    du = a * (1 + 0.134145 * x * x)
+    bend = 1 - t * t
+    slope = (1 + t) / 2 + x * bend * du / 2
+    return slope * dy
+
+
+def layernorm_forward(x, w, b, eps):
+    mu = x.mean(axis=-1, keepdims=True)
+    centred = x - mu
+    var = (centred**2).mean(axis=-1, keepdims=True)
+    std = np.sqrt(var + eps)
+    return centred / std * w + b
+
+
+def layernorm_backward(dy, x, w, eps):
+    C = x.shape[-1]
+    centred = x - x.sum(-1, keepdims=True) / C
+    r = ((centred**2).sum(-1, keepdims=True) / C + eps) ** -0.5
+    xhat = centred * r
+    g = dy * w
+    m1 = g.sum(-1, keepdims=True) / C
+    m2 = (g * xhat).sum(-1, keepdims=True) / C
+    dx = r * (g - m1 - xhat * m2)
+    dw = np.einsum("btc,btc->c", dy, xhat)
+    db = np.einsum("btc->c", dy)
+    return dx, dw, db
+
+
+def attention_forward(q, k, v):
+    T, D = q.shape[1:]
+    scores = np.einsum("btd,bsd->bts", q, k)
+    scores = scores / D**0.5
+    hidden = np.triu(np.ones((T, T), bool), 1)
+    scores[:, hidden] = -np.inf
+    att = np.exp(scores - scores.max(-1, keepdims=True))
+    att = att / att.sum(-1, keepdims=True)
+    return np.einsum("bts,bsd->btd", att, v)
+
+
+def attention_backward(do, q, k, v):
+    T, D = q.shape[1:]
+    scores = np.einsum("btd,bsd->bts", q, k)
+    scores = scores / D**0.5
+    scores[:, np.triu(np.ones((T, T), bool), 1)] = -np.inf
+    att = np.exp(scores)
+    att = att / att.sum(-1, keepdims=True)
+    dv = np.einsum("bts,btd->bsd", att, do)
+    datt = np.einsum("btd,bsd->bts", do, v)
+    row = np.sum(att * datt, -1, keepdims=True)
+    ds = att * (datt - row)
+    dq = np.einsum("bts,bsd->btd", ds, k) / D**0.5
+    dk = np.einsum("bts,btd->bsd", ds, q) / D**0.5
+    return dq, dk, dv
+
+
+def block_backward(dy, s):
+    d = mlp_backward(dy, s.at("mlp"))
+    d = norm_back(d, s.at("ln_2"))
+    dm = dy + d
+    d = multihead_backward(dm, s.at("attn"))
+    d = norm_back(d, s.at("ln_1"))
+    return dm + d
+
+
+def tied_embedding_backward(dlogits, h, dx, ids):
+    V, C = dlogits.shape[-1], h.shape[-1]
+    dwte = dlogits.reshape(-1, V).T @ h.reshape(-1, C)
+    for i, row in zip(ids.ravel(), dx.reshape(-1, C), strict=True):
+        dwte[i] += row
+    return dwte
+
+
+def adamw_step(w, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g**2
+    mhat = m / (1 - beta1**t)
+    vhat = v / (1 - beta2**t)
+    w = w - lr * weight_decay * w
+    w = w - lr * mhat / (np.sqrt(vhat) + eps)
+    return w, m, v
+
+
+LEARNERS = (softmax, softmax_backward, cross_entropy, cross_entropy_backward, linear_backward, gelu_backward, layernorm_forward,
+            layernorm_backward, attention_forward, attention_backward, block_backward, tied_embedding_backward, adamw_step)
+LEARNERS = {learner.__name__: learner for learner in LEARNERS}
+
+
+def changed(name, *changes):
+    """A learner's function with pieces (old, new) of its source replaced"""
+    source = inspect.getsource(LEARNERS[name])
+    for old, new in changes:
+        assert source.count(old) == 1, f"{old!r} is not in {name} once"
+        source = source.replace(old, new)
+    space = dict(globals())
+    exec(source, space)
+    return space[name]
+
+
+MASK = ("    scores[:, np.triu(np.ones((T, T), bool), 1)] = -np.inf\n", "")
+SCALE = ("    scores = scores / D**0.5\n", "")
+
+# (exercise, [(old, new), …], words of the message): every mistake that an exercise claims to recognise, planted
+PLANTED = [
+    ("softmax", [("total = e.sum(axis=-1,", "total = e.sum(axis=1,"), ("x.max(axis=-1,", "x.max(axis=1,")], "over the wrong axis"),
+    ("softmax", [("total = e.sum(axis=-1,", "total = e.sum(axis=0,"), ("x.max(axis=-1,", "x.max(axis=0,")], "over the wrong axis"),
+    ("softmax", [("total = e.sum(axis=-1, keepdims=True)", "total = e.sum()"), ("x.max(axis=-1, keepdims=True)", "x.max()")],
+     "over the whole array"),
+    ("softmax", [(" / total", "")], "did not divide by the sum"),
+    ("softmax", [(" / total", ""), (" - x.max(axis=-1, keepdims=True)", "")], "did not divide by the sum"),
+    ("softmax", [(" - x.max(axis=-1, keepdims=True)", "")], "not on large ones: exp(x) overflows"),
+
+    ("softmax_backward", [("y * (dy - inner)", "y * (1 - y) * dy")], "only the diagonal of the Jacobian"),
+    ("softmax_backward", [("(dy - inner)", "dy")], "lacks the term −y Σ dy ⊙ y"),
+    ("softmax_backward", [("y * (dy - inner)", "dy - inner")], "lacks the factor y in front"),
+    ("softmax_backward", [("np.sum(dy * y,", "np.sum(dy,")], "of dy alone"),
+    ("softmax_backward", [("np.sum", "np.mean")], "the mean of dy ⊙ y, it should be the sum"),
+    ("softmax_backward", [("axis=-1", "axis=0")], "over the wrong axis"),
+    ("softmax_backward", [("axis=-1", "axis=1")], "over the wrong axis"),
+    ("softmax_backward", [(", axis=-1, keepdims=True", "")], "over the wrong axis"),
+
+    ("cross_entropy", [(" - np.log(np.exp(z).sum(-1, keepdims=True))", ""), ("logits - logits.max(-1, keepdims=True)", "logits")],
+     "lacks the softmax's denominator"),
+    ("cross_entropy", [("picked.mean", "np.exp(picked).mean")], "lacks the logarithm"),
+    ("cross_entropy", [("-picked.mean()", "1 - np.exp(picked).mean()")], "lacks the logarithm"),
+    ("cross_entropy", [("-picked.mean()", "-picked.mean() / math.log(2)")], "logarithm of base 2"),
+    ("cross_entropy", [("z).sum(-1,", "z).sum(0,"), ("logits.max(-1,", "logits.max(0,")], "softmax is over the wrong axis"),
+    ("cross_entropy", [("z).sum(-1,", "z).sum(1,"), ("logits.max(-1,", "logits.max(1,")], "softmax is over the wrong axis"),
+    ("cross_entropy", [("z).sum(-1, keepdims=True", "z).sum("), ("logits.max(-1, keepdims=True", "logits.max(")],
+     "softmax is over the wrong axis"),
+    ("cross_entropy", [("-picked.mean()", "-np.log(np.exp(picked).mean())")], "log of the mean p"),
+    ("cross_entropy", [("logits - logits.max(-1, keepdims=True)", "logits")], "not on large ones: exp overflows"),
+    ("cross_entropy", [("z - np.log(np.exp(z).sum(-1, keepdims=True))", "np.log(np.exp(z) / np.exp(z).sum(-1, keepdims=True))")],
+     "underflows to 0 has log 0"),
+
+    ("cross_entropy_backward", [("    d[np.arange(B)[:, None], np.arange(T), targets] -= 1\n", "")], "lacks −1 at the target"),
+    ("cross_entropy_backward", [("e / e.sum(-1, keepdims=True)", "np.zeros_like(e)")], "lacks the softmax"),
+    ("cross_entropy_backward", [("return d", "p = e / e.sum(-1, keepdims=True)\n    return (d - p) / p")],
+     "gradient for the probabilities"),
+    ("cross_entropy_backward", [("-= 1", "+= 1")], "added 1 at the target"),
+    ("cross_entropy_backward", [("d = e / e.sum(-1, keepdims=True)", "d = e / e.sum(-1, keepdims=True) / (B * T)"),
+                                ("return d / (B * T)", "return d")], "divided the softmax by N but not the 1"),
+    ("cross_entropy_backward", [("-= 1", "-= 1 / (B * T)"), ("return d / (B * T)", "return d")],
+     "divided the 1 at the target by N but not the softmax"),
+    ("cross_entropy_backward", [("e.sum(-1,", "e.sum(0,"), ("logits.max(-1,", "logits.max(0,")], "softmax is over the wrong axis"),
+    ("cross_entropy_backward", [("e.sum(-1,", "e.sum(1,"), ("logits.max(-1,", "logits.max(1,")], "softmax is over the wrong axis"),
+    ("cross_entropy_backward", [("e.sum(-1, keepdims=True)", "e.sum()"), ("logits.max(-1, keepdims=True)", "logits.max()")],
+     "softmax is over the wrong axis"),
+    ("cross_entropy_backward", [(" - logits.max(-1, keepdims=True)", "")], "not on large ones: exp overflows"),
+
+    ("linear_backward", [("dw +=", "dw =")], "the last sequence of the batch alone"),
+    ("linear_backward", [("dy.sum(axis=(0, 1))", "dy.sum(axis=-1)")], "summed db over the wrong axis"),
+    ("linear_backward", [("dy.sum(axis=(0, 1))", "dy.sum(axis=-1).sum(axis=0)")], "summed db over the wrong axis"),
+    ("linear_backward", [("dy.sum(axis=(0, 1))", "dy.sum(axis=-1).sum(axis=1)")], "summed db over the wrong axis"),
+
+    ("gelu_backward", [("slope * dy", "slope")], "forgot the chain rule's dy"),
+    ("gelu_backward", [(" + x * bend * du / 2", "")], "lacks the second term of the product rule"),
+    ("gelu_backward", [("(1 + t) / 2 + ", "")], "lacks the first term of the product rule"),
+    ("gelu_backward", [("bend * du", "bend")], "lacks u'"),
+    ("gelu_backward", [("0.134145", "0.044715")], "lacks the 3"),
+    ("gelu_backward", [("1 - t * t", "1 - t")], "yours is 1 − tanh u"),
+    ("gelu_backward", [("return slope", "cdf = (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2\n"
+                        "    slope = cdf + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)\n    return slope")], "the exact GELU"),
+
+    ("layernorm_forward", [("x.mean(axis=-1", "x.mean(axis=1"), (".mean(axis=-1", ".mean(axis=1")], "over the wrong axis"),
+    ("layernorm_forward", [("x.mean(axis=-1", "x.mean(axis=0"), (".mean(axis=-1", ".mean(axis=0")], "over the wrong axis"),
+    ("layernorm_forward", [("x.mean(axis=-1, keepdims=True)", "x.mean()"), (".mean(axis=-1, keepdims=True)", ".mean()")],
+     "over the whole array"),
+    ("layernorm_forward", [("np.sqrt(var + eps)", "np.sqrt(var) + eps")], "ε stands outside the root"),
+    ("layernorm_forward", [("np.sqrt(var + eps)", "np.sqrt(var)")], "lacks ε"),
+    ("layernorm_forward", [("(centred**2).mean(axis=-1, keepdims=True)", "x.var(-1, keepdims=True, ddof=1)")], "divides by C − 1"),
+    ("layernorm_forward", [("np.sqrt(var + eps)", "var + eps")], "divided by the variance"),
+    ("layernorm_forward", [("return centred", "return x")], "lacks the mean"),
+    ("layernorm_forward", [(" + b", "")], "lacks the bias b"),
+    ("layernorm_forward", [(" * w", "")], "lacks the weight w"),
+
+    ("layernorm_backward", [("g - m1 -", "g -")], "lacks the mean of dx̂"),
+    ("layernorm_backward", [(" - xhat * m2", "")], "lacks the term x̂ mean(dx̂ ⊙ x̂)"),
+    ("layernorm_backward", [("(g - m1 - xhat * m2)", "g")], "takes μ and r for constants"),
+    ("layernorm_backward", [("r * (g - m1 - xhat * m2)", "g - m1 - xhat * m2")], "lacks the factor r"),
+    ("layernorm_backward", [("g = dy * w", "g = dy")], "lacks the weight: dx̂ = w ⊙ dy"),
+    ("layernorm_backward", [("g.sum(-1, keepdims=True) / C", "g.sum(-1, keepdims=True)"),
+                            ("(g * xhat).sum(-1, keepdims=True) / C", "(g * xhat).sum(-1, keepdims=True)")],
+     "summed over the channels in dx where the mean belongs"),
+    ("layernorm_backward", [("g.sum(-1, keepdims=True) / C", "g.mean(0)"), ("(g * xhat).sum(-1, keepdims=True) / C",
+                            "(g * xhat).mean(0)")], "means in dx over the wrong axis"),
+    ("layernorm_backward", [("g.sum(-1, keepdims=True) / C", "g.mean(1, keepdims=True)"), ("(g * xhat).sum(-1, keepdims=True) / C",
+                            "(g * xhat).mean(1, keepdims=True)")], "means in dx over the wrong axis"),
+    ("layernorm_backward", [("g.sum(-1, keepdims=True) / C", "g.mean()"), ("(g * xhat).sum(-1, keepdims=True) / C",
+                            "(g * xhat).mean()")], "means in dx over the wrong axis"),
+    ("layernorm_backward", [("dy, xhat)", "dy, x)")], "dw is made of x;"),
+    ("layernorm_backward", [("dy, xhat)", "g, xhat)")], "dw has the weight in it"),
+    ("layernorm_backward", [('"btc,btc->c"', '"btc,btc->bt"')], "summed dw over the wrong axis"),
+    ("layernorm_backward", [('"btc->c"', '"btc->bt"')], "summed db over the wrong axis"),
+
+    ("attention_forward", [SCALE], "lack the factor 1/√D"),
+    ("attention_forward", [("D**0.5", "D")], "divided by D; it should be √D"),
+    ("attention_forward", [("    scores[:, hidden] = -np.inf\n", "")], "lacks the mask"),
+    ("attention_forward", [("np.triu(np.ones((T, T), bool), 1)", "np.tril(np.ones((T, T), bool), -1)")], "the wrong way round"),
+    ("attention_forward", [("    scores[:, hidden] = -np.inf\n", ""), ("    return", "    att[:, hidden] = 0\n    return")],
+     "its rows no longer sum to 1"),
+    ("attention_forward", [("-np.inf", "0")], "your mask sets scores to 0"),
+    ("attention_forward", [("scores.max(-1,", "scores.max(-2,"), ("att.sum(-1,", "att.sum(-2,")], "softmax is over the wrong axis"),
+    ("attention_forward", [('"bts,bsd->btd"', '"bst,bsd->btd"')], "multiplied by the transpose of att"),
+    ("attention_forward", [(" - scores.max(-1, keepdims=True)", "")], "not on large ones: exp overflows"),
+
+    ("attention_backward", [("(datt - row)", "datt")], "lacks the sum"),
+    ("attention_backward", [("(datt - row)", "(datt - att * datt)")], "only the diagonal of the softmax's Jacobian"),
+    ("attention_backward", [("att * (datt - row)", "datt - row")], "lacks the factor att in front"),
+    ("attention_backward", [("datt, -1,", "datt, -2,")], "summed datt ⊙ att over the wrong axis"),
+    ("attention_backward", [("datt, -1, keepdims=True", "datt")], "summed datt ⊙ att over the wrong axis"),
+    ("attention_backward", [("att * (datt - row)", "datt")], "stops before the softmax"),
+    ("attention_backward", [MASK], "your att lacks the mask"),
+    ("attention_backward", [SCALE], "your att lacks 1/√D"),
+    ("attention_backward", [SCALE, ("ds, k) / D**0.5", "ds, k)"), ("ds, q) / D**0.5", "ds, q)")], "your att lacks 1/√D"),
+    ("attention_backward", [('"bts,bsd->btd", ds', '"bst,bsd->btd", ds')], "dq has dscores transposed"),
+    ("attention_backward", [('"bts,btd->bsd", ds', '"bts,bsd->btd", ds')], "dk lacks the transpose"),
+    ("attention_backward", [('"bts,btd->bsd", att', '"bts,bsd->btd", att')], "dv lacks the transpose"),
+
+    ("block_backward", [("dm = dy + d", "dm = d"), ("return dm + d", "return d")], "lacks the residual stream"),
+    ("block_backward", [("dm = dy + d", "dm = d")], "lacks the way past the MLP"),
+    ("block_backward", [("return dm + d", "return d")], "lacks the way past attention"),
+    ("block_backward", [("multihead_backward(dm,", "multihead_backward(dy,")], "your attention branch got dy"),
+    ("block_backward", [("return dm + d", "return dy + d")], "way past attention start from dy"),
+    ("block_backward", [("mlp_backward(dy, s.at(\"mlp\"))", "multihead_backward(dy, s.at(\"attn\"))"),
+                        ("multihead_backward(dm, s.at(\"attn\"))", "mlp_backward(dm, s.at(\"mlp\"))"),
+                        ('norm_back(d, s.at("ln_2"))', 'norm_back(d, s.at("ln_1"))  # first'),
+                        ('norm_back(d, s.at("ln_1"))\n', 'norm_back(d, s.at("ln_2"))\n')], "went through attention first"),
+    ("block_backward", [('    d = norm_back(d, s.at("ln_1"))\n', "")], "lacks ln_1"),
+    ("block_backward", [('    d = norm_back(d, s.at("ln_2"))\n', "")], "lacks ln_2"),
+    ("block_backward", [('d = mlp_backward(dy, s.at("mlp"))', 'd = norm_back(dy, s.at("ln_2"))'),
+                        ('    d = norm_back(d, s.at("ln_2"))\n', '    d = mlp_backward(d, s.at("mlp"))\n'),
+                        ('d = multihead_backward(dm, s.at("attn"))', 'd = norm_back(dm, s.at("ln_1"))'),
+                        ('    d = norm_back(d, s.at("ln_1"))\n', '    d = multihead_backward(d, s.at("attn"))\n')],
+     "go through the norm first"),
+
+    ("tied_embedding_backward", [("dlogits.reshape(-1, V).T @ h.reshape(-1, C)", "np.zeros((V, C))")],
+     "forgot the tied head's share of dwte"),
+    ("tied_embedding_backward", [("        dwte[i] += row\n", "        pass\n")], "forgot the lookup's share"),
+    ("tied_embedding_backward", [("    return", "    dwte = dlogits.reshape(-1, V).T @ h.reshape(-1, C)\n    dwte[ids] += dx\n    return")],
+     "an id that comes twice got one dx only"),
+    ("tied_embedding_backward", [("dwte[i] += row", "dwte[i] = row")], "wrote over the head's share"),
+
+    ("adamw_step", [("mhat = m / (1 - beta1**t)", "mhat = m"), ("vhat = v / (1 - beta2**t)", "vhat = v")],
+     "lacks the bias corrections m̂ = m/(1 − β₁ᵗ) and v̂"),
+    ("adamw_step", [("mhat = m / (1 - beta1**t)", "mhat = m")], "lacks the bias correction m̂"),
+    ("adamw_step", [("vhat = v / (1 - beta2**t)", "vhat = v")], "lacks the bias correction v̂"),
+    ("adamw_step", [("beta1**t", "beta1 ** (t + 1)"), ("beta2**t", "beta2 ** (t + 1)")], "count one step too many"),
+    ("adamw_step", [("np.sqrt(vhat)", "vhat")], "lacks the root"),
+    ("adamw_step", [("np.sqrt(vhat) + eps", "np.sqrt(vhat + eps)")], "ε stands inside the root"),
+    ("adamw_step", [("    w = w - lr * weight_decay * w\n", "")], "lacks the weight decay"),
+    ("adamw_step", [("lr * weight_decay", "weight_decay")], "decay lacks the learning rate"),
+    ("adamw_step", [("    w = w - lr * weight_decay * w\n", ""), ("    m = beta1", "    g = g + weight_decay * w\n    m = beta1")],
+     "added the decay to the gradient"),
+    ("adamw_step", [("w - lr * mhat", "w + lr * mhat")], "goes uphill"),
+    ("adamw_step", [("(1 - beta1) * g", "g")], "m lacks the factor (1 − β₁)"),
+    ("adamw_step", [("return w, m, v", "return w, mhat, v")], "you returned m̂"),
+    ("adamw_step", [("    m = beta1", "    old = m\n    m = beta1"), ("return w, m, v", "return w, old, v")], "the old m"),
+    ("adamw_step", [("(1 - beta2) * g**2", "g**2")], "v lacks the factor (1 − β₂)"),
+    ("adamw_step", [("g**2", "g")], "v is made of g;"),
+    ("adamw_step", [("return w, m, v", "return w, m, vhat")], "you returned v̂"),
+    ("adamw_step", [("    m = beta1", "    old = v\n    m = beta1"), ("return w, m, v", "return w, m, old")], "the old v"),
+]
