@@ -12,7 +12,6 @@ the mistakes that it recognises; how a result is compared with them stands in di
 
 import inspect
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from . import attention, layers, loss, model
 from .diagnosis import Exercise, diagnose
@@ -61,10 +60,9 @@ def hint(name, number=None):
 def solution(name):
     """Print how minigpt does it: the source of its functions, and how that maps onto the exercise."""
     exercise = _find(name)
-    folder = Path(__file__).parents[3]
     for function in exercise.sources:
-        file = Path(inspect.getsourcefile(function) or "").relative_to(folder).as_posix()
-        print(f"# {file}, line {inspect.getsourcelines(function)[1]}\n{inspect.getsource(function)}")
+        lines, first = inspect.getsourcelines(function)
+        print(f"# {function.__module__.replace('.', '/')}.py, line {first}\n{''.join(lines)}")
     print(f"How it maps: {exercise.mapping}")
 
 

@@ -6,6 +6,7 @@ the differences that any formula can have: a factor, a sign, a sum not taken, tw
 
 import itertools
 import math
+import os
 import re
 import traceback
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import numpy as np
 
 SIZES = ((2, 3, 5), (1, 4, 7), (3, 5, 4))      # B, T, C of the arrays tried: all different, so that a shape shows its letters
 TOLERANCE = 1e-9                               # of the largest element; two ways of writing a formula differ by 1e-14
-PACKAGES = tuple(str(Path(file).parent) for file in (np.__file__, Path(__file__).parents[1]))    # not the learner's code
+PACKAGES = (f"{Path(np.__file__).parent}{os.sep}", f"{Path(__file__).parents[2]}{os.sep}")    # not the learner's code
 
 
 class Mistake:
@@ -61,7 +62,7 @@ class Exercise:
     def task(self):
         """The task: signature, shapes, equation"""
         head = f"def {self.name}({', '.join(self.inputs)}):\n    ...\n    return {', '.join(self.outputs)}"
-        lines = [f"{self.name}: {self.about}", "", *_indented(head), "", *_indented(self.shapes), ""]
+        lines = [f"{self.name}: {self.about}", "", *_indented(head), "", *_indented(self.shapes.replace(" -> ", "\n-> ")), ""]
         return "\n".join([*lines, *_indented(self.equation)])
 
 
@@ -77,7 +78,8 @@ class Trial:
 
 def diagnose(exercise, function):
     """-> (problems in words, names of the outputs that are right).  No problems: the function is right."""
-    trials, changed = [], set()
+    trials: list[Trial] = []
+    changed: set[str] = set()
     for seed, size in enumerate(SIZES):
         trial = _try(exercise, function, exercise.draw(np.random.default_rng(seed), *size), changed)
         if isinstance(trial, str):
@@ -91,9 +93,9 @@ def diagnose(exercise, function):
         if isinstance(trial, str) or not all(equal(trial.yours[name], trial.truth[name]) for name in exercise.outputs):
             problems.append(f"right on ordinary numbers, but not on large ones: {exercise.unstable}")
     if changed:
-        names = " and ".join(name for name in exercise.inputs if name in changed)
-        problems.append(f"you changed your input {names} in place, and the caller may still need it: "
-                        "write x = x * 2 instead of x *= 2, or work on x.copy()")
+        names = ", ".join(name for name in exercise.inputs if name in changed)
+        problems.append(f"you changed your input in place: {names}. The caller may still need it: write x = x * 2 instead of "
+                        "x *= 2, or work on x.copy()")
     return problems, [name for name in exercise.outputs if name not in wrong]
 
 
@@ -139,11 +141,12 @@ def _try(exercise, function, inputs, changed):
 def _failure(exercise, error, inputs):
     """The exception, the learner's own line that it came from, and the shapes that went in"""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(PACKAGES)]
-    words = f"{type(error).__name__}: {error}"
+    words = f"{type(error).__name__}: {error}".rstrip(": ")
     if not frames:
         return f"{words}\n    it is called as {exercise.name}({', '.join(exercise.inputs)})"
     shapes = ", ".join(f"{name} {x.shape} = {exercise.inputs[name]}" for name, x in inputs.items() if isinstance(x, np.ndarray))
-    return f"{words}\n    on your line {frames[-1].lineno}: {frames[-1].line}\n    with {shapes}"
+    line = f"on your line {frames[-1].lineno}: {frames[-1].line}".rstrip(": ")          # no source where it was exec'd
+    return f"{words}\n    {line}\n    with {shapes}"
 
 
 # Words for one output
@@ -202,7 +205,7 @@ def _wrong_shape(name, letters, trial):
     words = f"your {name} has shape {yours.shape}{_as_letters(yours.shape, trial.sizes)}, expected {truth.shape} = {letters}"
     if yours.size == truth.size and equal(yours.reshape(truth.shape), truth):
         return f"{words}: the numbers are right, so leave out keepdims=True or reshape"
-    if equal(yours.T, truth):
+    if yours.ndim > 1 and equal(yours.swapaxes(-1, -2), truth):
         return f"{words}: it is transposed"
     for n in range(1, yours.ndim):
         for axes in itertools.combinations(range(yours.ndim), n):
@@ -279,7 +282,7 @@ def _letters(text):
 
 def _sizes(exercise, inputs):
     """{"B": 2, "T": 3, …, "N": 6}, read off the arrays that came in"""
-    sizes = {}
+    sizes: dict[str, int] = {}
     for name, letters in exercise.inputs.items():
         if letters.startswith("("):
             sizes.update(zip(re.findall(r"\w+", letters), np.shape(inputs[name]), strict=True))
