@@ -64,6 +64,9 @@ def solution(name):
         lines, first = inspect.getsourcelines(function)
         print(f"# {function.__module__.replace('.', '/')}.py, line {first}\n{''.join(lines)}")
     print(f"How it maps: {exercise.mapping}")
+    if "s" in inspect.signature(exercise.sources[0]).parameters:
+        print("s is the layer's Scope, with arrays by name in s.params, s.acts, s.grads and s.dacts. s.leave(…) and "
+              "s.leave_grad(…) hand an array on and record it for traces.")
 
 
 def check(name, function):

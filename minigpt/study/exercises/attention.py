@@ -98,10 +98,9 @@ EXERCISES = (
                     lambda q, k, v: _transposed(softmax(_masked(_scores(q, k)))) @ v),
         ),
         sources=(attention_forward,),
-        mapping="q is scaled instead of the scores, and e holds first the scores, then exp(scores − maximum). What is divided "
-        "by the "
-        "row's sum is o, not att. Tiles, groups, keep and dropout serve speed, padding and training; one tile and one group "
-        "hold everything here.",
+        mapping="q is scaled instead of the scores. `e` holds the scores, then their exp, and in study mode att, which is `e "
+                "*= inverse`; else o is divided instead, since it is smaller. `tiles`, `groups`, `keep` and `drop` are there "
+                "for speed, padding and dropout; in the exercise there is one tile and no more.",
         large=lambda inputs: {**inputs, "q": 100 * inputs["q"], "k": 100 * inputs["k"]},
         unstable="exp overflows above 709; subtract the maximum of each row of the scores before exp",
     ),
@@ -146,8 +145,8 @@ EXERCISES = (
             Mistake("dv", NO_SCALE, lambda do, q, k, v: _transposed(_unscaled_att(q, k)) @ do),
         ),
         sources=(attention_backward,),
-        mapping="att is e · inv, and q was scaled in the forward, so dk needs no more factor and dq gets it at the end. delta "
-        "is "
-        "Σ_j datt ⊙ att, found as do · o; d holds first datt, then dscores, each row divided by its total from the start.",
+        mapping="`e` is att and `inv` is 1 in study mode; else att is e · inv. `delta` is Σ_j datt ⊙ att, found as do · o, "
+                "and `d` is first datt, then dscores. The q of the forward was scaled, so dk needs no factor and dq gets it "
+                "at the end.",
     ),
 )

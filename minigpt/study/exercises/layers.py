@@ -79,9 +79,8 @@ EXERCISES = (
                     lambda dy, x, w: dy.sum(-1), lambda dy, x, w: dy.sum((0, 2)), lambda dy, x, w: dy.sum((1, 2))),
         ),
         sources=(linear_backward,),
-        mapping="x and weight come from the scope s; rows(x) is x.reshape(-1, Cin), column_sum(dy) is the sum over all "
-        "positions, "
-        "and s.grads.add keeps dw and db.",
+        mapping="`rows(x)` is x.reshape(-1, Cin), and `column_sum(dy)` the sum of dy over all positions. dW and db are added "
+                "to `s.grads`, since a parameter may be used twice.",
     ),
     Exercise(
         name="gelu_backward",
@@ -113,9 +112,8 @@ EXERCISES = (
                     lambda dy, x: _gelu_backward(dy, x, gelu_forward)),
         ),
         sources=(gelu_new_forward, activation_backward),
-        mapping="The slope dy/dx is computed in the forward, where σ(2u) = ½ (1 + tanh u) is at hand: ½ (1 − tanh² u) = 2 σ "
-        "(1 − σ). "
-        "The backward only multiplies by it.",
+        mapping="The forward computes the slope dy/dx, where σ(2u) = ½ (1 + tanh u), there `t`, is at hand; with it ½ (1 − "
+                "tanh² u) = 2 σ (1 − σ). The backward only multiplies by `slope`.",
     ),
     Exercise(
         name="layernorm_forward",
@@ -149,8 +147,8 @@ EXERCISES = (
             Mistake("y", "your y lacks the weight w", lambda x, w, b, eps: _normalised(x, eps)[0] + b),
         ),
         sources=(layernorm_forward,),
-        mapping="w and b are s.params, row_mean(x) is the mean over the last axis, and rstd is r; the steps write over each "
-        "other.",
+        mapping="`row_mean(x)` is μ, the mean over the last axis, and `rstd` is r. The steps are done in place, on `xhat` and "
+                "`rstd`.",
     ),
     Exercise(
         name="layernorm_backward",
@@ -194,8 +192,7 @@ EXERCISES = (
                     lambda dy, x, w, eps: dy.sum(-1)),
         ),
         sources=(layernorm_backward,),
-        mapping="x, mean and rstd come from the forward, by the scope s. `mean` is w/C, so that np.dot(dy, mean) is mean(w ⊙ "
-        "dy), "
-        "the mean of dx̂, and np.dot(product, mean) is mean(dx̂ ⊙ x̂).",
+        mapping="`mean` is first μ; then it is w/C, which makes `np.dot(dy, mean)` the mean of w ⊙ dy, that is of dx̂, and "
+                "`np.dot(product, mean)` that of dx̂ ⊙ x̂. What follows `if s.run.study` is for traces alone.",
     ),
 )

@@ -69,7 +69,7 @@ EXERCISES = (
                     lambda x: np.exp(x - x.max(-1, keepdims=True))),
         ),
         sources=(softmax,),
-        mapping="logits is x, p is y.",
+        mapping="`logits` is x here, and `p` is y.",
         large=lambda inputs: {"x": 1000 * inputs["x"]},
         unstable="exp(x) overflows above x = 709; subtract the maximum of the row first, which changes nothing else",
     ),
@@ -101,8 +101,9 @@ EXERCISES = (
                     *(lambda dy, y, axis=axis: y * (dy - (dy * y).sum(axis, keepdims=True)) for axis in (0, 1, None))),
         ),
         sources=(attention_backward,),
-        mapping="There the softmax is one step of attention, y is e · inv and dy is datt. delta is Σ dy ⊙ y, found as do · o; "
-        "`d -= delta` and `d *= e` are dy − Σ dy ⊙ y and y ⊙ (…).",
+        mapping="There the softmax is one step of attention: y is `e`, times `inv` outside study mode, and dy is datt. "
+                "`delta` is Σ dy ⊙ y, found as do · o; with `d -= delta[b, :, queries] * inv` and `d *= e` d becomes y ⊙ (dy "
+                "− Σ dy ⊙ y).",
     ),
     Exercise(
         name="cross_entropy",
@@ -131,9 +132,8 @@ EXERCISES = (
                     lambda logits, targets: -np.log(_right(softmax(logits), targets).mean())),
         ),
         sources=(cross_entropy_forward,),
-        mapping="nll is log Σ exp(z) − z[target] for each position. It goes over 1024 columns at a time, `highest` is the "
-        "maximum "
-        "m of the row, and targets of −100 do not count.",
+        mapping="`nll` is log Σ exp(z) − z[target] at each position, and `highest` the maximum m of the row. The columns come "
+                "in pieces of 1024, and targets of −100 do not count.",
         large=_large_logits,
         unstable="exp overflows above 709, and a p that underflows to 0 has log 0 = −∞; subtract the maximum of the row, and "
         "compute log Σ exp(z) − z[target] instead of the log of p",
@@ -169,8 +169,8 @@ EXERCISES = (
                       (_along(axis, logits) - _one_hot(targets, logits.shape[-1])) / targets.size for axis in (0, 1, None))),
         ),
         sources=(cross_entropy_backward,),
-        mapping="exp · scale is softmax/N, made of what the forward has kept; then dloss/n, here 1/N, is subtracted at each "
-        "target.",
+        mapping="`exp` times `scale` is softmax/N, both left by the forward. Then `dloss / n`, here 1/N, is subtracted at "
+                "each target. What follows `if s.run.study` is for traces alone.",
         large=_large_logits,
         unstable="exp overflows above 709; subtract the maximum of the row before exp",
     ),

@@ -144,8 +144,8 @@ EXERCISES = (
                     _norms_first),
         ),
         sources=(block_backward,),
-        mapping="The exercise is the pre-norm case. add(dy, dbranch, …) is dy + dbranch, and dropout_backward passes its "
-        "input on.",
+        mapping="The exercise is the case `pre_norm`. `add(dy, dbranch, name)` is dy + dbranch, and `dropout_backward` hands "
+                "on what it gets where nothing was dropped.",
     ),
     Exercise(
         name="tied_embedding_backward",
@@ -158,8 +158,7 @@ EXERCISES = (
             "The head is a linear layer with Wᵀ for its matrix: with rows flattened to N = B·T, its share is dlogits.T @ h, "
             "(V, C).",
             "The lookup gives dx[b, t] back to row ids[b, t]. An id that comes twice gets both: dwte[ids] += dx would keep "
-            "only one "
-            "of them, np.add.at(dwte, ids, dx) adds all.",
+            "only one of them, np.add.at(dwte, ids, dx) adds all.",
         ),
         draw=_tied,
         truth=_tied_embedding_backward,
@@ -174,9 +173,8 @@ EXERCISES = (
                     lambda dlogits, h, dx, ids: _last_come(dlogits, h, dx, ids, 0)),
         ),
         sources=(unembedding_backward, embedding_backward),
-        mapping="Both are called on the same scope, so the second adds to what the first left in s.grads. Where the table is "
-        "small, "
-        "the lookup's share is a matrix product with one-hot ids, which is faster than adding row by row.",
+        mapping="Both are called on the same scope, and the second adds to what the first left in `s.grads`. Up to "
+                "`ONE_HOT_ROWS` rows the lookup's share is a product with one-hot ids, which is faster than adding row by row.",
     ),
     Exercise(
         name="adamw_step",
@@ -189,8 +187,7 @@ EXERCISES = (
         hints=(
             "m and v are running means of g and of g², elementwise. Write m = beta1 * m + …, which makes a new array.",
             "m and v begin at 0 and are too small at first; dividing by 1 − βᵗ makes up for it. The corrected ones are used "
-            "for w "
-            "but not returned.",
+            "for w but not returned.",
             "The decay acts on w itself, by lr · weight_decay, and takes no part in m and v: that is the W in AdamW.",
         ),
         draw=lambda rng, B, T, C: {**{name: rng.standard_normal((T, C + 2)) for name in ("w", "g", "m")},
@@ -230,9 +227,8 @@ EXERCISES = (
                     lambda **i: i["beta2"] * i["v"] + (1 - i["beta2"]) * (i["g"] + i["weight_decay"] * i["w"]) ** 2),
         ),
         sources=(AdamW.step,),
-        mapping="self.m is m/(1 − β₁) and self.v is v/(1 − β₂), so that g and g² are added as they are; c1 and c2 put these "
-        "factors "
-        "and the bias corrections together, and m̂/(√v̂ + ε) is c1 m/(c2 √v + ε) with both sides divided by c2. Only matrices "
-        "decay.",
+        mapping="`self.m` is m/(1 − β₁) and `self.v` is v/(1 − β₂), so that g and g² are added as they are. `c1` and `c2` "
+                "hold these factors and the bias corrections: m̂/(√v̂ + ε) is c1 m/(c2 √v + ε), with both sides of the "
+                "fraction divided by c2. Only matrices decay.",
     ),
 )
