@@ -9,6 +9,7 @@ COMMANDS = {
     "generate": (cli.generate, "continue a prompt"),
     "train": (train_command.main, "train a model on a text"),
     "tokenize": (cli.tokenize, "show the tokens of a text"),
+    "trace": (cli.trace, "show what a model computes on a text, by name or as a page"),
 }
 
 

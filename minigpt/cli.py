@@ -1,4 +1,4 @@
-"""The command lines of generation and tokenization. That of training is train_command.py's; the names are __main__.py's."""
+"""The command lines of generate, tokenize and trace. That of training is train_command.py's; the names are __main__.py's."""
 
 import argparse
 import io
@@ -8,6 +8,7 @@ import time
 from . import tokenizer as tokenizers
 from .model import GPT
 from .pretrained import find
+from .study.report import next_tokens, report
 from .text import END_OF_TEXT, tokenizer_of, whole_characters
 
 
@@ -16,19 +17,7 @@ def generate(argv=None) -> int:
 
     Returns the exit status: 0, 1 after an error, 130 after Ctrl-C, which keeps the text so far.
     """
-    parser = _generate_parser()
-    args = parser.parse_args(argv)
-    _write_utf8()
-    try:
-        return _generate(args)
-    except BrokenPipeError:                         # the reader, such as head, has seen enough
-        sys.stdout = None
-        return 0
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:                       # before the first token; afterwards _generate() sees to it
-        return 130
+    return _status(_generate, _generate_parser(), argv)
 
 
 def tokenize(argv=None) -> int:
@@ -36,18 +25,38 @@ def tokenize(argv=None) -> int:
     parser = argparse.ArgumentParser(prog="tokenize", description="Show the tokens of a text: each id and its bytes.")
     parser.add_argument("text", metavar="TEXT", help="the text to tokenize; special tokens in it count as such")
     _add_model(parser)
+    return _status(_tokenize, parser, argv)
+
+
+def trace(argv=None) -> int:
+    """Show what a model computes on a text, by name, or write it as a page. Returns the exit status, 0 or 1."""
+    parser = argparse.ArgumentParser(
+        prog="trace", description="Show every activation and every gradient of a model on a text: a table of names, shapes and "
+        "equations, with --names the numbers of some, with --html a page of pictures.",
+        epilog="The targets are the text's own next tokens. Example: trace 'To be' --names 'h.0.attn.*' loss",
+    )
+    parser.add_argument("text", metavar="TEXT", help="the text to read; special tokens in it count as such")
+    _add_model(parser)
+    parser.add_argument("--names", nargs="+", metavar="PATTERN", help="show these in full; * is anything: 'h.*.attn.att'")
+    parser.add_argument("--html", metavar="FILE", help="write a page instead: surprise, attention, logit lens, gradients")
+    parser.add_argument("--log", metavar="FILE", help="with --html: the log.csv of a training run, for the curve of its loss")
+    return _status(_trace, parser, argv)
+
+
+def _status(run, parser, argv):
+    """run(args) -> its exit status; an error becomes a line on stderr and 1"""
     args = parser.parse_args(argv)
     _write_utf8()
     try:
-        tokenizer = tokenizers.load(find(args.model))
-        ids = tokenizer.encode(args.text, allowed_special="all")
-    except (ValueError, OSError) as error:
+        return run(args)
+    except BrokenPipeError:                         # the reader, such as head, has seen enough
+        sys.stdout = None
+        return 0
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for id in ids:
-        print(f"{id:6}  {tokenizer.token_bytes(id).decode('utf-8', 'backslashreplace')!r}")
-    print(f"{len(ids)} tokens, {len(args.text)} characters", file=sys.stderr)
-    return 0
+    except KeyboardInterrupt:                       # before the first token of generate; afterwards _generate() sees to it
+        return 130
 
 
 def _generate_parser():
@@ -104,6 +113,31 @@ def _generate(args):
     return status
 
 
+def _tokenize(args):
+    tokenizer = tokenizers.load(find(args.model))
+    ids = tokenizer.encode(args.text, allowed_special="all")
+    _write("".join(f"{id:6}  {tokenizer.token_bytes(id).decode('utf-8', 'backslashreplace')!r}\n" for id in ids))
+    print(f"{len(ids)} tokens, {len(args.text)} characters", file=sys.stderr)
+    return 0
+
+
+def _trace(args):
+    if args.log is not None and args.html is None:
+        raise ValueError("--log: no --html, expected both; the curve is drawn in the page")
+    model = GPT.from_pretrained(args.model)
+    ids = tokenizer_of(model, args.model).encode(args.text, allowed_special="all")
+    if args.html is not None:
+        report(model, ids, args.html, log=args.log)
+        print(f"{args.html} written; it opens in any browser, offline", file=sys.stderr)
+    inputs, targets = next_tokens(model, ids)
+    if args.names is not None:
+        steps = model.trace(inputs, targets, args.names)
+        _write("\n\n".join(map(repr, steps.values())) + "\n")
+    elif args.html is None:
+        _write(f"{model.trace(inputs, targets)}\n")
+    return 0
+
+
 def _first_of(steps, made, stop_ids):
     """The first sample's tokens as they come, up to where it ends; all samples' are kept in `made`."""
     ended = False
@@ -114,8 +148,6 @@ def _first_of(steps, made, stop_ids):
         ended = ended or row[0] in stop_ids
         if not ended:
             yield row[0]
-
-
 
 
 def _write(text):

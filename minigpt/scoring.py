@@ -25,6 +25,7 @@ class Score:
 
     ids: np.ndarray             # (T,), the tokens that were scored
     logprobs: np.ndarray        # (T,), float64
+    tokenizer: object = None    # the model's, for the picture
 
     @property
     def total(self):
@@ -46,6 +47,13 @@ class Score:
 
     def __repr__(self):
         return f"Score({len(self)} tokens, mean log p {self.mean:.3g}, perplexity {self.perplexity:.3g})"
+
+    def _repr_html_(self):
+        from .study.pictures import label, surprise  # here: the arithmetic needs no pictures
+
+        labels = [label(self.tokenizer, id) for id in self.ids]
+        notes = [f"{word}: p {math.exp(p):.3g}, −log p {-p:.3g}" for word, p in zip(labels, self.logprobs, strict=True)]
+        return f'<div class="tex2jax_ignore"><p>{self!r}</p>{surprise(self.logprobs, labels, notes)}</div>'
 
 
 def score(model, text, start_id=None):
@@ -76,4 +84,4 @@ def score(model, text, start_id=None):
         logprobs[done : first + targets.size] = -s.acts["nll"][0, done - first :]
         done = first + targets.size
         first += (n + 1) // 2
-    return Score(ids[1:], logprobs)
+    return Score(ids[1:], logprobs, model.tokenizer)

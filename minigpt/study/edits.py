@@ -13,6 +13,7 @@ from ..nn.embedding import unembedding_forward
 from ..nn.layernorm import layernorm_forward
 from ..nn.scope import Gradients, Scope
 from ..sampling import softmax
+from .pictures import label, lens_grid, likeliest, number_grid
 from .trace import Trace, all_names, select, study_pass
 
 
@@ -62,11 +63,17 @@ class LogitLens:
     names: list[str]            # the points, from the embeddings to the end of the last block
     ids: np.ndarray             # (B, T)
     probs: np.ndarray           # (points, B, T, V)
+    tokenizer: object = None    # the model's, for the picture
 
     @property
     def best(self):
         """The likeliest next token at each point: (points, B, T)"""
         return self.probs.argmax(-1)
+
+    def _repr_html_(self):
+        labels = [label(self.tokenizer, id) for id in self.ids[0]]
+        table = lens_grid(self.tokenizer, self.names, labels, *likeliest(self.probs[:, 0]))
+        return f'<div class="tex2jax_ignore"><p>the likeliest next token, coloured by its probability</p>{table}</div>'
 
 
 def logit_lens(model, ids):
@@ -77,16 +84,50 @@ def logit_lens(model, ids):
     ids (B, T) -> LogitLens.  The last point gives the model's own answer.
     nostalgebraist 2020, "interpreting GPT: the logit lens".
     """
-    config = model.config
-    names = [f"h.{i}.in" for i in range(config.n_layer)] + [f"h.{config.n_layer - 1}.out"]
+    names = lens_points(model.config)
     stream = run(model, ids, names=names)
-    s = Scope(model.params, Gradients())
-    probs = np.empty((len(names), *stream.ids.shape, config.vocab_size), model.dtype)
+    probs = np.empty((len(names), *stream.ids.shape, model.config.vocab_size), model.dtype)
     for i, name in enumerate(names):
-        x = stream[name].value
-        h = layernorm_forward(x, s.at("ln_f"), config.layer_norm_epsilon) if config.pre_norm else x
-        probs[i] = softmax(unembedding_forward(h, model._head(s)))
-    return LogitLens(names, stream.ids, probs)
+        probs[i] = read_stream(model, stream[name].value)
+    return LogitLens(names, stream.ids, probs, model.tokenizer)
+
+
+def lens_points(config):
+    """The names that the logit lens reads, from the embeddings to the end of the last block"""
+    return [f"h.{i}.in" for i in range(config.n_layer)] + [f"h.{config.n_layer - 1}.out"]
+
+
+def read_stream(model, x):
+    """softmax(ln_f(x) Wᵀ), the answer if the residual stream ended with x: (B, T, C) -> (B, T, V)"""
+    s = Scope(model.params, Gradients())
+    h = layernorm_forward(x, s.at("ln_f"), model.config.layer_norm_epsilon) if model.config.pre_norm else x
+    return softmax(unembedding_forward(h, model._head(s)))
+
+
+class Effects(dict[str, np.ndarray]):
+    """{name: (T,) or (H, T)}, a dictionary that a notebook shows as a table of names and tokens."""
+
+    def __init__(self, arrays, labels):
+        super().__init__(arrays)
+        self.labels = labels        # the tokens of the first sequence
+
+    def _repr_html_(self):
+        rows = {f"{name}.{h}" if array.ndim == 2 else name: row
+                for name, array in self.items() for h, row in enumerate(np.atleast_2d(array))}
+        return f'<div class="tex2jax_ignore">{number_grid(list(rows), self.labels, list(rows.values()), "effect")}</div>'
+
+
+class Parts(dict[str, np.ndarray]):
+    """{name: (B,)}, a dictionary that a notebook shows as a table of blocks and their parts, of the first sequence."""
+
+    def _repr_html_(self):
+        places = {name: (".".join(name.split(".")[:2]), name.split(".", 2)[2]) if name.startswith("h.") else ("stream", name)
+                  for name in self}
+        rows, columns = (list(dict.fromkeys(side)) for side in zip(*places.values(), strict=True))
+        numbers = np.full((len(rows), len(columns)), np.nan)
+        for name, (row, column) in places.items():
+            numbers[rows.index(row), columns.index(column)] = self[name][0]
+        return f'<div class="tex2jax_ignore">{number_grid(rows, columns, numbers, "adds")}</div>'
 
 
 def direct_logit_attribution(model, ids, token, *, against=None, position=-1):
@@ -122,7 +163,7 @@ def direct_logit_attribution(model, ids, token, *, against=None, position=-1):
         parts[f"h.{i}.mlp.out"] = stream[f"h.{i}.mlp.out"].value[:, position]
     scale = params["ln_f.weight"] * stream["ln_f.rstd"].value[:, position]         # (B, C)
     logit = {name: ((part - part.mean(-1, keepdims=True)) * scale * direction).sum(-1) for name, part in parts.items()}
-    return logit | ({"ln_f.bias": direction @ params["ln_f.bias"]} if config.bias else {})
+    return Parts(logit | ({"ln_f.bias": direction @ params["ln_f.bias"]} if config.bias else {}))
 
 
 def activation_patching(model, ids, clean_ids, targets, names):
@@ -137,8 +178,8 @@ def activation_patching(model, ids, clean_ids, targets, names):
     _check_pair(ids, clean_ids)
     clean = run(model, clean_ids, names=names)
     _check_places(clean)
-    before = run(model, ids, targets, names="logits").loss
-    effects = {}
+    before = run(model, ids, targets, names="logits")
+    effects = Effects({}, before.labels)
     for name, step in clean.items():
         effects[name] = np.empty(step.shape[1:-1], model.dtype)
         for place in itertools.product(*map(range, effects[name].shape)):
@@ -147,7 +188,7 @@ def activation_patching(model, ids, clean_ids, targets, names):
                 array[(slice(None), *place)] = value[(slice(None), *place)]
                 return array
 
-            effects[name][place] = run(model, ids, targets, edits={name: patch}, names="logits").loss - before
+            effects[name][place] = run(model, ids, targets, edits={name: patch}, names="logits").loss - before.loss
     return effects
 
 
@@ -165,9 +206,9 @@ def attribution_patching(model, ids, clean_ids, targets, names):
     _check_places(clean)
     here = model.trace(ids, targets, names=list(clean))
     with np.errstate(invalid="ignore"):             # masked scores: −∞ − −∞, and a gradient of 0
-        return {
+        return Effects({
             name: np.nan_to_num((step.value - here[name].value) * here[name].grad).sum((0, -1)) for name, step in clean.items()
-        }
+        }, here.labels)
 
 
 def _check_pair(ids, clean_ids):

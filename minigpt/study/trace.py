@@ -10,9 +10,11 @@ The values are those of the model's own layers in study mode; study.equations sa
 
 import difflib
 import html
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import groupby
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from ..nn.embedding import embedding_backward, unembedding_backward
 from ..nn.loss import IGNORED
 from ..nn.scope import Gradients, Pass, Scope
 from .equations import activations, parameters
+from .pictures import array_picture, label, side_by_side
 
 
 class Shape(tuple):
@@ -62,19 +65,35 @@ class Step:
         return self.trace.parts(self.name)
 
     def __repr__(self):
-        def numbers(array):
-            seen = array[np.isfinite(array)].astype(np.float64)
-            if not seen.size:
-                return f"{array.dtype}"
-            return f"{array.dtype}, from {seen.min():.3g} to {seen.max():.3g}, root mean square {np.sqrt((seen**2).mean()):.3g}"
-
         lines = [
-            f"{self.name} {self.shape}", f"  value     {self.equation}", f"            {numbers(self.value)}",
+            f"{self.name} {self.shape}", f"  value     {self.equation}", f"            {_numbers(self.value)}",
             f"            {self.source[0]}", f"  gradient  {self.backward}",
         ]
         if self.grad is not None:
-            lines.append(f"            {numbers(self.grad)}")
+            lines.append(f"            {_numbers(self.grad)}")
         return "\n".join([*lines, f"            {self.source[1]}", f"  articles  {self.section}"])
+
+    def _repr_html_(self):
+        def side(word, array, equation, source):
+            numbers = html.escape(_numbers(array))
+            return (f"<div><div><b>{word}</b> <code>{html.escape(equation)}</code></div>"
+                    f'<div style="font-size:12px;opacity:.7;margin-bottom:4px">{numbers} · {source}</div>'
+                    f"{array_picture(array, self.axes, self.trace.labels)}</div>")
+
+        sides = [side("value", self.value, self.equation, self.source[0])]
+        if self.grad is not None:
+            sides.append(side("gradient", self.grad, self.backward, self.source[1]))
+        first = f", the first of {len(self.value)} sequences" if self.axes.startswith("B") and len(self.value) > 1 else ""
+        head = html.escape(f"{self.shape}{first} · {self.section} · blue above 0, orange below")
+        return f'<div class="tex2jax_ignore"><p><b><code>{self.name}</code></b> {head}</p>{side_by_side(sides)}</div>'
+
+
+def _numbers(array):
+    """An array in a line: its type, its range, its size"""
+    seen = array[np.isfinite(array)].astype(np.float64)
+    if not seen.size:
+        return f"{array.dtype}"
+    return f"{array.dtype}, from {seen.min():.3g} to {seen.max():.3g}, root mean square {np.sqrt((seen**2).mean()):.3g}"
 
 
 class Trace(Mapping[str, Step]):
@@ -182,30 +201,61 @@ class Trace(Mapping[str, Step]):
         unembedding_backward(self["logits"].grad, s)
         return s.grads["weight"]
 
-    def _rows(self):
-        """(name, shape, equation, equation of the gradient) for each step"""
-        for name, row in self._table.items():
-            value = self._values[name] if name in self._values else self._model.params[name]
-            yield name, repr(Shape(value.shape, row.axes.split())), row.forward, row.backward
+    @property
+    def labels(self):
+        """The tokens of the first sequence as words that a picture can show; ids where the model has no tokenizer"""
+        return [label(self._model.tokenizer, id) for id in self.ids[0]]
+
+    def _groups(self):
+        """(title, rows) of the table: the embeddings, each block, the output, then the parameters likewise"""
+        def title(name):
+            place = ".".join(name.split(".")[:2]) if name.startswith("h.") else "embeddings" if name[0] == "w" else "output"
+            return f"parameters, {place}" if name in self._model.params else place
+
+        return [(name, [self._row(step) for step in steps]) for name, steps in groupby(self._table, title)]
+
+    def _row(self, name):
+        """(name, shape, equation, equation of the gradient); the last only where there are gradients"""
+        row = self._table[name]
+        value = self._values[name] if name in self._values else self._model.params[name]
+        cells = name, repr(Shape(value.shape, row.axes.split())), row.forward, row.backward
+        return cells if self._grads else cells[:3]
+
+    def _head(self):
+        return ("name", "shape", "value", "gradient") if self._grads else ("name", "shape", "value")
 
     def _summary(self):
         loss = "" if self.loss is None else f", loss {self.loss:.4g}"
         return f"{len(self)} names, ids {self.ids.shape}{loss}"
 
     def __repr__(self):
-        rows = [("name", "shape", "value", "gradient"), *self._rows()]
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        return "\n".join([self._summary(), *(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) + f"  {row[3]}" for row in rows
-        )])
+        groups = [rows for _, rows in self._groups()]
+        groups[0] = [self._head(), *groups[0]]
+        widths = [max(map(_width, column)) for column in zip(*(row for rows in groups for row in rows), strict=True)]
+
+        def line(row):
+            return "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+        return f"{self._summary()}\n" + "\n\n".join("\n".join(map(line, rows)) for rows in groups)
 
     def _repr_html_(self):
         def line(tag, cells):
-            return "<tr>" + "".join(f'<{tag} style="text-align:left">{html.escape(cell)}</{tag}>' for cell in cells) + "</tr>"
+            style = "text-align:left;padding:2px 10px 2px 0;font-family:monospace;white-space:nowrap"
+            return "<tr>" + "".join(f'<{tag} style="{style}">{html.escape(cell)}</{tag}>' for cell in cells) + "</tr>"
 
-        body = "".join(line("td", row) for row in self._rows())
-        head = line("th", ("name", "shape", "value", "gradient"))
-        return f"<p>{html.escape(self._summary())}</p><table><thead>{head}</thead><tbody>{body}</tbody></table>"
+        groups = self._groups()
+        parts = [f"<p>{html.escape(self._summary())}</p>"]
+        for title, rows in groups:
+            opened = " open" if len(groups) < 4 or title in ("embeddings", "h.0", "output") else ""   # the blocks are alike
+            parts.append(f"<details{opened}><summary>{title}: {len(rows)} names</summary><div style=\"overflow-x:auto\"><table>"
+                         f"<thead>{line('th', self._head())}</thead><tbody>{''.join(line('td', row) for row in rows)}</tbody>"
+                         "</table></div></details>")
+        return f'<div class="tex2jax_ignore">{"".join(parts)}</div>'
+
+
+def _width(text):
+    """Columns that a text takes: the hat of x̂ takes none"""
+    return sum(not unicodedata.combining(c) for c in text)
 
 
 def trace(model, ids, targets=None, names="*"):

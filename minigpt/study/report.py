@@ -1,0 +1,240 @@
+"""One HTML file on what a model makes of a text; it opens offline and loads nothing.
+
+    report(model, "To be, or not to be", "report.html", log="out/run/log.csv")
+
+The pictures are those of pictures.py; assets/report.html is the page around them, with its style and its only script.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import math
+import re
+from dataclasses import dataclass
+from importlib import resources
+from typing import NamedTuple
+
+import numpy as np
+
+from ..files import write_atomic
+from ..nn.loss import IGNORED
+from ..plot import smooth
+from ..sampling import checked_row
+from ..text import END_OF_TEXT, tokenizer_of
+from ..train import read_log
+from .edits import lens_points, read_stream
+from .equations import parameters
+from .pictures import grid, lens_grid, likeliest, loss_curve, ranked, surprise
+
+MOST_WEIGHTS = 4_000_000                # of attention in a file, a byte each
+POINTS = ("in", "attn.q", "attn.k", "attn.v", "attn.out", "mid", "mlp.act", "mlp.out", "out")       # with a gradient's norm
+PARTS = ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")                      # of a block's parameters
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """A page; a notebook shows it in a frame."""
+
+    html: str
+
+    def save(self, path):
+        """Write the page, or leave what is there as it was: OSError."""
+        write_atomic(path, self.html.encode())
+
+    def _repr_html_(self):
+        return (f'<iframe srcdoc="{html.escape(self.html)}" style="width:100%;height:640px;border:1px solid #8884" '
+                'title="report"></iframe>')
+
+    def __repr__(self):
+        return f"Report({len(self.html.encode()) / 1000:,.0f} kB of HTML; save(path) writes it)"
+
+
+def report(model, text, path=None, *, log=None, title=None):
+    """What a model makes of a text, as a page: surprise, attention, logit lens, gradients, and a run's loss.
+
+    text: str, which the model's tokenizer encodes, or ids (T,); it begins with <|endoftext|> where the tokenizer has that, as
+    model.score() reads it.  path: the file to write.  log: the log.csv of a training run.  -> Report
+    Raises ValueError for fewer than two tokens, for more than n_positions, and for more than fit into a page.
+    """
+    ids, targets = next_tokens(model, text)
+    _check_size(model.config, ids.shape[1])
+    names = ["probs", "h.*.attn.att", *(f"h.*.{point}" for point in POINTS), *parameters(model.config)]
+    trace = model.trace(ids, targets, names=names)
+    tokenizer, config, labels = model.tokenizer, model.config, trace.labels
+    sections = [
+        (SURPRISE, _surprise(trace, tokenizer)),
+        (ATTENTION, '<div id="attention"></div>'),
+        (LENS, _lens(trace, model)),
+        (GRADIENTS, _gradients(trace)),
+    ]
+    if log is not None:
+        sections.append((LOSS, _loss(log)))
+    facts = (f"{config.n_layer} layers, {config.n_head} heads, {config.n_embd} channels, vocabulary {config.vocab_size:,} · "
+             f"{len(labels)} tokens, loss {trace.loss:.3f} nats per token, perplexity {_perplexity(trace.loss)}")
+    page = Report(_page(title or "What the model makes of this text", facts, sections, _attention(trace)))
+    if path is not None:
+        page.save(path)
+    return page
+
+
+def next_tokens(model, text):
+    """A text, or ids (T,) -> ids and targets (1, T); the last token has no target"""
+    if isinstance(text, str):
+        text = tokenizer_of(model).encode(text)
+    row = checked_row(text, "text", model.config.vocab_size)
+    start = None if model.tokenizer is None else model.tokenizer.special_tokens.get(END_OF_TEXT)
+    if start is not None and row[:1] != [start]:
+        row = [start, *row]
+    n = model.config.n_positions
+    if not 2 <= len(row) <= n:
+        longer = "longer" if len(row) < 2 else "shorter"
+        raise ValueError(f"text: {len(row)} tokens, expected 2 to n_positions {n}; give a {longer} text")
+    return np.array([row]), np.array([[*row[1:], IGNORED]])
+
+
+def _check_size(config, T):
+    heads = config.n_layer * config.n_head
+    if heads * T * (T + 1) // 2 > MOST_WEIGHTS:
+        most = math.isqrt(2 * MOST_WEIGHTS // heads) - 1
+        raise ValueError(f"text: {T} tokens, expected at most {most} for the attention of {heads} heads; give a shorter text")
+
+
+def _perplexity(loss):
+    return f"{math.exp(loss):,.2f}" if loss < 20 else "above 10⁸"
+
+
+# Sections -------------------------------------------------------------------------------------------------------------
+
+class About(NamedTuple):
+    """What stands above a picture"""
+
+    title: str
+    what: str
+    equation: str
+    section: str        # of the articles
+
+
+SURPRISE = About(
+    "Surprise",
+    "Each token is coloured by how little the model expected it after what stands before: without colour it was certain, full "
+    "orange is as surprising as a blind guess among the whole vocabulary, or more. The first token has nothing before it.",
+    "surprise(xₜ) = −log p(xₜ | x₁ … xₜ₋₁)", "A3 §4.3, A4 §3.1",
+)
+ATTENTION = About(
+    "Attention",
+    "Which token looks at which: each small square is a head, row t its weights on the tokens up to t, blue where it looks. "
+    "Choose a head, then point at a token or into the large square.",
+    "att = softmax(q kᵀ/√D + causal mask)", "A0 §3.1.1, A3 §4.1, A4 §4.1 自注意力; A0 §3.1.3, A1 §3.1 多头注意力",
+)
+LENS = About(
+    "Logit lens",
+    "What the model would say comes next if it stopped early: a column for each position, under the token read there, a row for "
+    "each point of the residual stream, from the embeddings to the end of the last block, which is the model's answer. "
+    "The bluer, the more probable.",
+    "softmax(ln_f(x) Wᵀ)", "A2 §2 输出层",
+)
+GRADIENTS = About(
+    "Gradient norms by layer",
+    "How strongly the loss on this text pulls at the activations and at the parameters of each block. The colour is the "
+    "logarithm: the bluest is the greatest of a table.",
+    "‖dx‖ = √Σ (∂loss/∂x)²", "A1 §4.1, A3 §3.1, A4 §3.1 训练循环",
+)
+LOSS = About(
+    "Loss over training",
+    "How the loss fell: pale is each batch, the line their running mean, the dots are the whole validation split.",
+    "loss = −1/n Σ log p(xₜ | x₁ … xₜ₋₁)", "A3 §4.3, A4 §3.1; A1 §4.1 训练循环",
+)
+
+
+def _surprise(trace, tokenizer):
+    probs, labels, ids = trace["probs"].value[0], trace.labels, trace.ids[0]
+    p = probs[np.arange(len(ids) - 1), ids[1:]]
+    with np.errstate(divide="ignore"):
+        logprobs = np.log(p.astype(np.float64))
+    best = [ranked(tokenizer, *row) for row in zip(*likeliest(probs, 5), strict=True)]
+    notes = [f"{labels[0]}: the first token"] + [
+        f"{labels[t + 1]} (position {t + 1})\np {p[t]:.3g}, surprise {-logprobs[t]:.3g} nats\nlikeliest: {best[t]}"
+        for t in range(len(p))
+    ]
+    after = html.escape(f"Next, after the last token: {best[-1]}")
+    coloured = surprise([0.0, *logprobs], labels, notes, full=math.log(trace.config.vocab_size))
+    return f"{coloured}<p>{after}</p>"
+
+
+def _lens(trace, model):
+    best = [likeliest(read_stream(model, trace[name].value)[0]) for name in lens_points(model.config)]
+    ids, probs = (np.stack(part) for part in zip(*best, strict=True))
+    return lens_grid(model.tokenizer, lens_points(model.config), trace.labels, ids, probs)
+
+
+def _gradients(trace):
+    config = trace.config
+    blocks = [f"h.{i}" for i in range(config.n_layer)]
+
+    def norm(names):
+        return math.sqrt(sum(float(np.linalg.norm(trace[name].grad)) ** 2 for name in names))
+
+    def owned(prefix):
+        return [name for name in parameters(config) if name.startswith(f"{prefix}.")]
+
+    activations = [[norm([f"{block}.{point}"]) for point in POINTS] for block in blocks]
+    inside = [[norm(owned(f"{block}.{part}")) for part in PARTS] + [norm(owned(block))] for block in blocks]
+    ends = [name for name in ("wte", "wpe", "ln_f", "lm_head") if owned(name)]
+    outside = [[math.nan] * len(PARTS) + [norm(owned(name))] for name in ends]
+    return (
+        f"<h3>Activations</h3>{_norms(blocks, POINTS, activations)}"
+        f"<h3>Parameters, weights and biases together</h3>{_norms(blocks + ends, (*PARTS, 'all'), inside + outside)}"
+    )
+
+
+def _norms(rows, columns, norms):
+    """A table of norms, coloured by their logarithm"""
+    logs = np.log(np.maximum(norms, 1e-30))
+    low, high = np.nanmin(logs), np.nanmax(logs)
+    notes = [[f"{row}, {column}: ‖d‖ {x:.5g}" for column, x in zip(columns, line, strict=True)]
+             for row, line in zip(rows, norms, strict=True)]
+    texts = [[f"{x:.2g}" for x in line] for line in norms]
+    return grid(rows, columns, (logs - low) / max(high - low, 1e-9), texts, notes)
+
+
+def _loss(log):
+    rows = read_log(log)
+    if not rows:
+        raise ValueError(f"{log}: no steps, expected the log.csv of a training run; train for at least one step")
+    losses = [row["train_loss"] for row in rows]
+    validation = [(row["step"], row["val_loss"]) for row in rows if row["val_loss"] is not None]
+    return loss_curve([row["step"] for row in rows], losses, smooth(losses), validation)
+
+
+def _attention(trace):
+    """What the script draws: the words, and every head's weights, row by row up to the diagonal, a byte each, 255 for 1"""
+    heads = [trace[f"h.{i}.attn.att"].value[0] for i in range(trace.config.n_layer)]
+    queries, keys = np.tril_indices(len(trace.labels))
+    weights = np.concatenate([np.rint(255 * head[:, queries, keys]).astype(np.uint8) for head in heads])
+    return {
+        "labels": trace.labels, "layers": trace.config.n_layer, "heads": trace.config.n_head,
+        "weights": base64.b64encode(weights.tobytes()).decode(),
+    }
+
+
+# Page -----------------------------------------------------------------------------------------------------------------
+
+
+def _page(title, facts, sections, data):
+    """The template with its marks replaced, all at once, so that a text that looks like a mark stays a text"""
+    page = resources.files("minigpt").joinpath("assets/report.html").read_text(encoding="utf-8")
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert script is not None
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()     # no other script may run: CSP
+    marks = {
+        "title": html.escape(title), "facts": html.escape(facts), "script-hash": f"sha256-{digest}",
+        "sections": "\n".join(_section(about, body) for about, body in sections),
+        "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),        # no </script> within the data
+    }
+    return re.sub(r"\{\{([\w-]+)\}\}", lambda mark: marks[mark[1]], page)
+
+
+def _section(about, body):
+    return (f'<section><h2>{about.title}</h2><p>{html.escape(about.what)}</p><p class="equation">'
+            f"<code>{html.escape(about.equation)}</code> <small>{about.section}</small></p>{body}</section>")

@@ -1,0 +1,130 @@
+"""A real browser for tests: a headless Chromium spoken to over two pipes, with nothing installed for it."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_browser = pytest.mark.skipif(CHROMIUM is None or sys.platform == "win32", reason="no Chromium to be found, or no pipes")
+
+
+@contextmanager
+def browser(profile):
+    """A running browser with its profile in the folder `profile`."""
+    ours, theirs = os.pipe(), os.pipe()         # Chromium reads commands from its descriptor 3 and answers on 4
+    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+               "--remote-debugging-pipe", "--no-first-run", "--disable-background-networking", f"--user-data-dir={profile}", "about:blank"]
+    process = subprocess.Popen(
+        ["sh", "-c", f'exec "$@" 3<&{ours[0]} 4>&{theirs[1]}', "sh", *command],
+        pass_fds=(ours[0], theirs[1]), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    os.close(ours[0])
+    os.close(theirs[1])
+    with os.fdopen(ours[1], "wb", buffering=0) as write, os.fdopen(theirs[0], "rb") as read:
+        try:
+            yield Connection(write, read)
+        finally:
+            process.kill()
+            process.wait()
+
+
+class Connection:
+    """Commands of the DevTools protocol, one after the other, and the events between."""
+
+    def __init__(self, write, read):
+        self.write, self.read, self.count, self.events = write, read, 0, []
+
+    def call(self, method, session=None, **parameters):
+        self.count += 1
+        message = {"id": self.count, "method": method, "params": parameters}
+        self.write.write(json.dumps(message if session is None else {**message, "sessionId": session}).encode() + b"\0")
+        while (answer := self._next()).get("id") != self.count:
+            self.events.append(answer)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def wait(self, method):
+        """Until the event has come; earlier ones count"""
+        while not any(event.get("method") == method for event in self.events):
+            self.events.append(self._next())
+
+    def _next(self):
+        message = bytearray()
+        while (byte := self.read.read(1)) != b"\0":
+            assert byte, "the browser ended"
+            message += byte
+        return json.loads(message)
+
+    def open(self, path, *, dark=False, width=1280, height=900, touch=False):
+        """A page, loaded and seen as by that reader"""
+        self.events.clear()
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        page = Page(self, self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"])
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            page.call(f"{domain}.enable")
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        page.call("Emulation.setEmulatedMedia", features=[scheme])
+        page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
+        page.call("Page.navigate", url=path.resolve().as_uri())
+        self.wait("Page.loadEventFired")
+        return page
+
+
+class Page:
+    def __init__(self, connection, session):
+        self.connection, self.session = connection, session
+
+    def call(self, method, **parameters):
+        return self.connection.call(method, self.session, **parameters)
+
+    def run(self, script):
+        """The value of a JavaScript expression"""
+        result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    def messages(self):
+        """Errors, warnings and all else that the console shows"""
+        self.run("0")                           # what came before has been sent then
+        kinds = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+        return [event["params"] for event in self.connection.events if event.get("method") in kinds]
+
+    def requests(self):
+        """All addresses that were asked for, except data: within the page"""
+        urls = [event["params"]["request"]["url"] for event in self.connection.events
+                if event.get("method") == "Network.requestWillBeSent"]
+        return [url for url in urls if not url.startswith("data:")]
+
+    def point(self, selector, x=0.5, y=0.5):
+        """Move the mouse to a place within an element, in parts of its size"""
+        left, top = self.run(f"""(() => {{
+            const element = document.querySelector({json.dumps(selector)});
+            element.scrollIntoView({{ block: "center" }});
+            const box = element.getBoundingClientRect();
+            return [box.left + {x} * box.width, box.top + {y} * box.height];
+        }})()""")
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=left, y=top)
+        return left, top
+
+    def click(self, selector, x=0.5, y=0.5):
+        left, top = self.point(selector, x, y)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=left, y=top, button="left", clickCount=1)
+
+    def press(self, key):
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+
+    def screenshot(self, selector=None):
+        """A PNG of the whole page, or of one element"""
+        box = self.run(f"""(() => {{
+            const box = document.querySelector({json.dumps(selector or "html")}).getBoundingClientRect();
+            return {{ x: box.left + scrollX, y: box.top + scrollY, width: box.width, height: box.height, scale: 1 }};
+        }})()""")
+        return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=box)["data"])
