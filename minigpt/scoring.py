@@ -52,7 +52,7 @@ class Score:
         from .study.pictures import label, surprise  # here: the arithmetic needs no pictures
 
         labels = [label(self.tokenizer, id) for id in self.ids]
-        notes = [f"{word}: p {math.exp(p):.3g}, −log p {-p:.3g}" for word, p in zip(labels, self.logprobs, strict=True)]
+        notes = [f"{word}: p {math.exp(p):.3g}, −log p {0 - p:.3g}" for word, p in zip(labels, self.logprobs, strict=True)]
         return f'<div class="tex2jax_ignore"><p>{self!r}</p>{surprise(self.logprobs, labels, notes)}</div>'
 
 

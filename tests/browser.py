@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 
 import pytest
@@ -13,23 +14,35 @@ import pytest
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(CHROMIUM is None or sys.platform == "win32", reason="no Chromium to be found, or no pipes")
 
+LONGEST = 120       # seconds that a browser lives
+AS_3_AND_4 = """
+import fcntl, os, sys
+high = [fcntl.fcntl(int(descriptor), fcntl.F_DUPFD, 10) for descriptor in sys.argv[1:3]]     # clear of 3 and 4 first
+os.dup2(high[0], 3)
+os.dup2(high[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
 
 @contextmanager
 def browser(profile):
     """A running browser with its profile in the folder `profile`."""
     ours, theirs = os.pipe(), os.pipe()         # Chromium reads commands from its descriptor 3 and answers on 4
-    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-               "--remote-debugging-pipe", "--no-first-run", "--disable-background-networking", f"--user-data-dir={profile}", "about:blank"]
+    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+               "--disable-background-networking", "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
     process = subprocess.Popen(
-        ["sh", "-c", f'exec "$@" 3<&{ours[0]} 4>&{theirs[1]}', "sh", *command],
+        [sys.executable, "-c", AS_3_AND_4, str(ours[0]), str(theirs[1]), *command],
         pass_fds=(ours[0], theirs[1]), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     os.close(ours[0])
     os.close(theirs[1])
+    alarm = threading.Timer(LONGEST, process.kill)          # then what waits for an answer hears that the browser ended
+    alarm.start()
     with os.fdopen(ours[1], "wb", buffering=0) as write, os.fdopen(theirs[0], "rb") as read:
         try:
             yield Connection(write, read)
         finally:
+            alarm.cancel()
             process.kill()
             process.wait()
 
@@ -61,11 +74,15 @@ class Connection:
             message += byte
         return json.loads(message)
 
+    def blank(self):
+        """An empty page"""
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        return Page(self, self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"])
+
     def open(self, path, *, dark=False, width=1280, height=900, touch=False):
         """A page, loaded and seen as by that reader"""
         self.events.clear()
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        page = Page(self, self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"])
+        page = self.blank()
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.call(f"{domain}.enable")
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -92,14 +109,16 @@ class Page:
     def messages(self):
         """Errors, warnings and all else that the console shows"""
         self.run("0")                           # what came before has been sent then
-        kinds = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
-        return [event["params"] for event in self.connection.events if event.get("method") in kinds]
+        return self._heard("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
 
     def requests(self):
         """All addresses that were asked for, except data: within the page"""
-        urls = [event["params"]["request"]["url"] for event in self.connection.events
-                if event.get("method") == "Network.requestWillBeSent"]
+        urls = [request["request"]["url"] for request in self._heard("Network.requestWillBeSent")]
         return [url for url in urls if not url.startswith("data:")]
+
+    def _heard(self, *kinds):
+        mine = (event for event in self.connection.events if event.get("sessionId") == self.session)
+        return [event["params"] for event in mine if event["method"] in kinds]
 
     def point(self, selector, x=0.5, y=0.5):
         """Move the mouse to a place within an element, in parts of its size"""

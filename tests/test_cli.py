@@ -6,6 +6,7 @@ import pytest
 
 from minigpt import GPT, GPTConfig, cli
 from minigpt.__main__ import main
+from minigpt.study.report import report
 from minigpt.tokenizer import CharTokenizer, Tokenizer
 
 
@@ -107,6 +108,52 @@ def test_tokenize_shows_each_id_and_its_bytes(capsys, bpe_model):
     assert [int(line.split()[0]) for line in out.splitlines()] == ids
     assert out.splitlines()[-1].endswith("'<|endoftext|>'")
     assert err == f"{len(ids)} tokens, 16 characters\n"
+
+
+def traced(capsys, *argv):
+    """(status, text, messages) of a run of trace"""
+    status = cli.trace([str(argument) for argument in argv])
+    return status, *capsys.readouterr()
+
+
+def test_trace_prints_the_table_of_names(capsys, char_model):
+    status, out, err = traced(capsys, "to be", "--model", char_model)
+    model = GPT.from_pretrained(char_model)
+    ids = model.tokenizer.encode_array("to be")[None]
+    names = list(model.trace(ids[:, :-1], ids[:, 1:]))
+    lines = [line for line in out.splitlines() if line]
+    assert (status, err) == (0, "")
+    assert [line.split()[0] for line in lines[2:]] == names
+    assert lines[0] == f"{len(names)} names, ids (1, 5), loss {model.loss(ids[:, :-1], ids[:, 1:]):.4g}"
+    assert "dscores = att ⊙ (datt − Σ_j datt ⊙ att)" in out
+
+
+def test_trace_shows_the_names_asked_for(capsys, bpe_model):
+    status, out, err = traced(capsys, "to<|endoftext|>", "--model", bpe_model, "--names", "h.0.attn.a*", "loss")
+    assert (status, err) == (0, "")
+    assert re.findall(r"^\S+ \(.*\)$", out, re.MULTILINE) == ["h.0.attn.att (B=1, H=2, T=4, T=4)", "loss ()"]
+    assert out.count("root mean square") == 4               # a value and a gradient each
+
+
+def test_trace_writes_a_page(capsys, char_model, tmp_path):
+    path = tmp_path / "page.html"
+    status, out, err = traced(capsys, "to be", "--model", char_model, "--html", path)
+    assert (status, out, err) == (0, "", f"{path} written; it opens in any browser, offline\n")
+    assert path.read_text(encoding="utf-8") == report(GPT.from_pretrained(char_model), "to be").html
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    (["t"], "text: 1 tokens, expected 2 to n_positions 16; give a longer text"),
+    (["to be or not to be"], "text: 18 tokens, expected 2 to n_positions 16; give a shorter text"),
+    (["to be", "--names", "h.7.*"], "names: 'h.7.*' matches no name"),
+    (["to be", "--log", "log.csv"], "--log: no --html, expected both"),
+    (["to be", "--html", "no-such-folder/page.html"], "no-such-folder/page.html: no folder"),
+])
+def test_bad_traces_get_one_clear_line(capsys, char_model, flags, message):
+    status, out, err = traced(capsys, *flags, "--model", char_model)
+    assert (status, out) == (1, "")
+    assert err.startswith(f"error: {message}")
+    assert len(err.splitlines()) == 1
 
 
 def test_the_package_runs_commands_by_name(capsys, char_model):

@@ -363,6 +363,22 @@ def test_the_table_lists_every_name_and_equation():
     assert "(B=2, H=2, T=4, T=4)" in repr(trace)
 
 
+def test_the_tables_columns_stand_under_each_other():
+    _, _, _, trace = example()
+    head, *rows = (line for line in repr(trace).splitlines()[1:] if line)
+    plain = [row.replace("\u0302", "") for row in rows]          # the hat of x̂ takes no column
+    assert any("\u0302" in row for row in rows)
+    for title in ("shape", "value", "gradient"):
+        at = head.index(title)
+        assert all(row[at - 2 : at] == "  " and row[at] != " " for row in plain), title
+
+
+def test_without_targets_the_table_has_no_gradients():
+    model, ids, _, _ = example()
+    assert "gradient" not in repr(model.trace(ids))
+    assert "softmax(scores)" in repr(model.trace(ids))
+
+
 def test_a_step_shows_everything_about_itself():
     _, _, _, trace = example()
     step = trace["h.0.attn.att"]

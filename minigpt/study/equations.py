@@ -8,6 +8,7 @@ and bias of the layer that is meant.
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ..nn.attention import attention_backward, attention_forward, multihead_backward, multihead_forward
@@ -171,6 +172,7 @@ def _linear_parameters(name, axes, x, y, section, bias):
     return {f"{name}.weight": weight, f"{name}.bias": Equation(axes.split()[1], weight.forward, f"db = Σ {d}", LINEAR, section)}
 
 
+@cache     # reading a source takes 2 ms, and the blocks are alike
 def _line(function, name):
     """Where a function leaves a name, else where it begins: "minigpt/nn/mlp.py:24" """
     lines, start = inspect.getsourcelines(function)

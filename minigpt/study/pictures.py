@@ -38,7 +38,8 @@ def running(word):
 def coloured_tokens(labels, strengths, notes, colour=ORANGE):
     """A text whose tokens are coloured by strengths from 0 to 1; the notes are what a pointer over a token shows."""
     spans = (
-        f'<span title="{html.escape(note)}" style="{_background(strength, colour)}">{html.escape(running(word))}</span>'
+        f'<span title="{html.escape(note)}" style="border-radius:3px;margin-right:1px;{_background(strength, colour)}">'
+        f"{html.escape(running(word))}</span>"
         for word, strength, note in zip(labels, strengths, notes, strict=True)
     )
     return f'<div class="tokens" style="white-space:pre-wrap;font-family:monospace;line-height:1.7">{"".join(spans)}</div>'
@@ -46,7 +47,7 @@ def coloured_tokens(labels, strengths, notes, colour=ORANGE):
 
 def surprise(logprobs, labels, notes, full=None):
     """Tokens coloured by −log p; `full` nats, by default the greatest, get the full colour."""
-    nats = -np.asarray(logprobs)
+    nats = 0 - np.asarray(logprobs)         # 0 and not −0 where it was certain
     return coloured_tokens(labels, np.clip(nats / (full or max(nats.max(), 1e-9)), 0, 1), notes)
 
 

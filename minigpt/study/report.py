@@ -118,7 +118,7 @@ class About(NamedTuple):
 SURPRISE = About(
     "Surprise",
     "Each token is coloured by how little the model expected it after what stands before: without colour it was certain, full "
-    "orange is as surprising as a blind guess among the whole vocabulary, or more. The first token has nothing before it.",
+    "orange is as surprising as a token drawn blindly from the whole vocabulary, or more. The first has nothing before it.",
     "surprise(xₜ) = −log p(xₜ | x₁ … xₜ₋₁)", "A3 §4.3, A4 §3.1",
 )
 ATTENTION = About(
@@ -129,9 +129,9 @@ ATTENTION = About(
 )
 LENS = About(
     "Logit lens",
-    "What the model would say comes next if it stopped early: a column for each position, under the token read there, a row for "
-    "each point of the residual stream, from the embeddings to the end of the last block, which is the model's answer. "
-    "The bluer, the more probable.",
+    "What the model would say comes next if it stopped early: a column for each position, under the token read there, a row "
+    "for each point of the residual stream, from the embeddings to the end of the last block, which is the model's answer. The "
+    "bluer, the more probable.",
     "softmax(ln_f(x) Wᵀ)", "A2 §2 输出层",
 )
 GRADIENTS = About(
@@ -154,7 +154,7 @@ def _surprise(trace, tokenizer):
         logprobs = np.log(p.astype(np.float64))
     best = [ranked(tokenizer, *row) for row in zip(*likeliest(probs, 5), strict=True)]
     notes = [f"{labels[0]}: the first token"] + [
-        f"{labels[t + 1]} (position {t + 1})\np {p[t]:.3g}, surprise {-logprobs[t]:.3g} nats\nlikeliest: {best[t]}"
+        f"{labels[t + 1]} (position {t + 1})\np {p[t]:.3g}, surprise {0 - logprobs[t]:.3g} nats\nlikeliest: {best[t]}"
         for t in range(len(p))
     ]
     after = html.escape(f"Next, after the last token: {best[-1]}")
