@@ -118,6 +118,16 @@ def test_tokens_are_coloured_by_their_surprise():
     np.testing.assert_allclose([opacity for _, opacity, _ in cells.found], -logprobs / 3, atol=0.01)   # two decimals
 
 
+def test_no_label_and_no_note_becomes_markup():
+    words = ["<b>", "&amp;", '"x"', "</div>"]
+    half = [0.5] * 4
+    for page in (pictures.coloured_tokens(words, half, words), pictures.grid(["<b>"], words, [half], [words], [words]),
+                 pictures.array_picture(np.ones((4, 3)), "T C", words)):
+        assert set(Cells(page).tags) <= {"div", "span", "table", "thead", "tbody", "tr", "th", "td", "img", "br"}
+        assert all(title == text for title, _, text in Cells(page).found)
+        assert "&amp;amp;" in page
+
+
 def test_labels_show_spaces_line_ends_and_parts_of_characters():
     tokenizer = Tokenizer.gpt2()
     labels = [pictures.label(tokenizer, id) for id in tokenizer.encode(" the\n今\t")]
