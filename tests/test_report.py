@@ -136,6 +136,17 @@ def test_bytes_and_ids_have_labels(tokenizer):
     assert data_of(report(model, ids).html)["labels"] == labels
 
 
+@pytest.mark.parametrize("changes", [
+    {"bias": False, "tie_word_embeddings": False}, {"pre_norm": False}, {"attention_window": 2},
+], ids=str)
+def test_every_kind_of_model_has_a_report(changes):
+    model = GPT(GPTConfig(vocab_size=5, n_positions=7, n_embd=6, n_layer=2, n_head=3, **changes), seed=0)
+    titles = [title for title, *_ in Cells(report(model, [0, 1, 2, 3, 4]).html).found]
+    owners = {name.split(".")[0] for name in model.params} - {"h"}
+    for row in owners | {"h.0", "h.1"}:
+        assert any(title.startswith(f"{row}, all: ‖d‖ ") for title in titles)
+
+
 def test_a_text_that_starts_its_document_gets_no_second_start():
     model = tiny(Tokenizer.gpt2())
     ids = model.tokenizer.encode("<|endoftext|>a b", allowed_special="all")
