@@ -114,9 +114,35 @@ class GPTConfig:
         seen = sum(min(self.n_positions, self.window(i) or self.n_positions) for i in range(self.n_layer))
         return 6 * weights + 12 * seen * self.n_embd
 
-    def training_bytes(self, itemsize=4):
-        """Bytes of parameters, gradients and AdamW's two moments; activations come on top."""
-        return 4 * itemsize * self.n_params
+    def activation_bytes(self, batch_size=1, itemsize=4):
+        """Bytes of what one training step of `batch_size` full contexts keeps for its backward pass, and of its gradients.
+
+            B T (L (8 C + 2 F + H (K + 1) + 4) + 15 C + F + V),   K = (T + min(T, 64))/2
+
+        Every block keeps, of each position: the two norms' outputs (C each) with mean and 1/σ, queries, keys and values (3 C),
+        the heads' outputs and both branches' (C each), the MLP's slope and activation (F each), and for each head the weights
+        of K keys and their sum: 64 queries at a time meet the keys up to the last of them.  Once for all blocks come the
+        gradients of a block (8 C + F), the embeddings, the last norm and scratch for norms (7 C), and the scores (V).
+        Dropout adds its masks and outputs.  Pieces of a fixed size, a few MB a thread, come on top.
+        """
+        T, C, H, F = self.n_positions, self.n_embd, self.n_head, self.inner
+        K = (T + min(T, 64)) / 2
+        resid, attn, embd = self.resid_pdrop > 0, self.attn_pdrop > 0, self.embd_pdrop > 0
+        block = (8 + 4 * resid) * C + 2 * F + H * ((1 + attn) * K + 1) + 4
+        rest = (15 + 2 * resid + 3 * embd) * C + F + self.vocab_size
+        return round(itemsize * batch_size * T * (self.n_layer * block + rest))
+
+    def training_bytes(self, batch_size=1, itemsize=4):
+        """{what: bytes} of training: weights, gradients, AdamW's two moments, and a step's activations."""
+        weights = itemsize * self.n_params
+        return {
+            "weights": weights, "gradients": weights, "moments": 2 * weights,
+            "activations": self.activation_bytes(batch_size, itemsize),
+        }
+
+    def cache_bytes(self, itemsize=4):
+        """Bytes of the keys and values that generation keeps of each position of a text: 2 L C numbers."""
+        return 2 * self.n_layer * self.n_embd * itemsize
 
     def to_dict(self):
         """All fields by name"""
