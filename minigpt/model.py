@@ -1,12 +1,12 @@
 """GPT-2: the table of parameters, their initialisation, and the forward and backward passes, one the mirror of the other."""
 
 import math
-import os
 import warnings
 from functools import partial
 
 import numpy as np
 
+from . import machine
 from .config import GPTConfig
 from .nn.block import block_backward, block_forward
 from .nn.dropout import dropout_backward, dropout_forward
@@ -364,10 +364,8 @@ class GPT:
 
 def _warn_if_too_large(config, itemsize):
     """Say so before memory runs out, not after."""
-    if not hasattr(os, "sysconf"):
-        return
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if (need := itemsize * config.n_params) > memory:
+    memory = machine.memory()
+    if memory is not None and (need := itemsize * config.n_params) > memory:
         warnings.warn(
             f"GPT: the parameters alone take {need / 1e9:.1f} GB, this machine has {memory / 1e9:.1f} GB; "
             "choose a smaller preset",
