@@ -4,12 +4,14 @@ import argparse
 import sys
 
 from . import cli, train_command
+from .study import doctor
 
 COMMANDS = {
     "generate": (cli.generate, "continue a prompt"),
     "train": (train_command.main, "train a model on a text"),
     "tokenize": (cli.tokenize, "show the tokens of a text"),
     "trace": (cli.trace, "show what a model computes on a text, by name or as a page"),
+    "doctor": (doctor.main, "is a model right, and what does it cost on this machine?"),
 }
 
 

@@ -46,7 +46,7 @@ def trace(argv=None) -> int:
 def _status(run, parser, argv):
     """run(args) -> its exit status; an error becomes a line on stderr and 1"""
     args = parser.parse_args(argv)
-    _write_utf8()
+    write_utf8()
     try:
         return run(args)
     except BrokenPipeError:                         # the reader, such as head, has seen enough
@@ -155,7 +155,7 @@ def _write(text):
     sys.stdout.flush()
 
 
-def _write_utf8():
+def write_utf8():
     """On Windows a pipe or a file would get the system's code page, in which most characters are missing."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")

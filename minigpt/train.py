@@ -184,7 +184,7 @@ class Trainer:
             rows = csv.writer(log)
             while not self._finished():
                 start = time.perf_counter()
-                loss, norm, rate = self._update()
+                loss, norm, rate = self.update()
                 speed = self.recipe.accumulate * self.recipe.batch_size * self.batches.context / (time.perf_counter() - start)
                 self.seconds = before + time.perf_counter() - began
                 val_loss = None
@@ -239,7 +239,7 @@ class Trainer:
         self.step, self.seconds, self.best = saved.step, saved.facts["seconds"], saved.facts["best"]
         self.batches.position = saved.facts["position"]
 
-    def _update(self) -> tuple[float, float, float]:
+    def update(self) -> tuple[float, float, float]:
         """One step -> loss, gradient norm, AdamW's learning rate"""
         recipe, model = self.recipe, self.model
         rate = self._rate()
