@@ -276,7 +276,7 @@ def test_more_memory_than_there_is_is_said(monkeypatch):
 def test_a_copy_is_small_and_of_the_same_kind(name):
     config = GPTConfig.preset(name, n_inner=3 * PRESETS[name].get("n_embd", 768), bias=False, activation_function="relu")
     small = doctor.reduced(config)
-    assert small.n_params < doctor.SMALL
+    assert small.n_params < 5_000_000
     assert (small.bias, small.activation_function, small.n_head > 1) == (False, "relu", True)
     assert small.inner == 3 * small.n_embd
 
@@ -346,7 +346,7 @@ def test_a_huge_model_is_examined_without_making_it(capsys, huge, monkeypatch):
     status, out, err = examined(capsys, "--config", huge.parent)        # the folder of a config.json will do
     assert (status, err) == (0, "")
     assert_one_screen(out)
-    assert max(config.n_params for config in made) < doctor.SMALL
+    assert max(config.n_params for config in made) < 5_000_000
     text = " ".join(out.split())
     for part in ("174,604,259,328", "1.08 TFLOP", "weights 698 GB, gradients 698 GB, AdamW's moments 1.40 TB",
                  "a copy of 2 blocks", "keys and values 9.44 MB a token", "not run;", "Hoffmann et al. 2022", "years"):
