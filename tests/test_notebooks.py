@@ -19,7 +19,7 @@ nbformat.validate(notebook)
 nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
 nbformat.write(notebook, sys.argv[2])
 """
-MACHINE = re.compile(r"(?<![\w.])/(home|root|Users|tmp|var|opt|usr|mnt|work)/\w|[A-Z]:\\\w|site-packages|ipykernel")
+MACHINE = re.compile(r"(?<![\w.])/(home|root|Users|tmp|var|opt|usr|mnt|work)/\w|\b[A-Z]:\\\w|site-packages|ipykernel")
 
 assert NOTEBOOKS
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
