@@ -21,8 +21,11 @@ import numpy as np
 from ..nn.embedding import embedding_backward, unembedding_backward
 from ..nn.loss import IGNORED
 from ..nn.scope import Gradients, Pass, Scope
+from ..parallel import use_blas_threads
 from .equations import activations, parameters
 from .pictures import array_picture, label, side_by_side
+
+LARGE = 2**17     # tokens × channels from which a pass gets all of BLAS's threads
 
 
 class Shape(tuple):
@@ -312,12 +315,14 @@ def study_pass(model, ids, targets, visit, visit_grad=None):
     backward = visit_grad is not None
     run = Pass(study=True, backward=backward, visit=named(visit), visit_grad=named(visit_grad) if backward else None)
     s = Scope(model.params, Gradients(), run=run)
-    loss = model._loss(ids, wanted, s, count)
-    if targets is not None:
-        visit("loss", np.array(loss, model.dtype))
-    if backward:
-        visit_grad("loss", np.ones((), model.dtype))
-        model._backward(1.0, s)
+    # BLAS's threads wait for each other by spinning: on a busy machine small products then take 3 to 10 × as long
+    with use_blas_threads(model.team.threads if ids.size * model.config.n_embd >= LARGE else 1):
+        loss = model._loss(ids, wanted, s, count)
+        if targets is not None:
+            visit("loss", np.array(loss, model.dtype))
+        if backward:
+            visit_grad("loss", np.ones((), model.dtype))
+            model._backward(1.0, s)
     return ids, targets, None if targets is None else loss, s
 
 
