@@ -5,11 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_readmes_python_prints_what_stands_under_it():
-    code, printed = re.search(r"```python\n(.*?)```\n+(?:[^\n]+\n+)?```text\n(.*?)```", README, re.DOTALL).groups()
+EXAMPLES = re.findall(r"```python\n(.*?)```\n+(?:[^\n]+\n+)?```text\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("code, printed", EXAMPLES, ids=["in a notebook", "look inside"])
+def test_the_readmes_python_prints_what_stands_under_it(code, printed):
     done = subprocess.run([sys.executable, "-X", "utf8", "-c", code], capture_output=True, encoding="utf-8", timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout == printed
