@@ -1,20 +1,16 @@
 """GPT-2: the table of parameters, their initialisation, and the forward and backward passes, one the mirror of the other."""
 
 import math
-import warnings
-from functools import partial
 
 import numpy as np
 
-from . import machine
 from .config import GPTConfig
+from .network import Network, checked_ids, checked_targets
 from .nn.block import block_backward, block_forward
 from .nn.dropout import dropout_backward, dropout_forward
 from .nn.embedding import embedding_backward, embedding_forward, unembedding_backward, unembedding_forward
 from .nn.layernorm import layernorm_backward, layernorm_forward
-from .nn.loss import IGNORED, cross_entropy_backward, cross_entropy_forward
-from .nn.scope import Gradients, Scope, Store
-from .parallel import Order, SharedGradients, Team
+from .nn.loss import cross_entropy_backward, cross_entropy_forward
 from .tokenizer import CharTokenizer, Tokenizer
 
 
@@ -54,22 +50,7 @@ def parameter_table(config):
     return matrices + embeddings + vectors
 
 
-def named_views(table, flat):
-    """{name: view of `flat`} for a table's names and shapes, in its order
-
-    The residual projections lie transposed in memory, one output after the other: with a single token, x W then reads them
-    at 30 GB/s instead of 18.
-    """
-    views, start = {}, 0
-    for name, shape, _ in table:
-        size = math.prod(shape)
-        part = flat[start : start + size]
-        views[name] = part.reshape(shape[::-1]).T if name.endswith("c_proj.weight") else part.reshape(shape)
-        start += size
-    return views
-
-
-class GPT:
+class GPT(Network):
     """A decoder-only Transformer with hand-written gradients.
 
         model = GPT(GPTConfig(vocab_size=65, n_positions=128, n_embd=128, n_layer=4, n_head=4))
@@ -83,19 +64,8 @@ class GPT:
 
     def __init__(self, config: GPTConfig, seed=0, dtype=np.float32, threads=None):
         self.config = config
-        self.dtype = np.dtype(dtype)
-        self.team = Team(threads)
-        _warn_if_too_large(config, self.dtype.itemsize)
-        self.table = parameter_table(config)
-        self.flat_params = np.zeros(config.n_params, self.dtype)
-        self.params = Store(named_views(self.table, self.flat_params))
-        if seed is not None:
-            self._initialise(np.random.default_rng(seed))
+        super().__init__(parameter_table(config), seed, dtype, threads)
         self.tokenizer: CharTokenizer | Tokenizer | None = None     # from_pretrained sets it
-        self._flat_grads = np.empty(0, self.dtype)      # made when first asked for: generation needs none
-        self._order = Order()
-        self._shards: list[Scope] = []
-        self._n_parts = 0       # shards that hold the activations of the last pass
 
     def __call__(self, ids, keep=None):
         """Scores of the next token at every position: ids (B, T) integers -> logits (B, T, V), an array of the caller's own.
@@ -228,42 +198,6 @@ class GPT:
 
         return run(self, ids, targets, edits=edits, names=names)
 
-    @property
-    def grads(self) -> Gradients:
-        """Gradients by parameter name, views of flat_grads"""
-        return self._shard(0).grads
-
-    @property
-    def flat_grads(self):
-        """All gradients in one buffer, in the order of flat_params"""
-        self._shard(0)
-        return self._flat_grads
-
-    def first_nonfinite(self):
-        """The name of the first array that holds a NaN or an infinity, or None: parameters, the last pass, gradients.
-
-        Activations are looked at after loss_and_grads() alone; in other passes the layers overwrite each other's.
-        """
-        for name, array in self.params.items():
-            if not np.isfinite(array).all():
-                return f"params {name}"
-        for shard in self._shards[: self._n_parts]:
-            for name, array in shard.acts.items():
-                # attention's exp, scores and mask may hold −∞ by design; what it makes of them may not
-                if not name.endswith(".scores") and array.dtype.kind == "f" and not np.isfinite(array).all():
-                    return f"acts {name}"
-        for name, array in self.grads.items():
-            if not np.isfinite(array).all():
-                return f"grads {name}"
-        return None
-
-    def _initialise(self, rng):
-        for name, shape, initial in self.table:
-            if initial == "ones":
-                self.params[name].fill(1)
-            elif initial != "zeros":
-                self.params[name][...] = initial * rng.standard_normal(shape)
-
     def _forward(self, ids, s, positions=None, keep=None, caches=None):
         """ids (B, T) -> the last layer's output (B, T, C), normalised: by ln_f, or by the block itself where norms come last"""
         c = self.config
@@ -302,72 +236,15 @@ class GPT:
         embedding_backward(dx.sum(axis=0), s.at("wpe"))     # in the forward one table was added to every sequence
         embedding_backward(dx, s.at("wte"))
 
-    def _shard(self, i):
-        """The scope of the i-th part of a batch: parameters shared, everything else its own."""
-        if not self._shards:
-            self._flat_grads = np.zeros(self.config.n_params, self.dtype)
-        while len(self._shards) <= i:
-            grads = SharedGradients(named_views(self.table, self._flat_grads), len(self._shards), self._order)
-            self._shards.append(Scope(self.params, grads))
-        return self._shards[i]
-
-    def _split(self, run, batch_size, backward, dropout_key=None):
-        """[run(scope, slice)] over as many parts of the batch as there are threads."""
-        n = min(self.team.threads, batch_size)
-        self._n_parts = n if backward else 0
-        edges = [batch_size * i // n for i in range(n + 1)]
-        self._order.begin(n)
-
-        def part(i):
-            s = self._shard(i)
-            s.run.backward = backward
-            s.run.dropout_key = None if dropout_key is None else (*dropout_key, i)
-            try:
-                return run(s, slice(edges[i], edges[i + 1]))
-            except BaseException:
-                self._order.abandon()
-                raise
-
-        self._shard(n - 1)
-        return self.team.run([partial(part, i) for i in range(n)])
-
     def _checked(self, ids, targets=None):
         """ids as an array (B, T) that can be looked up; with targets also those and the number that count"""
-        ids = np.asarray(ids)
         V = self.config.vocab_size
-        if ids.ndim != 2:
-            raise ValueError(f"ids: shape {ids.shape}, expected (batch, time); write ids[None] for a single sequence")
-        if ids.dtype.kind not in "iu":
-            raise TypeError(f"ids: dtype {ids.dtype}, expected integers")
-        if ids.size == 0:
-            raise ValueError(f"ids: shape {ids.shape}, expected at least one token")
+        ids = checked_ids(ids, V)
         if ids.shape[1] > self.config.n_positions:
             n = self.config.n_positions
             raise ValueError(f"ids: {ids.shape[1]} tokens exceed n_positions {n}; crop with ids[:, -{n}:]")
-        if ids.min() < 0 or ids.max() >= V:
-            raise ValueError(f"ids: values from {ids.min()} to {ids.max()}, expected 0 to {V - 1}")
-        ids = ids.astype(np.intp, copy=False)       # NumPy 1.26 looks nothing up by uint64
         if targets is None:
             return ids
-        targets = np.asarray(targets)
-        if targets.shape != ids.shape:
-            raise ValueError(f"targets: shape {targets.shape}, expected that of ids {ids.shape}")
-        if targets.dtype.kind not in "iu":
-            raise TypeError(f"targets: dtype {targets.dtype}, expected integers")
-        kept = targets[targets != IGNORED]
-        if kept.size == 0:
-            raise ValueError(f"targets: all are {IGNORED}, expected at least one that counts")
-        if kept.min() < 0 or kept.max() >= V:
-            raise ValueError(f"targets: values from {kept.min()} to {kept.max()}, expected 0 to {V - 1} or {IGNORED}")
-        return ids, targets, kept.size
-
-
-def _warn_if_too_large(config, itemsize):
-    """Say so before memory runs out, not after."""
-    memory = machine.memory()
-    if memory is not None and (need := itemsize * config.n_params) > memory:
-        warnings.warn(
-            f"GPT: the parameters alone take {need / 1e9:.1f} GB, this machine has {memory / 1e9:.1f} GB; "
-            "choose a smaller preset",
-            stacklevel=3,
-        )
+        if np.shape(targets) != ids.shape:
+            raise ValueError(f"targets: shape {np.shape(targets)}, expected that of ids {ids.shape}")
+        return ids, *checked_targets(targets, V)

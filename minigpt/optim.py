@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .model import named_views
+from .network import named_views
 from .nn.ops import CHUNK
 from .nn.scope import Store
 
