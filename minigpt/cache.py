@@ -51,15 +51,27 @@ class Cache:
         """
         self.length += T
 
-    def repeat(self, n):
-        """A cache in which each row stands n times in succession, so that one prompt can be continued in n ways."""
-        L, B, H, capacity, D = self.keys.shape
-        repeated = Cache(self.config, n * B, capacity, self.keys.dtype, np.repeat(self.padding, n))
-        for old, new in ((self.keys, repeated.keys), (self.values, repeated.values)):
-            filled = old[:, :, None, :, : self.length]                                  # (L, B, 1, H, length, D)
-            new.reshape(L, B, n, H, capacity, D)[..., : self.length, :] = filled
-        repeated.length = self.length
-        return repeated
+    def take(self, rows):
+        """A cache of these rows, each as often as it stands there: one prompt is continued in n ways, or a beam goes on."""
+        taken = Cache(self.config, len(rows), self.keys.shape[3], self.keys.dtype, self.padding[rows])
+        for old, new in ((self.keys, taken.keys), (self.values, taken.values)):
+            for old_layer, new_layer in zip(old, new, strict=True):         # indexing copies: of one layer at a time
+                new_layer[:, :, : self.length] = old_layer[rows, :, : self.length]
+        taken.length = self.length
+        return taken
+
+
+class MemoryCache:
+    """The keys and values that one layer's cross-attention takes from the encoder's output, made once and kept."""
+
+    def __init__(self):
+        self.kept = None
+
+    def once(self, make):
+        """make() at the first call, the same arrays (B, H, S, D) ever after: make()'s own may be written over"""
+        if self.kept is None:
+            self.kept = tuple(array.copy() for array in make())
+        return self.kept
 
 
 class Part:

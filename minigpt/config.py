@@ -1,4 +1,4 @@
-"""The sizes of a GPT: what they are called, which are possible, what they cost."""
+"""The sizes of a model: what they are called, which are possible, what they cost."""
 
 import json
 import math
@@ -53,28 +53,8 @@ class GPTConfig:
     attention_window: int | None = None  # in every second block a position sees so many, itself and before (GPT-3); None: all
 
     def __post_init__(self):
-        bad = [problem for field in fields(self) if (problem := self._problem(field.name, getattr(self, field.name)))]
-        if not bad and self.n_embd % self.n_head:
-            bad.append(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
-        if bad:
+        if bad := _problems(self):
             raise ConfigError(f"GPTConfig: {'; '.join(bad)}")
-
-    @staticmethod
-    def _problem(name, value):
-        """What is wrong with one field, or None"""
-        if name in ("bias", "tie_word_embeddings", "pre_norm"):
-            return None if isinstance(value, bool) else f"{name} {value!r}, expected True or False"
-        if name == "activation_function":
-            return None if value in ACTIVATION_NAMES else f"{name} {value!r}, expected one of {', '.join(ACTIVATION_NAMES)}"
-        if name in ("layer_norm_epsilon", "initializer_range") or name.endswith("_pdrop"):
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if name.endswith("_pdrop"):
-                return None if number and 0 <= value < 1 else f"{name} {value!r}, expected a number from 0 to below 1"
-            return None if number and 0 < value < math.inf else f"{name} {value!r}, expected a positive number"
-        if value is None and name in ("n_inner", "attention_window"):
-            return None
-        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-        return None if whole else f"{name} {value!r}, expected a whole number above 0"
 
     @classmethod
     def preset(cls, name, **changes):
@@ -192,20 +172,100 @@ class GPTConfig:
     @classmethod
     def from_json(cls, text, source="config.json"):
         """From the text of a config.json.  Raises ConfigError for unknown or duplicate keys."""
+        return cls.from_dict(_json_object(text, source, "a GPT-2 config.json"), source)
 
-        def once(pairs):
-            keys = [key for key, _ in pairs]
-            if twice := sorted({key for key in keys if keys.count(key) > 1}):
-                raise ConfigError(f"{source}: duplicate key {', '.join(map(repr, twice))}, expected each key once")
-            return dict(pairs)
 
-        try:
-            values = json.loads(text, object_pairs_hook=once)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{source}: not JSON ({error}), expected a GPT-2 config.json") from None
-        if not isinstance(values, dict):
-            raise ConfigError(f"{source}: {type(values).__name__}, expected an object of field names and values")
-        return cls.from_dict(values, source)
+@dataclass(frozen=True)
+class TransformerConfig:
+    """The sizes of the Transformer that translates. The defaults are those of its base model.
+
+        TransformerConfig(vocab_size=60, n_embd=64, n_layer=2, n_head=4)
+
+    Raises ConfigError.  Vaswani et al. 2017, table 3.
+    """
+
+    vocab_size: int = 37_000             # of one vocabulary for both languages
+    n_embd: int = 512                    # channels C
+    n_layer: int = 6                     # blocks of the encoder, and as many of the decoder
+    n_head: int = 8                      # heads of n_embd/n_head channels each
+    n_inner: int | None = None           # channels inside the MLP; None: 4 n_embd
+    dropout: float = 0.1                 # probability, after the embeddings and at the end of each branch
+    layer_norm_epsilon: float = 1e-5
+    pad_token_id: int = 0                # fills up shorter rows; nothing attends to it in a source
+    bos_token_id: int = 1                # what the decoder reads first
+    eos_token_id: int = 2                # what it writes last
+
+    def __post_init__(self):
+        bad = _problems(self)
+        special = [self.pad_token_id, self.bos_token_id, self.eos_token_id]
+        if not bad and (len({*special}) < 3 or max(special) >= self.vocab_size):
+            bad.append(f"pad, bos and eos are tokens {special}, expected three different ones below {self.vocab_size}")
+        if bad:
+            raise ConfigError(f"TransformerConfig: {'; '.join(bad)}")
+
+    @property
+    def inner(self):
+        """Channels inside the MLP"""
+        return 4 * self.n_embd if self.n_inner is None else self.n_inner
+
+    def to_json(self):
+        """The text of a config.json."""
+        return json.dumps({"model_type": "transformer", **asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text, source="config.json"):
+        """From what to_json() gave.  Raises ConfigError for another model's and for unknown or duplicate keys."""
+        values = _json_object(text, source, "a Transformer's config.json")
+        if (kind := values.pop("model_type", None)) != "transformer":
+            raise ConfigError(f"{source}: model_type {kind!r}, expected 'transformer'; name a folder that holds one")
+        if unknown := [key for key in values if key not in {field.name for field in fields(cls)}]:
+            raise ConfigError(f"{source}: unknown key {', '.join(map(repr, unknown))}")
+        return cls(**values)
+
+
+def _problems(config):
+    """What is wrong with the fields of a configuration"""
+    bad = [problem for field in fields(config) if (problem := _problem(field.name, getattr(config, field.name)))]
+    if not bad and config.n_embd % config.n_head:
+        bad.append(f"n_embd {config.n_embd} is not a multiple of n_head {config.n_head}")
+    return bad
+
+
+def _problem(name, value):
+    """What is wrong with one field, or None"""
+    if name in ("bias", "tie_word_embeddings", "pre_norm"):
+        return None if isinstance(value, bool) else f"{name} {value!r}, expected True or False"
+    if name == "activation_function":
+        return None if value in ACTIVATION_NAMES else f"{name} {value!r}, expected one of {', '.join(ACTIVATION_NAMES)}"
+    is_probability = name == "dropout" or name.endswith("_pdrop")
+    if name in ("layer_norm_epsilon", "initializer_range") or is_probability:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_probability:
+            return None if number and 0 <= value < 1 else f"{name} {value!r}, expected a number from 0 to below 1"
+        return None if number and 0 < value < math.inf else f"{name} {value!r}, expected a positive number"
+    if value is None and name in ("n_inner", "attention_window"):
+        return None
+    least = 0 if name.endswith("_token_id") else 1
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return None if whole else f"{name} {value!r}, expected a whole number " + ("from 0" if least == 0 else "above 0")
+
+
+def _json_object(text, source, expected):
+    """A JSON object as a dictionary.  Raises ConfigError for other text and for duplicate keys."""
+
+    def once(pairs):
+        keys = [key for key, _ in pairs]
+        if twice := sorted({key for key in keys if keys.count(key) > 1}):
+            raise ConfigError(f"{source}: duplicate key {', '.join(map(repr, twice))}, expected each key once")
+        return dict(pairs)
+
+    try:
+        values = json.loads(text, object_pairs_hook=once)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{source}: not JSON ({error}), expected {expected}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{source}: {type(values).__name__}, expected an object of field names and values")
+    return values
 
 
 _GPT3 = {"n_positions": 2048, "attention_window": 256}

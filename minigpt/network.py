@@ -73,8 +73,8 @@ class Network:
         memory = machine.memory()
         if memory is not None and (need := self.dtype.itemsize * size) > memory:
             warnings.warn(
-                f"{type(self).__name__}: the parameters alone take {need / 1e9:.1f} GB, this machine has {memory / 1e9:.1f} GB; "
-                "choose a smaller preset",
+                f"{type(self).__name__}: the parameters alone take {need / 1e9:.1f} GB, this machine has "
+                f"{memory / 1e9:.1f} GB; choose a smaller preset",
                 stacklevel=4,
             )
 

@@ -84,14 +84,14 @@ class Muon:
 
         b = μ b + g,   u = g + μ b   (Nesterov),   W = W − η λ W − η · 0.2 √max(rows, columns) · orthogonal(u)
 
-    For the matrices inside the blocks; c_attn is three matrices, one each for queries, keys and values.  The factor makes an
-    entry of the update about as large as one of AdamW's, so that λ means the same.
+    For the matrices inside the blocks; c_attn is three matrices, one each for queries, keys and values, and two where the
+    queries have their own.  The factor makes an entry of the update about as large as one of AdamW's, so that λ means the same.
     Jordan et al. 2024 (kellerjordan.github.io/posts/muon); the factor: Liu et al. 2025, §2.2.
     """
 
     def __init__(self, model, *, momentum=0.95, weight_decay=0.1, iterations=4):
         self.momentum, self.weight_decay, self.iterations, self.team = momentum, weight_decay, iterations, model.team
-        table = [row for row in model.table if row[0].startswith("h.") and len(row[1]) == 2]
+        table = [row for row in model.table if ".h." in f".{row[0]}" and len(row[1]) == 2]
         self.stop = sum(math.prod(shape) for _, shape, _ in table)       # they come first in the buffer
         self.buffer = np.zeros(self.stop, model.dtype)
         self._matrices: list[tuple[np.ndarray, ...]] = []
@@ -99,7 +99,7 @@ class Muon:
             arrays = model.params[name], model.grads[name], b
             if b.flags.f_contiguous:         # as it lies in memory: orthogonal(uᵀ) is orthogonal(u)ᵀ
                 arrays = tuple(array.T for array in arrays)
-            parts = 3 if name.endswith("c_attn.weight") else 1
+            parts = b.shape[1] // b.shape[0] if name.endswith("c_attn.weight") else 1
             self._matrices += zip(*(np.split(array, parts, axis=1) for array in arrays), strict=True)
         self._scratch = [Store() for _ in range(self.team.threads)]
 

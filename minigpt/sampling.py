@@ -339,7 +339,7 @@ class _Context:
     def repeat(self, n):
         """Each row n times in succession"""
         self.rows = [row.copy() for row in self.rows for _ in range(n)]
-        self.cache = self.cache.repeat(n)
+        self.cache = self.cache.take(np.repeat(np.arange(len(self.cache.padding)), n))
 
     def _logits(self, ids):
         """Read ids (B, T) behind what the cache holds -> the scores after the last, logits (B, V), a buffer"""

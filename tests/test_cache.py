@@ -121,7 +121,7 @@ def test_without_padding_nothing_is_masked(model):
 def test_a_repeated_cache_continues_each_row_like_its_original(model, ids):
     cache = Cache(model.config, 2, N_POSITIONS, np.float64, padding=[0, 1])
     read(model, cache, ids[:, :4])
-    repeated = cache.repeat(3)
+    repeated = cache.take([0, 0, 0, 1, 1, 1])
     expected = np.repeat(read(model, cache, ids[:, 4:]), 3, axis=0)
     np.testing.assert_allclose(read(model, repeated, np.repeat(ids[:, 4:], 3, axis=0)), expected, **TIGHT)
 
@@ -129,7 +129,7 @@ def test_a_repeated_cache_continues_each_row_like_its_original(model, ids):
 def test_rows_of_a_repeated_cache_are_independent(model, ids):
     cache = Cache(model.config, 1, N_POSITIONS, np.float64)
     read(model, cache, ids[:1, :3])
-    repeated = cache.repeat(2)
+    repeated = cache.take([0, 0])
     repeated.keys[:, 0] = 0
     assert repeated.keys[:, 1, :, :3].all()
 

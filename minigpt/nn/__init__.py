@@ -16,7 +16,7 @@ from .attention import (
     multihead_forward,
     split_heads,
 )
-from .block import block_backward, block_forward
+from .block import block_backward, block_forward, decoder_block_backward, decoder_block_forward
 from .dropout import dropout_backward, dropout_forward
 from .embedding import (
     embedding_backward,
@@ -42,8 +42,8 @@ __all__ = [
     "Gradients", "Pass", "Scope", "Store",
     "activation_backward", "attention_backward", "attention_forward", "block_backward", "block_forward",
     "cross_attention_backward", "cross_attention_forward", "cross_entropy_backward", "cross_entropy_forward",
-    "dropout_backward", "dropout_forward", "embedding_backward", "embedding_forward", "gelu_forward", "gelu_new_forward",
-    "layernorm_backward", "layernorm_forward", "linear_backward", "linear_forward", "mlp_backward", "mlp_forward",
-    "multihead_backward", "multihead_forward", "relu_forward", "sinusoidal_positions", "split_heads",
-    "unembedding_backward", "unembedding_forward",
+    "decoder_block_backward", "decoder_block_forward", "dropout_backward", "dropout_forward", "embedding_backward",
+    "embedding_forward", "gelu_forward", "gelu_new_forward", "layernorm_backward", "layernorm_forward", "linear_backward",
+    "linear_forward", "mlp_backward", "mlp_forward", "multihead_backward", "multihead_forward", "relu_forward",
+    "sinusoidal_positions", "split_heads", "unembedding_backward", "unembedding_forward",
 ]

@@ -148,16 +148,21 @@ def multihead_backward(dy, s):
     return linear_backward(dqkv, s.at("c_attn"))
 
 
-def cross_attention_forward(x, memory, s, n_head, *, keep=None, dropout=0.0):
+def cross_attention_forward(x, memory, s, n_head, *, keep=None, dropout=0.0, cache=None):
     r"""Attention from one sequence to another: the queries come from x, the keys and values from memory.
 
         q = x W_q + b_q,   k, v = memory W_kv + b_kv,   y = [head_1 … head_H] W_o + b_o
 
-    x (B, T, C), memory (B, S, C) -> y (B, T, C).  Parameters q_attn (C, C), c_attn (C, 2C), c_proj (C, C).
+    x (B, T, C), memory (B, S, C) -> y (B, T, C).  Parameters q_attn (C, C), c_attn (C, 2C), c_proj (C, C).  A cache keeps
+    the keys and values, which stay the same while x grows.  Else as multihead_forward.
     Vaswani et al. 2017 §3.2.3; article A1 §2.2.
     """
     (q,) = split_heads(linear_forward(x, s.at("q_attn")), 1, n_head)
-    k, v = split_heads(linear_forward(memory, s.at("c_attn")), 2, n_head)
+
+    def keys_and_values():
+        return split_heads(linear_forward(memory, s.at("c_attn")), 2, n_head)
+
+    k, v = keys_and_values() if cache is None else cache.once(keys_and_values)
     o = s.acts.empty("heads", x.shape, x.dtype)
     attention_forward(q, k, v, s, causal=False, keep=keep, dropout=dropout, out=split_heads(o, 1, n_head)[0])
     s.saved["n_head"] = n_head

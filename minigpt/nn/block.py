@@ -1,6 +1,10 @@
-"""The Transformer block: attention and MLP, each with layer norm, dropout and a residual connection."""
+"""The Transformer's blocks: attention and MLP, each with layer norm, dropout and a residual connection.
 
-from .attention import multihead_backward, multihead_forward
+block_forward is GPT's block, and the encoder's of 2017; decoder_block_forward is the decoder's, which also attends to what
+the encoder has read.
+"""
+
+from .attention import cross_attention_backward, cross_attention_forward, multihead_backward, multihead_forward
 from .dropout import dropout_backward, dropout_forward
 from .layernorm import layernorm_backward, layernorm_forward
 from .mlp import mlp_backward, mlp_forward
@@ -28,16 +32,11 @@ def block_forward(x, s, n_head, *, activation="gelu_new", eps=1e-5, pre_norm=Tru
     def mlp(h):
         return dropout_forward(mlp_forward(h, s.at("mlp"), activation), s.at("mlp.dropout"), resid_dropout)
 
-    def add(x, branch, name):
-        y = s.reuse(name, branch)       # where the branch stood: its output is not needed again
-        y += x
-        return y
-
     if pre_norm:
-        mid = s.leave("mid", add(x, attn(layernorm_forward(x, s.at("ln_1"), eps)), "mid"))
-        return s.leave("out", add(mid, mlp(layernorm_forward(mid, s.at("ln_2"), eps)), "y"))
-    mid = s.leave("mid", layernorm_forward(add(x, attn(x), "sum_1"), s.at("ln_1"), eps))
-    return s.leave("out", layernorm_forward(add(mid, mlp(mid), "sum_2"), s.at("ln_2"), eps))
+        mid = s.leave("mid", _add(x, attn(layernorm_forward(x, s.at("ln_1"), eps)), s, "mid"))
+        return s.leave("out", _add(mid, mlp(layernorm_forward(mid, s.at("ln_2"), eps)), s, "y"))
+    mid = s.leave("mid", layernorm_forward(_add(x, attn(x), s, "sum_1"), s.at("ln_1"), eps))
+    return s.leave("out", layernorm_forward(_add(mid, mlp(mid), s, "sum_2"), s.at("ln_2"), eps))
 
 
 def block_backward(dy, s):
@@ -53,16 +52,65 @@ def block_backward(dy, s):
     def mlp_branch_backward(d):
         return mlp_backward(dropout_backward(d, s.at("mlp.dropout")), s.at("mlp"))
 
-    def add(dy, dbranch, name):
-        dx = s.reuse_grad(name, dbranch)
-        dx += dy
-        return dx
-
     s.leave_grad("out", dy)
     if s.saved["pre_norm"]:
-        dmid = s.leave_grad("mid", add(dy, layernorm_backward(mlp_branch_backward(dy), s.at("ln_2")), "mid"))
-        return s.leave_grad("in", add(dmid, layernorm_backward(attn_backward(dmid), s.at("ln_1")), "x"))
+        dmid = s.leave_grad("mid", _add_grad(dy, layernorm_backward(mlp_branch_backward(dy), s.at("ln_2")), s, "mid"))
+        return s.leave_grad("in", _add_grad(dmid, layernorm_backward(attn_backward(dmid), s.at("ln_1")), s, "x"))
     d = layernorm_backward(dy, s.at("ln_2"))
-    dmid = s.leave_grad("mid", add(d, mlp_branch_backward(d), "mid"))
+    dmid = s.leave_grad("mid", _add_grad(d, mlp_branch_backward(d), s, "mid"))
     d = layernorm_backward(dmid, s.at("ln_1"))
-    return s.leave_grad("in", add(d, attn_backward(d), "x"))
+    return s.leave_grad("in", _add_grad(d, attn_backward(d), s, "x"))
+
+
+def decoder_block_forward(x, memory, s, n_head, *, activation="relu", eps=1e-5, keep=None, attn_dropout=0.0, resid_dropout=0.0,
+                          cache=None, memory_cache=None):
+    r"""Attend to the target so far, then to the source, then let each position think alone; the Transformer's of 2017.
+
+        m = ln_1(x + attn(x)),   c = ln_cross(m + cross(m, memory)),   y = ln_2(c + mlp(c))
+
+    x (B, T, C), memory (B, S, C) -> y (B, T, C).  attn is causal; cross sees the positions of memory that `keep` (B, S) keeps.
+    The branches end in dropout.  The caches are those of attn and cross.  In study mode leaves the stream's four points
+    in (x), mid (m), crossed (c) and out (y) in s.acts.
+    Vaswani et al. 2017 §3.1, figure 1; articles A1 §3.1, A3 §4.2.
+    """
+    s.leave("in", x)
+    a = multihead_forward(x, s.at("attn"), n_head, dropout=attn_dropout, cache=cache)
+    a = dropout_forward(a, s.at("attn.dropout"), resid_dropout)
+    mid = s.leave("mid", layernorm_forward(_add(x, a, s, "sum_1"), s.at("ln_1"), eps))
+    a = cross_attention_forward(mid, memory, s.at("cross"), n_head, keep=keep, dropout=attn_dropout, cache=memory_cache)
+    a = dropout_forward(a, s.at("cross.dropout"), resid_dropout)
+    crossed = s.leave("crossed", layernorm_forward(_add(mid, a, s, "sum_cross"), s.at("ln_cross"), eps))
+    m = dropout_forward(mlp_forward(crossed, s.at("mlp"), activation), s.at("mlp.dropout"), resid_dropout)
+    return s.leave("out", layernorm_forward(_add(crossed, m, s, "sum_2"), s.at("ln_2"), eps))
+
+
+def decoder_block_backward(dy, s):
+    r"""d = ln_2ᵇ(dy),        dc = d + mlpᵇ(d)
+    d = ln_crossᵇ(dc),    dm = d + crossᵇ(d)'s first,   dmemory = its second
+    d = ln_1ᵇ(dm),        dx = d + attnᵇ(d)
+
+    dy (B, T, C) -> dx (B, T, C), dmemory (B, S, C).  fᵇ is the backward of f.
+    """
+    d = layernorm_backward(s.leave_grad("out", dy), s.at("ln_2"))
+    m = mlp_backward(dropout_backward(d, s.at("mlp.dropout")), s.at("mlp"))
+    dcrossed = s.leave_grad("crossed", _add_grad(d, m, s, "crossed"))
+    d = layernorm_backward(dcrossed, s.at("ln_cross"))
+    a, dmemory = cross_attention_backward(dropout_backward(d, s.at("cross.dropout")), s.at("cross"))
+    dmid = s.leave_grad("mid", _add_grad(d, a, s, "mid"))
+    d = layernorm_backward(dmid, s.at("ln_1"))
+    a = multihead_backward(dropout_backward(d, s.at("attn.dropout")), s.at("attn"))
+    return s.leave_grad("in", _add_grad(d, a, s, "x")), dmemory
+
+
+def _add(x, branch, s, name):
+    """x + branch, left where the branch stood: its output is not needed again"""
+    y = s.reuse(name, branch)
+    y += x
+    return y
+
+
+def _add_grad(dy, dbranch, s, name):
+    """The gradient of what went two ways, straight on and into a branch: the sum of both ways'"""
+    dx = s.reuse_grad(name, dbranch)
+    dx += dy
+    return dx

@@ -197,6 +197,16 @@ class Scope:
             self._below[name] = self._descend(name, self.acts.at(name), self.dacts.at(name))
         return self._below[name]
 
+    def tied(self, name, owner):
+        """The scope one name further down, with the parameters of another place: acts of its own, gradients that add up there.
+
+            s.at("encoder").tied("wte", s.at("wte"))        a table that encoder and decoder share
+        """
+        if name not in self._below:
+            acts, dacts = self.acts.at(name), self.dacts.at(name)
+            self._below[name] = Scope(owner.params, owner.grads, acts, dacts, self.run, f"{self.name}{name}.")
+        return self._below[name]
+
     def layer(self, stack, i):
         """Layer i of a stack of equal layers: s.layer("h", 3) is s.at("h.3").
 
