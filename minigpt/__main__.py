@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from . import cli, train_command
+from . import cli, train_command, translate_command
 from .study import doctor
 
 COMMANDS = {
@@ -12,6 +12,7 @@ COMMANDS = {
     "tokenize": (cli.tokenize, "show the tokens of a text"),
     "trace": (cli.trace, "show what a model computes on a text, by name or as a page"),
     "doctor": (doctor.main, "is a model right, and what does it cost on this machine?"),
+    "translate": (translate_command.main, "train the Transformer of 2017 on numbers in words, and translate with it"),
 }
 
 

@@ -1,0 +1,8 @@
+"""Train the Transformer of 2017 to translate numbers in words: python scripts/train_translation.py --help"""
+
+import sys
+
+from minigpt.translate_command import main
+
+if __name__ == "__main__":
+    sys.exit(main())
