@@ -56,6 +56,23 @@ class GPTConfig:
         if bad := _problems(self):
             raise ConfigError(f"GPTConfig: {'; '.join(bad)}")
 
+    @staticmethod
+    def _problem(name, value):
+        """What is wrong with one field, or None"""
+        if name in ("bias", "tie_word_embeddings", "pre_norm"):
+            return None if isinstance(value, bool) else f"{name} {value!r}, expected True or False"
+        if name == "activation_function":
+            return None if value in ACTIVATION_NAMES else f"{name} {value!r}, expected one of {', '.join(ACTIVATION_NAMES)}"
+        if name in ("layer_norm_epsilon", "initializer_range") or name.endswith(("_pdrop", "dropout")):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if name.endswith(("_pdrop", "dropout")):
+                return None if number and 0 <= value < 1 else f"{name} {value!r}, expected a number from 0 to below 1"
+            return None if number and 0 < value < math.inf else f"{name} {value!r}, expected a positive number"
+        if value is None and name in ("n_inner", "attention_window"):
+            return None
+        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        return None if whole else f"{name} {value!r}, expected a whole number above 0"
+
     @classmethod
     def preset(cls, name, **changes):
         """A configuration by name; `changes` replace single fields."""
@@ -203,6 +220,14 @@ class TransformerConfig:
         if bad:
             raise ConfigError(f"TransformerConfig: {'; '.join(bad)}")
 
+    @staticmethod
+    def _problem(name, value):
+        """What is wrong with one field, or None"""
+        if not name.endswith("_token_id"):
+            return GPTConfig._problem(name, value)
+        known = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        return None if known else f"{name} {value!r}, expected an id from 0"
+
     @property
     def inner(self):
         """Channels inside the MLP"""
@@ -225,29 +250,10 @@ class TransformerConfig:
 
 def _problems(config):
     """What is wrong with the fields of a configuration"""
-    bad = [problem for field in fields(config) if (problem := _problem(field.name, getattr(config, field.name)))]
+    bad = [problem for field in fields(config) if (problem := config._problem(field.name, getattr(config, field.name)))]
     if not bad and config.n_embd % config.n_head:
         bad.append(f"n_embd {config.n_embd} is not a multiple of n_head {config.n_head}")
     return bad
-
-
-def _problem(name, value):
-    """What is wrong with one field, or None"""
-    if name in ("bias", "tie_word_embeddings", "pre_norm"):
-        return None if isinstance(value, bool) else f"{name} {value!r}, expected True or False"
-    if name == "activation_function":
-        return None if value in ACTIVATION_NAMES else f"{name} {value!r}, expected one of {', '.join(ACTIVATION_NAMES)}"
-    is_probability = name == "dropout" or name.endswith("_pdrop")
-    if name in ("layer_norm_epsilon", "initializer_range") or is_probability:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if is_probability:
-            return None if number and 0 <= value < 1 else f"{name} {value!r}, expected a number from 0 to below 1"
-        return None if number and 0 < value < math.inf else f"{name} {value!r}, expected a positive number"
-    if value is None and name in ("n_inner", "attention_window"):
-        return None
-    least = 0 if name.endswith("_token_id") else 1
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
-    return None if whole else f"{name} {value!r}, expected a whole number " + ("from 0" if least == 0 else "above 0")
 
 
 def _json_object(text, source, expected):
