@@ -17,7 +17,7 @@ def generate(argv=None) -> int:
 
     Returns the exit status: 0, 1 after an error, 130 after Ctrl-C, which keeps the text so far.
     """
-    return _status(_generate, _generate_parser(), argv)
+    return exit_status(_generate, _generate_parser(), argv)
 
 
 def tokenize(argv=None) -> int:
@@ -25,7 +25,7 @@ def tokenize(argv=None) -> int:
     parser = argparse.ArgumentParser(prog="tokenize", description="Show the tokens of a text: each id and its bytes.")
     parser.add_argument("text", metavar="TEXT", help="the text to tokenize; special tokens in it count as such")
     _add_model(parser)
-    return _status(_tokenize, parser, argv)
+    return exit_status(_tokenize, parser, argv)
 
 
 def trace(argv=None) -> int:
@@ -40,10 +40,10 @@ def trace(argv=None) -> int:
     parser.add_argument("--names", nargs="+", metavar="PATTERN", help="show these in full; * is anything: 'h.*.attn.att'")
     parser.add_argument("--html", metavar="FILE", help="write a page instead: surprise, attention, logit lens, gradients")
     parser.add_argument("--log", metavar="FILE", help="with --html: the log.csv of a training run, for the curve of its loss")
-    return _status(_trace, parser, argv)
+    return exit_status(_trace, parser, argv)
 
 
-def _status(run, parser, argv):
+def exit_status(run, parser, argv):
     """run(args) -> its exit status; an error becomes a line on stderr and 1"""
     args = parser.parse_args(argv)
     write_utf8()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
 from . import numerals
-from .cli import write_utf8
+from .cli import exit_status
 from .plot import alignment_chart, save_alignment_png
 from .translation import Translator, exact_match, train
 
@@ -22,19 +21,11 @@ EXAMPLES = 5            # of the numbers that it was tested on
 
 def main(argv=None) -> int:
     """Train or translate as the flags say. Returns the exit status: 0, 1 after an error, 130 after Ctrl-C."""
-    args = _parser().parse_args(argv)
-    write_utf8()
-    try:
-        if args.texts:
-            _translate(args)
-        else:
-            _train(args)
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; nothing was kept", file=sys.stderr)
-        return 130
+    return exit_status(_run, _parser(), argv)
+
+
+def _run(args):
+    (_translate if args.texts else _train)(args)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The block: both orders of its norms, every option by central differences, and a plain twin."""
+"""The blocks: both orders of the norms, every option by central differences, and plain twins."""
 
 import math
 
@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from gradients import dtypes
-from minigpt.nn import Scope, block_backward, block_forward
+from minigpt.nn import (
+    Scope,
+    block_backward,
+    block_forward,
+    cross_attention_forward,
+    decoder_block_backward,
+    decoder_block_forward,
+    layernorm_forward,
+    mlp_forward,
+    multihead_forward,
+)
 from minigpt.study.gradcheck import check_gradients
 
 C, F, H = 6, 10, 2
@@ -217,3 +227,87 @@ def test_study_mode_keeps_every_gradient_the_fast_path_writes_over():
     np.testing.assert_allclose(da, dy @ s.params["mlp.c_proj.weight"].T, rtol=1e-12)
     np.testing.assert_allclose(dh, da * s.acts["mlp.act.slope"], rtol=1e-12)
     np.testing.assert_allclose(h, s.acts["ln_2.y"] @ s.params["mlp.c_fc.weight"] + s.params["mlp.c_fc.bias"], rtol=1e-11)
+
+
+# The decoder's block
+
+
+DECODER_OPTIONS = {
+    "Vaswani's": {},
+    "padding": {"keep": np.array([[True, True, False, True], [False] * 4])},
+    "gelu, large epsilon": {"activation": "gelu", "eps": 0.3},
+    "dropout": {"attn_dropout": 0.3, "resid_dropout": 0.2},
+}
+every_decoder_option = pytest.mark.parametrize("options", DECODER_OPTIONS.values(), ids=DECODER_OPTIONS.keys())
+
+
+def decoder_params(rng, dtype=np.float64):
+    shapes = {
+        "ln_cross.weight": (C,), "ln_cross.bias": (C,), "cross.q_attn.weight": (C, C), "cross.q_attn.bias": (C,),
+        "cross.c_attn.weight": (C, 2 * C), "cross.c_attn.bias": (2 * C,),
+        "cross.c_proj.weight": (C, C), "cross.c_proj.bias": (C,),
+    }
+    return {**params(rng, dtype=dtype), **{n: rng.standard_normal(shape).astype(dtype) for n, shape in shapes.items()}}
+
+
+def decoder_inputs(rng):
+    """x (2, 5, C) and a memory of another length, (2, 4, C)"""
+    return rng.standard_normal((2, 5, C)), rng.standard_normal((2, 4, C))
+
+
+@every_decoder_option
+@pytest.mark.parametrize("study", [True, False], ids=["study", "fast"])
+def test_gradients_of_a_decoder_block(options, study):
+    rng = np.random.default_rng(21)
+    s = Scope.of(study=study, dropout_key=(21,), **decoder_params(rng))
+    inputs = dict(zip(("x", "memory"), decoder_inputs(rng), strict=True))
+    check_gradients(decoder_block_forward, decoder_block_backward, inputs, s, n_head=H, samples=20, **options)
+
+
+def test_a_decoder_block_equals_its_three_lines():
+    """m = ln_1(x + attn(x)), c = ln_cross(m + cross(m, memory)), y = ln_2(c + mlp(c)), each layer called by itself"""
+    rng = np.random.default_rng(22)
+    p, (x, memory) = decoder_params(rng), decoder_inputs(rng)
+    keep = np.array([[True, True, False, True], [True] * 4])
+
+    def layer(forward, name, *inputs, **options):
+        below = {n.removeprefix(f"{name}."): array for n, array in p.items() if n.startswith(f"{name}.")}
+        return forward(*inputs, Scope.of(**below), **options).copy()
+
+    m = layer(layernorm_forward, "ln_1", x + layer(multihead_forward, "attn", x, n_head=H))
+    c = layer(layernorm_forward, "ln_cross", m + layer(cross_attention_forward, "cross", m, memory, n_head=H, keep=keep))
+    expected = layer(layernorm_forward, "ln_2", c + layer(mlp_forward, "mlp", c, activation="relu"))
+    y = decoder_block_forward(x, memory, Scope.of(study=False, **p), H, keep=keep)
+    np.testing.assert_allclose(y, expected, rtol=1e-11, atol=1e-13)
+
+
+def test_a_decoder_block_leaves_the_points_of_its_stream_and_their_gradients():
+    rng = np.random.default_rng(23)
+    s = Scope.of(**decoder_params(rng))
+    decoder_block_backward(decoder_block_forward(*decoder_inputs(rng), s, H).copy(), s)
+    assert {s.acts[name].shape for name in ("in", "mid", "crossed", "out")} == {(2, 5, C)}
+    assert {s.dacts[name].shape for name in ("in", "mid", "crossed", "out")} == {(2, 5, C)}
+    assert s.acts["cross.att"].shape == (2, H, 5, 4)
+
+
+@pytest.mark.parametrize("study", [True, False], ids=["study", "fast"])
+def test_a_decoder_block_leaves_the_callers_arrays_alone(study):
+    rng = np.random.default_rng(24)
+    s, (x, memory) = Scope.of(study=study, **decoder_params(rng)), decoder_inputs(rng)
+    dy = rng.standard_normal(x.shape)
+    before = x.copy(), memory.copy(), dy.copy()
+    decoder_block_forward(x, memory, s, H)
+    decoder_block_backward(dy, s)
+    for array, copy in zip((x, memory, dy), before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("study", [True, False], ids=["study", "fast"])
+def test_every_array_of_a_decoder_block_has_the_dtype_of_the_input(dtype, study):
+    rng = np.random.default_rng(25)
+    s = Scope.of(study=study, dropout_key=(25,), **decoder_params(rng, dtype))
+    x, memory = (array.astype(dtype) for array in decoder_inputs(rng))
+    y = decoder_block_forward(x, memory, s, H, attn_dropout=0.3, resid_dropout=0.2)
+    gradients = decoder_block_backward(y.copy(), s)
+    assert {y.dtype, *(d.dtype for d in gradients)} | dtypes(s) == {np.dtype(dtype)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minigpt import GPT, GPTConfig
-from minigpt.cache import Cache
+from minigpt.cache import Cache, MemoryCache
 from minigpt.nn.scope import Gradients, Pass, Scope
 
 N_POSITIONS = 7
@@ -132,6 +132,27 @@ def test_rows_of_a_repeated_cache_are_independent(model, ids):
     repeated = cache.take([0, 0])
     repeated.keys[:, 0] = 0
     assert repeated.keys[:, 1, :, :3].all()
+
+
+def test_rows_are_taken_in_any_order(model, ids):
+    cache = Cache(model.config, 2, N_POSITIONS, np.float64, padding=[0, 1])
+    read(model, cache, ids[:, :4])
+    expected = read(model, cache, ids[:, 4:])
+    cache.length = 4
+    np.testing.assert_allclose(read(model, cache.take([1, 0]), ids[::-1, 4:]), expected[::-1], **TIGHT)
+
+
+def test_keys_and_values_of_a_memory_are_made_once_and_stay():
+    cache, buffer, made = MemoryCache(), np.zeros((1, 2, 3, 4)), []
+
+    def make():
+        made.append(True)
+        return buffer, buffer
+
+    cache.once(make)
+    buffer[...] = 1                                     # the next layer writes over it
+    assert [(array == 0).all() for array in cache.once(make)] == [True, True]
+    assert len(made) == 1
 
 
 def test_an_interrupted_pass_leaves_the_cache_as_it_was(model, ids):

@@ -206,3 +206,15 @@ def test_what_holds_for_a_pass_is_seen_in_every_scope():
     below = s.at("h.0")
     s.run.dropout_key = (1, 2)
     assert below.run.dropout_key == (1, 2)
+
+
+def test_a_tied_scope_has_anothers_parameters_and_its_own_activations():
+    s = Scope.of(**{"wte.weight": np.ones(2)})
+    tied = s.at("encoder").tied("wte", s.at("wte"))
+    tied.acts["y"] = np.zeros(3)
+    tied.grads.add("weight", np.full(2, 3.0))
+    s.at("wte").grads.add("weight", np.full(2, 4.0))
+    assert tied.params["weight"] is s.params["wte.weight"]
+    assert (list(s.acts), list(s.grads)) == (["encoder.wte.y"], ["wte.weight"])
+    np.testing.assert_array_equal(s.grads["wte.weight"], [7, 7])        # both uses added up
+    assert tied.name == "encoder.wte."                                  # what dropout masks and visitors go by

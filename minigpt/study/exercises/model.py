@@ -144,7 +144,7 @@ EXERCISES = (
                     _norms_first),
         ),
         sources=(block_backward,),
-        mapping="The exercise is the case `pre_norm`. `add(dy, dbranch, name)` is dy + dbranch, and `dropout_backward` hands "
+        mapping="The exercise is the case `pre_norm`. `_add_grad` adds dy and dbranch, and `dropout_backward` hands "
                 "on what it gets where nothing was dropped.",
     ),
     Exercise(
