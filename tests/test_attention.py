@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradients import dtypes, stored
+from minigpt.cache import MemoryCache
 from minigpt.nn import (
     Scope,
     attention,
@@ -505,3 +506,12 @@ def test_study_mode_keeps_the_gradient_of_every_intermediate():
     multihead_forward(rng.standard_normal((2, 5, 6)), s, 2)
     multihead_backward(rng.standard_normal((2, 5, 6)), s)
     assert {"dacts scores", "dacts att", "dacts qkv", "dacts c_proj.x", "dacts c_attn.x"} <= stored(s).keys()
+
+
+def test_cross_attention_with_a_cache_reads_its_memory_once():
+    rng = np.random.default_rng(58)
+    s, cache = Scope.of(**cross_params(rng)), MemoryCache()
+    x, memory = rng.standard_normal((2, 5, 6)), rng.standard_normal((2, 7, 6))
+    expected = cross_attention_forward(x, memory, s, 2).copy()
+    np.testing.assert_array_equal(cross_attention_forward(x, memory, s, 2, cache=cache), expected)
+    np.testing.assert_array_equal(cross_attention_forward(x, 0 * memory, s, 2, cache=cache), expected)

@@ -63,6 +63,14 @@ def test_the_best_hypothesis_is_the_plain_searchs(seed, K, alpha):
         assert scores[b, 0] == pytest.approx(score, rel=1e-10)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_search_does_not_end_while_a_longer_target_may_overtake(seed):
+    """A strong penalty of the length lets targets of 12 tokens win over those that ended at the first"""
+    model = make_model(seed)
+    tokens, _ = beam_search(model, SOURCE[:1], beams=3, length_penalty=3.0, max_new_tokens=12)
+    assert whole(tokens[0, 0]) == plain_beam(model, SOURCE[0], 3, 3.0, 12)[0][1]
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_beam_as_wide_as_there_are_targets_is_exhaustive(seed, alpha):
