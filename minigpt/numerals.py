@@ -12,7 +12,6 @@ ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 DIGITS = "零一二三四五六七八九"
 MEANING = dict(zip("零一二三四五六七八九十百千万", [*"0123456789", "×10", "×100", "×1000", "×10000"], strict=True))
-MOST_DIGITS = 6
 
 
 def english(n):
