@@ -64,7 +64,7 @@ class GPT(Network):
 
     def __init__(self, config: GPTConfig, seed=0, dtype=np.float32, threads=None):
         self.config = config
-        super().__init__(parameter_table(config), seed, dtype, threads)
+        super().__init__(self._parameter_table(), seed, dtype, threads)
         self.tokenizer: CharTokenizer | Tokenizer | None = None     # from_pretrained sets it
 
     def __call__(self, ids, keep=None):
@@ -76,7 +76,7 @@ class GPT(Network):
         ids = self._checked(ids)
         if keep is not None and (np.shape(keep) != ids.shape or np.asarray(keep).dtype != bool):
             raise ValueError(f"keep: {np.asarray(keep).dtype} of shape {np.shape(keep)}, expected bool {ids.shape}")
-        logits = np.empty((*ids.shape, self.config.vocab_size), self.dtype)
+        logits = np.empty((*ids.shape, self.n_outputs), self.dtype)
 
         def run(s, batch):
             kept = None if keep is None else keep[batch]
@@ -198,6 +198,14 @@ class GPT(Network):
 
         return run(self, ids, targets, edits=edits, names=names)
 
+    @property
+    def n_outputs(self):
+        """How many scores each position gets"""
+        return self.config.vocab_size
+
+    def _parameter_table(self):
+        return parameter_table(self.config)
+
     def _forward(self, ids, s, positions=None, keep=None, caches=None):
         """ids (B, T) -> the last layer's output (B, T, C), normalised: by ln_f, or by the block itself where norms come last"""
         c = self.config
@@ -247,4 +255,4 @@ class GPT(Network):
             return ids
         if np.shape(targets) != ids.shape:
             raise ValueError(f"targets: shape {np.shape(targets)}, expected that of ids {ids.shape}")
-        return ids, *checked_targets(targets, V)
+        return ids, *checked_targets(targets, self.n_outputs)

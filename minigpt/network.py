@@ -25,19 +25,27 @@ class Network:
     """
 
     def __init__(self, table, seed=0, dtype=np.float32, threads=None):
-        self.table = table
         self.dtype = np.dtype(dtype)
         self.team = Team(threads)
-        size = sum(math.prod(shape) for _, shape, _ in table)
-        self._warn_if_too_large(size)
-        self.flat_params = np.zeros(size, self.dtype)
-        self.params = Store(named_views(self.table, self.flat_params))
+        self._warn_if_too_large(sum(math.prod(shape) for _, shape, _ in table))
+        self._lay_out(table)
         if seed is not None:
             self._initialise(np.random.default_rng(seed))
-        self._flat_grads = np.empty(0, self.dtype)      # made when first asked for: generation needs none
         self._order = Order()
-        self._shards: list[Scope] = []
-        self._n_parts = 0       # shards that hold the activations of the last pass
+
+    def train_only(self, table, added=None, seed=0):
+        """From now on only the parameters of `table` learn: rows (name, shape, initial) as above, matrices first.
+
+        Names the network has keep their values, new ones get their initial; `added` are new arrays that do not learn.  The
+        others of its parameters stay as they are in memory, named in `frozen`: they have no gradient and are in no flat
+        buffer, so an optimizer that is made afterwards does not see them.
+        """
+        before = {**self.params, **(added or {})}
+        learning = {name for name, _, _ in table}
+        self._lay_out(table, {name: array for name, array in before.items() if name not in learning})
+        self._initialise(np.random.default_rng(seed))
+        for name in learning & before.keys():
+            self.params[name][...] = before[name]
 
     @property
     def grads(self) -> Gradients:
@@ -78,6 +86,16 @@ class Network:
                 stacklevel=4,
             )
 
+    def _lay_out(self, table, frozen=None):
+        """Memory for what learns, one flat buffer, beside the arrays that do not"""
+        frozen = {} if frozen is None else frozen
+        self.table, self.frozen = table, frozenset(frozen)
+        self.flat_params = np.zeros(sum(math.prod(shape) for _, shape, _ in table), self.dtype)
+        self.params = Store({**frozen, **named_views(table, self.flat_params)})
+        self._flat_grads = np.empty(0, self.dtype)      # made when first asked for: generation needs none
+        self._shards: list[Scope] = []
+        self._n_parts = 0       # shards that hold the activations of the last pass
+
     def _initialise(self, rng):
         for name, shape, initial in self.table:
             if initial == "ones":
@@ -88,9 +106,10 @@ class Network:
     def _shard(self, i):
         """The scope of the i-th part of a batch: parameters shared, everything else its own."""
         if not self._shards:
-            self._flat_grads = np.zeros(self.flat_params.size, self.dtype)
+            self._flat_grads = np.zeros_like(self.flat_params)
         while len(self._shards) <= i:
-            grads = SharedGradients(named_views(self.table, self._flat_grads), len(self._shards), self._order)
+            arrays = named_views(self.table, self._flat_grads)
+            grads = SharedGradients(arrays, len(self._shards), self._order, self.frozen)
             self._shards.append(Scope(self.params, grads))
         return self._shards[i]
 

@@ -143,8 +143,8 @@ class SharedGradients(Gradients):
     not its turn.
     """
 
-    def __init__(self, arrays, part, order):
-        super().__init__(arrays)
+    def __init__(self, arrays, part, order, frozen=()):
+        super().__init__(arrays, frozen)
         self._part, self._order = part, order
 
     def _is_first(self, name):

@@ -27,6 +27,7 @@ from .embedding import (
 )
 from .layernorm import layernorm_backward, layernorm_forward
 from .linear import linear_backward, linear_forward
+from .lora import lora_backward, lora_forward
 from .loss import cross_entropy_backward, cross_entropy_forward
 from .mlp import (
     activation_backward,
@@ -44,6 +45,7 @@ __all__ = [
     "cross_attention_backward", "cross_attention_forward", "cross_entropy_backward", "cross_entropy_forward",
     "decoder_block_backward", "decoder_block_forward", "dropout_backward", "dropout_forward", "embedding_backward",
     "embedding_forward", "gelu_forward", "gelu_new_forward", "layernorm_backward", "layernorm_forward", "linear_backward",
-    "linear_forward", "mlp_backward", "mlp_forward", "multihead_backward", "multihead_forward", "relu_forward",
-    "sinusoidal_positions", "split_heads", "unembedding_backward", "unembedding_forward",
+    "linear_forward", "lora_backward", "lora_forward", "mlp_backward", "mlp_forward", "multihead_backward",
+    "multihead_forward", "relu_forward", "sinusoidal_positions", "split_heads", "unembedding_backward",
+    "unembedding_forward",
 ]

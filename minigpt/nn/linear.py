@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .lora import lora_backward, lora_forward
 from .ops import column_sum, rows
 
 
@@ -11,7 +12,7 @@ def linear_forward(x, s):
         y = x W + b
 
     x (..., Cin) -> y (..., Cout).  W (Cin, Cout), the way GPT-2 stores it; b (Cout,) may be absent.
-    Leaves x in s.acts.  Article A4 §4.2.
+    With lora_A and lora_B beside W, lora.py adds its part.  Leaves x in s.acts.  Article A4 §4.2.
     """
     weight = s.params["weight"]
     s.acts["x"] = x
@@ -19,6 +20,8 @@ def linear_forward(x, s):
     np.dot(rows(x), weight, out=rows(y))
     if "bias" in s.params:
         y += s.params["bias"]
+    if "lora_A" in s.params:
+        rows(y)[...] += lora_forward(x, s)
     return y
 
 
@@ -33,4 +36,6 @@ def linear_backward(dy, s):
         s.grads.add("bias", column_sum(dy))
     dx = s.dacts.empty("x", x.shape, dy.dtype)
     np.dot(rows(dy), weight.T, out=rows(dx))
+    if "lora_A" in s.params:
+        rows(dx)[...] += lora_backward(dy, s)
     return dx

@@ -79,11 +79,13 @@ class Gradients(Store):
     """Parameter gradients. They add up, over uses of a parameter and over backward passes, until reset() is called.
 
     NumPy's products cannot add to their output, so the first contribution after a reset is written and only later ones are
-    added, in blocks of rows, so that a product that is to be added never takes much memory.
+    added, in blocks of rows, so that a product that is to be added never takes much memory.  What is added to a `frozen`
+    name is not even computed.
     """
 
-    def __init__(self, arrays=None):
+    def __init__(self, arrays=None, frozen=()):
         super().__init__(arrays)
+        self._frozen = frozenset(frozen)
         self._written: set[str] = set()
         self._spare = Store()
 
@@ -93,6 +95,8 @@ class Gradients(Store):
 
     def add(self, name, value):
         """grads[name] += value"""
+        if self.is_frozen(name):
+            return
         if name not in self:
             self[name] = np.empty_like(value)
         first = self._is_first(name)
@@ -104,6 +108,8 @@ class Gradients(Store):
 
     def add_product(self, name, a, b):
         """grads[name] += a @ b for matrices a (K, M), b (M, N)"""
+        if self.is_frozen(name):
+            return
         if name not in self:
             self[name] = np.empty((a.shape[0], b.shape[1]), a.dtype)
         out = self[name]
@@ -122,6 +128,8 @@ class Gradients(Store):
 
     def add_rows(self, name, shape, ids, values):
         """grads[name][ids[i]] += values[i] for each i; name is a table of this shape, 0 where nothing is added."""
+        if self.is_frozen(name):
+            return
         if name not in self:
             self[name] = np.empty(shape, values.dtype)
         first = self._is_first(name)
@@ -131,6 +139,10 @@ class Gradients(Store):
                 table.fill(0)
             for id, value in zip(ids.tolist(), values, strict=True):
                 table[id] += value
+
+    def is_frozen(self, name):
+        """Whether this parameter does not learn"""
+        return self._prefix + name in self._frozen
 
     def _is_first(self, name):
         key = self._prefix + name

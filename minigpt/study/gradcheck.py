@@ -164,6 +164,8 @@ def _paired(real, dinputs, s):
                             f"{', '.join(real) or 'no input'}; integer inputs have none")
     arrays = {name: (x, np.array(dx)) for (name, x), dx in zip(real.items(), dinputs, strict=True)}
     for name in s.params:
+        if s.grads.is_frozen(name):
+            continue
         if name not in s.grads:
             raise GradientError(f"{name}: backward left no gradient; add it with s.grads.add({name!r}, …)")
         arrays[name] = s.params[name], np.array(s.grads[name])
