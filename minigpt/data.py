@@ -135,7 +135,7 @@ class Batches:
         _check_sizes(self.ids, batch_size, context)
         self.batch_size, self.context, self.seed, self.order = batch_size, context, seed, order
         self.position = 0
-        self._epoch = (-1, np.empty(0, np.int64))  # the last epoch's number and permutation: derived, kept for speed
+        self._shuffled = Shuffled((len(self.ids) - 1) // context, seed)
 
     def next(self) -> tuple[np.ndarray, np.ndarray]:
         """Return inputs and targets (B, T), int64, the caller's own, and advance position by one."""
@@ -156,19 +156,33 @@ class Batches:
         return rng.integers(len(self.ids) - self.context, size=self.batch_size)  # the last start leaves one target
 
     def _windows(self) -> np.ndarray:
-        """Where the rows of the current batch start (B,), counting rows through all epochs."""
-        count = (len(self.ids) - 1) // self.context
-        rows = self.position * self.batch_size + np.arange(self.batch_size)
-        epochs, places = rows // count, rows % count
-        windows = np.empty_like(rows)
+        """Where the rows of the current batch start (B,)."""
+        return self._shuffled.batch(self.position, self.batch_size) * self.context
+
+
+class Shuffled:
+    """The numbers 0 … count − 1 in a new order each epoch, drawn from default_rng([seed, epoch]).
+
+    Shuffled(3, seed=0).batch(position, 2) for position 0, 1, 2 -> [2, 0], [1, 2], [0, 1]
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed = count, seed
+        self._epoch = (-1, np.empty(0, np.int64))  # the last epoch's number and permutation: derived, kept for speed
+
+    def batch(self, position: int, batch_size: int) -> np.ndarray:
+        """Return batch number `position`, (B,): batches follow each other through all epochs without a break."""
+        rows = position * batch_size + np.arange(batch_size)
+        epochs, places = rows // self.count, rows % self.count
+        numbers = np.empty_like(rows)
         for epoch in np.unique(epochs).tolist():
             here = epochs == epoch
-            windows[here] = self._permutation(epoch, count)[places[here]]
-        return windows * self.context
+            numbers[here] = self._permutation(epoch)[places[here]]
+        return numbers
 
-    def _permutation(self, epoch: int, count: int) -> np.ndarray:
+    def _permutation(self, epoch: int) -> np.ndarray:
         if self._epoch[0] != epoch:
-            self._epoch = epoch, np.random.default_rng([self.seed, epoch]).permutation(count)
+            self._epoch = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.count)
         return self._epoch[1]
 
 

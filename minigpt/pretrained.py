@@ -70,19 +70,33 @@ def save_pretrained(
     """
     if weight_format not in ("safetensors", "npz"):
         raise ValueError(f"weight_format: {weight_format!r}, expected 'safetensors' or 'npz'")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    config, tensors = exported(model, dtype)
+    write_folder(folder, config.to_json(), tensors, tokenizer, weight_format)
+
+
+def exported(model: GPT, dtype=None) -> tuple[GPTConfig, dict[str, np.ndarray]]:
+    """The configuration and the arrays, by GPT-2's or GPT-1's names, of one with biases that computes what the model does.
+
+    Raises ValueError for a model with LoRA adapters, which those have no names for.
+    """
+    if any(name.endswith(".lora_A") for name in model.params):
+        raise ValueError("model: LoRA adapters beside its weights, expected plain weights; save finetune.merged(model)")
     dtype = model.dtype if dtype is None else dtype
     config = GPTConfig(**{**model.config.to_dict(), "bias": True})
-    tensors = {
-        name: model.params[name].astype(dtype, copy=False) if name in model.params else np.zeros(shape, dtype)
+    names = {} if config.pre_norm else _GPT1_NAMES
+    return config, {
+        names.get(name, name): model.params[name].astype(dtype, copy=False) if name in model.params else np.zeros(shape, dtype)
         for name, shape, _ in parameter_table(config)
     }
-    if not config.pre_norm:
-        tensors = {_GPT1_NAMES.get(name, name): tensor for name, tensor in tensors.items()}
+
+
+def write_folder(folder: str | os.PathLike[str], config: str, tensors, tokenizer, weight_format="safetensors") -> None:
+    """Write config.json, the weights and, if there is one, the tokenizer.  Each file is whole or unchanged."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     if tokenizer is not None:
         tokenizer.save(folder)
-    write_atomic(folder / "config.json", config.to_json().encode("utf-8"))
+    write_atomic(folder / "config.json", config.encode("utf-8"))
     weights.save(folder / f"model.{weight_format}", tensors, {"format": "pt"})
     # An earlier model's weights in the other format would be found before or beside these.
     (folder / ("model.npz" if weight_format == "safetensors" else "model.safetensors")).unlink(missing_ok=True)
@@ -157,12 +171,9 @@ def from_pretrained(
         config = GPTConfig.from_json(config_path.read_text(encoding="utf-8"), source=str(config_path))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{config_path}: not UTF-8 ({error.reason} at byte {error.start}), expected JSON") from None
-    path = _weight_file(folder)
+    path = weight_file(folder)
     model = from_state_dict(weights.load(path), config, dtype=dtype, threads=threads, strict=strict, source=str(path))
-    try:
-        model.tokenizer = tokenizers.load(folder)
-    except FileNotFoundError:
-        model.tokenizer = None
+    model.tokenizer = tokenizer_of(folder)
     return model
 
 
@@ -211,7 +222,16 @@ def _download(repository: str, pin: Pin) -> Path:
     return folder
 
 
-def _weight_file(folder: Path) -> Path:
+def tokenizer_of(folder: Path):
+    """The folder's tokenizer, or None where it has none"""
+    try:
+        return tokenizers.load(folder)
+    except FileNotFoundError:
+        return None
+
+
+def weight_file(folder: Path) -> Path:
+    """The file of a folder that holds its weights.  WeightFormatError for a pickle, FileNotFoundError where there is none."""
     for filename in ("model.safetensors", "model.npz"):
         if (folder / filename).is_file():
             return folder / filename

@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -23,6 +23,7 @@ from .config import ConfigError, GPTConfig
 from .data import Batches, fingerprint, load_corpus, split, windows
 from .files import LockedError, lock, write_atomic
 from .model import GPT
+from .nn.loss import IGNORED
 from .optim import SCHEDULES, AdamW, Muon, clip_scale, gradient_norm, schedule
 from .pretrained import save_pretrained
 from .tokenizer import from_state
@@ -94,6 +95,9 @@ PRESETS: dict[str, tuple[dict, dict]] = {
 }
 
 
+_Trainer = TypeVar("_Trainer", bound="Trainer")
+
+
 class Trainer:
     """One training run in one folder.
 
@@ -105,19 +109,11 @@ class Trainer:
     layout, the newest checkpoints, log.csv, samples.txt and, with matplotlib, loss.png.
     """
 
-    def __init__(self, model: GPT, tokenizer, ids: np.ndarray, recipe: Recipe, folder, data_source="", quiet=False):
+    def __init__(self, model: GPT, tokenizer, ids, recipe: Recipe, folder, data_source="", quiet=False):
         self.model, self.tokenizer, self.recipe, self.folder = model, tokenizer, recipe, Path(folder)
         self.data_source, self.quiet = data_source, quiet
-        train_ids, self.val_ids = split(ids)
-        if ids.max() >= model.config.vocab_size:
-            raise ValueError(f"ids: up to {ids.max()}, expected below vocab_size {model.config.vocab_size}")
-        self.data_fingerprint = fingerprint(ids)
-        if len(self.val_ids) <= model.config.n_positions:
-            raise ValueError(
-                f"{data_source or 'ids'}: {len(ids)} tokens leave {len(self.val_ids)} for validation, expected more than "
-                f"n_positions {model.config.n_positions}; use a longer text or a smaller --context"
-            )
-        self.batches = Batches(train_ids, recipe.batch_size, model.config.n_positions, recipe.seed, recipe.order)
+        self.data_fingerprint = self._fingerprint(ids)
+        self.batches = self._read(ids)
         self.muon = Muon(model, weight_decay=recipe.weight_decay) if recipe.optimizer == "muon" else None
         self.adamw = AdamW(model, start=self.muon.stop if self.muon else 0, betas=(recipe.beta1, recipe.beta2),
                            weight_decay=recipe.weight_decay)
@@ -127,7 +123,7 @@ class Trainer:
         self.sampled = False
 
     @classmethod
-    def resume(cls, folder, ids: np.ndarray | None = None, quiet=False, threads=None, **fields) -> Trainer:
+    def resume(cls: type[_Trainer], folder, ids=None, quiet=False, threads=None, **fields) -> _Trainer:
         """The run in `folder` as it was at its newest good checkpoint, on the same text, by default read from its source.
 
         `fields` are fields of GPTConfig or Recipe that the caller counts on: those in CHANGEABLE take effect, any other must
@@ -145,13 +141,13 @@ class Trainer:
         tokenizer = from_state(facts["tokenizer"])
         if ids is None:
             ids = tokenizer.encode_array(load_corpus(facts["data_source"]).text)
-        if (found := fingerprint(ids)) != facts["data_fingerprint"]:
+        if (found := cls._fingerprint(ids)) != facts["data_fingerprint"]:
             raise ValueError(
-                f"{facts['data_source'] or 'ids'}: {len(ids)} tokens with fingerprint {found}, expected "
-                f"{facts['data_fingerprint']}: the text changed since the checkpoint; restore it or start a new run"
+                f"{facts['data_source'] or 'ids'}: fingerprint {found}, expected {facts['data_fingerprint']}: the text "
+                f"changed since the checkpoint; restore it or start a new run"
             )
-        model = GPT(GPTConfig.from_dict(facts["config"], str(folder)), dtype=facts["dtype"],
-                    threads=facts["threads"] if threads is None else threads)
+        config = GPTConfig.from_dict(facts["config"], str(folder))
+        model = cls._model(config, facts, threads=facts["threads"] if threads is None else threads)
         recipe = Recipe(**{**facts["recipe"], **changes})
         trainer = cls(model, tokenizer, ids, recipe, folder, facts["data_source"], quiet)
         trainer._load(saved)
@@ -184,8 +180,8 @@ class Trainer:
             rows = csv.writer(log)
             while not self._finished():
                 start = time.perf_counter()
-                loss, norm, rate = self.update()
-                speed = self.recipe.accumulate * self.recipe.batch_size * self.batches.context / (time.perf_counter() - start)
+                loss, norm, rate, tokens = self.update()
+                speed = tokens / (time.perf_counter() - start)
                 self.seconds = before + time.perf_counter() - began
                 val_loss = None
                 if self.step % self.recipe.eval_interval == 0 or self._finished():
@@ -209,16 +205,18 @@ class Trainer:
         return 0
 
     def evaluate(self) -> float:
-        """Mean loss over the whole validation split, in nats per token, in windows of n_positions tokens."""
+        """Mean loss over every target of the validation split, in nats."""
         total = count = 0.0
-        for inputs, targets in windows(self.val_ids, self.batches.context, self.recipe.batch_size):
-            total += self.model.loss(inputs, targets) * targets.size
-            count += targets.size
+        for inputs, targets in self._validation():
+            n = int(np.count_nonzero(targets != IGNORED))
+            total += self.model.loss(inputs, targets) * n
+            count += n
         return total / count
 
     def save(self) -> Path:
         """Write a checkpoint of this moment."""
         arrays = {"params": self.model.flat_params}
+        arrays.update({f"frozen.{name}": self.model.params[name] for name in self.model.frozen})
         for prefix, optimizer in (("adamw", self.adamw), ("muon", self.muon)):
             if optimizer is not None:
                 arrays.update({f"{prefix}.{name}": array for name, array in optimizer.state().items()})
@@ -226,12 +224,14 @@ class Trainer:
             "version": __version__, "seconds": self.seconds, "best": self.best, "position": self.batches.position,
             "config": self.model.config.to_dict(), "recipe": asdict(self.recipe), "dtype": self.model.dtype.name,
             "threads": self.model.team.threads, "tokenizer": self.tokenizer.state(), "data_source": self.data_source,
-            "data_fingerprint": self.data_fingerprint,
+            "data_fingerprint": self.data_fingerprint, **self._facts(),
         }
         return checkpoint.save(self.folder, Checkpoint(self.step, arrays, facts))
 
     def _load(self, saved: Checkpoint) -> None:
         self.model.flat_params[...] = saved.arrays["params"]
+        for name in self.model.frozen:
+            self.model.params[name][...] = saved.arrays[f"frozen.{name}"]
         for prefix, optimizer in (("adamw", self.adamw), ("muon", self.muon)):
             if optimizer is not None:
                 start = len(prefix) + 1
@@ -239,23 +239,62 @@ class Trainer:
         self.step, self.seconds, self.best = saved.step, saved.facts["seconds"], saved.facts["best"]
         self.batches.position = saved.facts["position"]
 
-    def update(self) -> tuple[float, float, float]:
-        """One step -> loss, gradient norm, AdamW's learning rate"""
+    # What other data and other models have otherwise: finetune.py
+
+    def _read(self, ids):
+        """The batches to train on; the rest is kept for validation."""
+        n_positions = self.model.config.n_positions
+        train_ids, self.val_ids = split(ids)
+        if ids.max() >= self.model.config.vocab_size:
+            raise ValueError(f"ids: up to {ids.max()}, expected below vocab_size {self.model.config.vocab_size}")
+        if len(self.val_ids) <= n_positions:
+            raise ValueError(
+                f"{self.data_source or 'ids'}: {len(ids)} tokens leave {len(self.val_ids)} for validation, expected more than "
+                f"n_positions {n_positions}; use a longer text or a smaller --context"
+            )
+        return Batches(train_ids, self.recipe.batch_size, n_positions, self.recipe.seed, self.recipe.order)
+
+    def _validation(self):
+        """Inputs and targets (B, T) that cover the validation split in windows of n_positions tokens"""
+        return windows(self.val_ids, self.batches.context, self.recipe.batch_size)
+
+    @staticmethod
+    def _fingerprint(ids) -> str:
+        return fingerprint(ids)
+
+    @staticmethod
+    def _model(config, facts, threads) -> GPT:
+        """The model of a checkpoint; its parameters are loaded afterwards."""
+        return GPT(config, dtype=facts["dtype"], threads=threads)
+
+    def _facts(self) -> dict:
+        """What _model() needs beside the configuration"""
+        return {}
+
+    def _export(self) -> None:
+        """Write the model as it is now into the run's folder."""
+        save_pretrained(self.model, self.folder, self.tokenizer)
+
+    # The steps
+
+    def update(self) -> tuple[float, float, float, int]:
+        """One step -> loss, gradient norm, AdamW's learning rate, tokens read"""
         recipe, model = self.recipe, self.model
         rate = self._rate()
-        loss = 0.0
+        loss, tokens = 0.0, 0
         for i in range(recipe.accumulate):
             key = (recipe.seed, self.batches.position)      # dropout's streams are named by seed and batch: no state to save
             inputs, targets = self.batches.next()
             part, _ = model.loss_and_grads(inputs, targets, scale=1 / recipe.accumulate, accumulate=i > 0, dropout_key=key)
             loss += part / recipe.accumulate
+            tokens += inputs.size
         norm = gradient_norm(self.adamw.grads, model.team)
         self._stop_unless_finite(f"loss {loss}, gradient norm {norm}", loss + norm)
         if self.muon:
             self.muon.step(recipe.muon_lr * rate)
         self.adamw.step(recipe.lr * rate, clip_scale(norm, recipe.clip))
         self.step += 1
-        return loss, norm, recipe.lr * rate
+        return loss, norm, recipe.lr * rate, tokens
 
     def _stop_unless_finite(self, found, value) -> None:
         if not math.isfinite(value):
@@ -282,7 +321,7 @@ class Trainer:
     def _note_best(self, val_loss: float) -> None:
         if self.best is None or val_loss < self.best["val_loss"]:
             self.best = {"val_loss": val_loss, "step": self.step, "seconds": self.seconds}
-            save_pretrained(self.model, self.folder, self.tokenizer)
+            self._export()
 
     # What the user sees
 
