@@ -3,12 +3,13 @@
 import argparse
 import sys
 
-from . import cli, train_command, translate_command
+from . import cli, finetune_command, train_command, translate_command
 from .study import doctor
 
 COMMANDS = {
     "generate": (cli.generate, "continue a prompt"),
     "train": (train_command.main, "train a model on a text"),
+    "finetune": (finetune_command.main, "learn a task from examples, and compare with baselines"),
     "tokenize": (cli.tokenize, "show the tokens of a text"),
     "trace": (cli.trace, "show what a model computes on a text, by name or as a page"),
     "doctor": (doctor.main, "is a model right, and what does it cost on this machine?"),

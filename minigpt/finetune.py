@@ -121,6 +121,7 @@ class Classifier(GPT):
     @classmethod
     def from_model(cls, model: GPT, labels: Sequence[str], seed=0) -> Classifier:
         """A classifier with a trained model's weights, copied, and a new head drawn from `seed`."""
+        _refuse_adapters(model)
         classifier = cls(model.config, labels, seed, model.dtype, model.team.threads)
         for name in classifier.params.keys() - {HEAD}:
             classifier.params[name][...] = model.params[name]
@@ -134,15 +135,15 @@ class Classifier(GPT):
         Errors: pretrained.from_pretrained; WeightFormatError where the folder holds no such classifier.
         """
         folder = pretrained.find(name_or_folder)
+        text = (folder / "config.json").read_text(encoding="utf-8")
+        config = replace(GPTConfig.from_json(text, str(folder / "config.json")), tie_word_embeddings=True)
         tensors = weights.load(pretrained.weight_file(folder))
-        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        head, names = tensors.pop(HEAD, None), values.get("id2label")
+        head, names = tensors.pop(HEAD, None), json.loads(text).get("id2label")
         if head is None or head.ndim != 2 or not isinstance(names, dict) or len(names) != len(head):
             found = "no score.weight" if head is None else f"score.weight {head.shape} for {len(names or ())} labels"
             raise weights.WeightFormatError(
                 f"{folder}: {found}, expected a classifier; for a new head write Classifier.from_model(model, labels)"
             )
-        config = replace(GPTConfig.from_dict(values, str(folder / "config.json")), tie_word_embeddings=True)
         model = GPT.from_state_dict(tensors, config, dtype=dtype, threads=threads, strict=strict)
         model.tokenizer = pretrained.tokenizer_of(folder)
         classifier = cls.from_model(model, [names[str(i)] for i in range(len(names))])
@@ -215,6 +216,7 @@ def with_characters(model: GPT, text: str, seed=0) -> GPT:
     if not isinstance(tokenizer, CharTokenizer):
         raise TypeError(f"tokenizer: {tokenizer!r}, expected a CharTokenizer; one of bytes knows every text already")
     chars = tokenizer.state()["chars"]
+    _refuse_adapters(model)
     grown_tokenizer = CharTokenizer([*chars, *sorted(set(text) - set(chars))])
     grown = GPT(replace(model.config, vocab_size=grown_tokenizer.vocab_size), seed, model.dtype, model.team.threads)
     for name, array in model.params.items():
@@ -255,8 +257,7 @@ def add_lora(model: GPT, names: str | Iterable[str] = "h.*.attn.c_attn", rank=8,
     characters' rows know nothing yet.  Hu et al. 2021 §4.1.  Raises ValueError for a pattern that matches none and an
     impossible rank.
     """
-    if any(name.endswith("lora_A") for name in model.params):
-        raise ValueError("add_lora: the model has adapters, expected none; go on from merged(model)")
+    _refuse_adapters(model)
     patterns = [names] if isinstance(names, str) else list(names)
     matrices = [(name, shape) for name, shape, _ in model.table if name.startswith("h.") and len(shape) == 2]
     shapes = {name.removesuffix(".weight"): shape for name, shape in matrices}
@@ -350,6 +351,11 @@ class FineTuner(Trainer):
 
     def _sample_due(self):
         return False        # a text out of nothing says nothing about a task
+
+
+def _refuse_adapters(model: GPT) -> None:
+    if any(name.endswith(".lora_A") for name in model.params):
+        raise ValueError("model: it has LoRA adapters, expected plain weights; go on from merged(model)")
 
 
 def _like(model: GPT) -> GPT:

@@ -350,9 +350,12 @@ def test_what_else_is_named_learns_beside_the_adapters():
         add_lora(random_model(), also=["wte"])
 
 
-def test_adapters_are_not_put_on_adapters():
-    with pytest.raises(ValueError, match="has adapters, expected none"):
-        add_lora(adapted(random_model()))
+@pytest.mark.parametrize("take", [
+    add_lora, lambda model: Classifier.from_model(model, ["a", "b"]), lambda model: with_characters(model, "x"),
+])
+def test_adapters_are_not_put_on_adapters_nor_lost_in_a_copy(take):
+    with pytest.raises(ValueError, match=r"it has LoRA adapters, expected plain weights; go on from merged\(model\)"):
+        take(adapted(random_model()))
 
 
 def test_a_model_that_speaks_has_no_head_to_train_alone():
