@@ -115,8 +115,9 @@ class GPT2LMHeadModel:
     def generate(
         self, inputs=None, *, input_ids=None, attention_mask=None, max_length=None, max_new_tokens=None, min_length=0,
         min_new_tokens=None, do_sample=False, temperature=1.0, top_k=50, top_p=1.0, min_p=None, repetition_penalty=1.0,
-        no_repeat_ngram_size=0, bad_words_ids=None, num_return_sequences=1, num_beams=1, eos_token_id=None,
-        pad_token_id=None, stop_strings=None, tokenizer=None, seed=None, sliding_window=False,
+        no_repeat_ngram_size=0, bad_words_ids=None, force_words_ids=None, sequence_bias=None, logits_processor=None,
+        num_return_sequences=1, num_beams=1, eos_token_id=None, pad_token_id=None, stop_strings=None, tokenizer=None,
+        seed=None, sliding_window=False,
     ):
         """Continue every row: inputs (B, T) ids -> (B num_return_sequences, T + new) int64, the caller's own.
 
@@ -125,12 +126,15 @@ class GPT2LMHeadModel:
         min_length, min_new_tokens      the same for how many there are before a row may end
         do_sample         False takes the most likely token; then temperature, top_k, top_p, min_p do not count, with a warning
         bad_words_ids     as in sampling.Sampling, like repetition_penalty and no_repeat_ngram_size; eos_token_id is not one
+        sequence_bias     {(id, …): value} or [[[id, …], value], …]: logit_bias of sampling.Sampling
+        logits_processor  a list of f(input_ids (1, T), scores (1, V)) -> scores, arrays; each row comes alone, unpadded
         num_return_sequences            continuations of each prompt, side by side; more than one only with do_sample
         eos_token_id      an id or several that end a row, which keeps it and is filled with pad_token_id; None: the config's
         stop_strings      texts that end a row once they stand in it, tokenizer decides; the row keeps them
 
         Not Hugging Face's: seed, as in sampling.Sampling, instead of torch's; sliding_window=True goes on past n_positions,
-        where else a ValueError is raised.  There are no beams.  Everything is checked before anything is computed.
+        where else a ValueError is raised.  There are no beams: force_words_ids, which needs them there, is that of
+        sampling.Sampling, lists of ids.  Everything is checked before anything is computed.
         """
         if sum(given is None for given in (inputs, input_ids)) != 1:
             raise ValueError("generate: inputs and input_ids, expected one of the two; pass tokenizer.encode(…)")
@@ -173,6 +177,8 @@ class GPT2LMHeadModel:
             self.gpt, [row[kept].tolist() for row, kept in zip(rows, keep, strict=True)], max_new_tokens, **options,
             repetition_penalty=repetition_penalty, no_repeat_ngram_size=no_repeat_ngram_size,
             bad_words_ids=[word for word in bad_words_ids or () if [*word] not in [[id] for id in eos]],
+            force_words_ids=force_words_ids or (), logit_bias=_pairs(sequence_bias),
+            logits_processor=_by_row(logits_processor or ()),
             min_new_tokens=min_new_tokens, num_samples=num_return_sequences, seed=seed, sliding_window=sliding_window,
             # the config's may lie outside a small vocabulary, where it is never drawn
             stop_ids=[id for id in eos if eos_token_id is not None or id < n_vocab],
@@ -450,3 +456,26 @@ class GPT3Tokenizer(GPT3LMHeadModel):
 def _ids(ids):
     """None, an id or several -> a list"""
     return [] if ids is None else [ids] if isinstance(ids, (int, np.integer)) else [*ids]
+
+
+def _pairs(sequence_bias):
+    """Both of Hugging Face's forms as {(id, …): value}"""
+    if not isinstance(sequence_bias, (list, tuple)):
+        return sequence_bias
+    if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 and np.iterable(pair[0]) for pair in sequence_bias):
+        raise TypeError(f"sequence_bias: {sequence_bias!r}, expected [[ids, value], …] or {{ids: value}}, ids a tuple")
+    return {tuple(ids): value for ids, value in sequence_bias}
+
+
+def _by_row(processors):
+    """Processors of Hugging Face's form as those of sampling.Sampling"""
+    if not (isinstance(processors, (list, tuple)) and all(map(callable, processors))):
+        raise TypeError(f"logits_processor: {processors!r}, expected a list of f(input_ids, scores) -> scores")
+
+    def process(ids, logits):
+        scores = logits[None]
+        for one in processors:
+            scores = one(ids[None], scores)
+        return None if scores is None else np.asarray(scores)[0]
+
+    return process

@@ -6,10 +6,11 @@ Keys and values of earlier positions are kept in cache.py.  Articles A1 §3.2 �
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -87,6 +88,12 @@ class Sampling:
     repetition_penalty: float = 1.0     # penalise_repetition(), over prompt and output; 1 changes nothing
     no_repeat_ngram_size: int = 0       # forbid_repeated_ngrams() of this length, over prompt and output; 0 forbids none
     bad_words_ids: Sequence[Sequence[int]] = ()     # forbid_words(): sequences of tokens that are never completed
+    force_words_ids: Sequence[Sequence[int]] = ()   # force_words(): sequences that stand in each row's output before it ends
+    # add_bias(): {id: value}, or {(id, …): value}; +100 all but forces a token, −100 or −∞ rules it out, and ±5 steers
+    logit_bias: Mapping[int | tuple[int, ...], float] | None = None
+    # f(ids, logits) -> logits, or several in turn: what a row says so far, ids (T,) int64 with its prompt, and the scores of
+    # its next token, logits (V,) float64, which f may overwrite.  Each row comes alone, without padding
+    logits_processor: Callable | Sequence[Callable] = ()
     min_new_tokens: int = 0             # until so many were drawn, no stop token is
     stop_ids: Iterable[int] = ()        # tokens that end a row; it keeps the token and repeats it as long as other rows go on
     start_id: int | None = None         # the token from which an empty prompt starts, such as that of <|endoftext|>
@@ -120,20 +127,47 @@ class Sampling:
         """The same with all ids checked against a vocabulary, in lists of their own."""
         if self.start_id is not None:
             checked_row([self.start_id], "start_id", vocab_size)
-        if not np.iterable(self.bad_words_ids):
-            raise TypeError(f"bad_words_ids: {self.bad_words_ids!r}, expected a sequence of lists of ids")
-        words = [checked_row(word, f"bad_words_ids[{i}]", vocab_size) for i, word in enumerate(self.bad_words_ids)]
-        if [] in words:
-            raise ValueError(f"bad_words_ids[{words.index([])}]: empty, expected at least one token; remove it")
-        return replace(self, bad_words_ids=words, stop_ids=checked_row(list(self.stop_ids), "stop_ids", vocab_size))
+        bias = self._checked_bias(vocab_size)
+        bad_words = _checked_words(self.bad_words_ids, "bad_words_ids", vocab_size)
+        stop_ids = checked_row(list(self.stop_ids), "stop_ids", vocab_size)
+        banned = [*bad_words, *(list(word) for word, value in bias.items() if value == -math.inf), *([id] for id in stop_ids)]
+        forced = _checked_words(self.force_words_ids, "force_words_ids", vocab_size)
+        for i, word in enumerate(forced):
+            if found := [other for other in banned if _stands_in(other, word)]:
+                raise ValueError(
+                    f"force_words_ids[{i}]: {word}, expected none with {found[0]} in it, since bad_words_ids, logit_bias or "
+                    "stop_ids rule that out; remove one of the two"
+                )
+        processors: Any = (self.logits_processor,) if callable(self.logits_processor) else self.logits_processor
+        if not (np.iterable(processors) and all(map(callable, processors))):
+            raise TypeError(f"logits_processor: {self.logits_processor!r}, expected f(ids, logits) -> logits, or several")
+        return replace(self, bad_words_ids=bad_words, force_words_ids=forced, logit_bias=bias, stop_ids=stop_ids,
+                       logits_processor=tuple(processors))
 
-    def warped(self, logits, texts, n_new):
-        """Every warper that is asked for, in Hugging Face's order, which matters.
+    def _checked_bias(self, vocab_size):
+        """logit_bias as {ids: value}"""
+        if not isinstance(self.logit_bias, Mapping | None):
+            raise TypeError(f"logit_bias: {self.logit_bias!r}, expected {{id: value}}; write {{42: -100}}")
+        bias = {}
+        for ids, value in (self.logit_bias or {}).items():
+            word = checked_row(ids if isinstance(ids, tuple) else (ids,), "logit_bias key", vocab_size)
+            if not word:
+                raise ValueError("logit_bias: key (), expected an id, or a tuple of at least one; remove it")
+            if value != -math.inf:
+                _check_number(f"logit_bias[{ids!r}]", value, -math.inf, math.inf, "a finite number or -inf; 100 forces as well")
+            bias[tuple(word)] = float(value)
+        return bias
 
-        logits (B, V); texts: B lists of ids, prompt and output so far, of which n_new were drawn -> float64 (B, V).
+    def warped(self, logits, texts, n_new, n_left):
+        """Every warper that is asked for, in Hugging Face's order, which matters; forced words, which it has not, before τ.
+
+        logits (B, V); texts: B lists of ids, prompt and output so far, of which n_new were drawn and n_left may still be
+        -> float64 (B, V).  For what for_vocabulary() gives.
         Where temperature is 0 the most likely token is wanted, and what comes after the temperature cannot change it.
         ValueError where no token is left.
         """
+        if self.logit_bias:
+            logits = add_bias(logits, texts, self.logit_bias)
         if self.repetition_penalty != 1:
             logits = penalise_repetition(logits, texts, self.repetition_penalty)
         if self.no_repeat_ngram_size:
@@ -142,10 +176,15 @@ class Sampling:
             logits = forbid_words(logits, texts, self.bad_words_ids)
         if n_new < self.min_new_tokens:
             logits = forbid(logits, self.stop_ids)
+        if self.logits_processor:
+            logits = _processed(logits, texts, self.logits_processor)
+        if self.force_words_ids:
+            outputs = [text[len(text) - n_new :] for text in texts]
+            logits = force_words(logits, outputs, self.force_words_ids, n_left, self.stop_ids)
         if (logits.max(-1) == -np.inf).any():
             raise ValueError(
-                f"generate: every token is ruled out after {n_new} new ones, expected at least one to draw; "
-                "loosen no_repeat_ngram_size, bad_words_ids or min_new_tokens"
+                f"generate: every token is ruled out after {n_new} new ones, expected at least one to draw; loosen "
+                "no_repeat_ngram_size, bad_words_ids, min_new_tokens, logit_bias, logits_processor or force_words_ids"
             )
         if self.temperature == 0:
             return logits
@@ -159,6 +198,23 @@ class Sampling:
 
 # Warpers: logits (V,) or (B, V) -> float64 of the same shape, −∞ at what is ruled out --------------------------------
 # Those that look back take (B, V) and `texts`, B sequences of ids: the prompt and the output so far.
+
+
+def add_bias(logits, texts, bias):
+    r"""Add a number to the score of a token, or of the one that would complete a sequence.
+
+        z'_v = z_v + b_v
+
+    add_bias([[1, 1, 1]], [[0]], {(2,): 5, (0, 1): -2, (1, 1): 9}) -> [[1, -1, 6]]
+
+    bias: {ids: b}, ids a sequence of at least one; b = −∞ rules out.  The odds p/(1 − p) of a token become e^b times as large.
+    """
+    logits = np.array(logits, np.float64)
+    for z, text in zip(logits, texts, strict=True):
+        for (*begun, last), value in bias.items():
+            if len(text) >= len(begun) and [*text[len(text) - len(begun) :]] == begun:
+                z[last] += value
+    return logits
 
 
 def penalise_repetition(logits, texts, penalty):
@@ -196,12 +252,7 @@ def forbid_words(logits, texts, words):
 
     forbid_words(logits, [[5, 1]], [[7], [1, 2], [5, 3]]) rules out 7 and 2
     """
-    logits = np.array(logits, np.float64)
-    for z, text in zip(logits, texts, strict=True):
-        for *begun, last in words:
-            if len(text) >= len(begun) and [*text[len(text) - len(begun) :]] == begun:
-                z[last] = -np.inf
-    return logits
+    return add_bias(logits, texts, {tuple(word): -math.inf for word in words})
 
 
 def forbid(logits, ids):
@@ -209,6 +260,44 @@ def forbid(logits, ids):
     logits = np.array(logits, np.float64)
     logits[..., ids] = -np.inf
     return logits
+
+
+def force_words(logits, outputs, words, n_left, stop_ids=()):
+    """Let every one of `words`, sequences of at least one id, stand in the output before it ends.
+
+    force_words(logits, [[5, 1]], [[1, 2]], 9) rules out all but 2;  [[5]] and n_left = 2 rule out all but 1
+
+    outputs: B lists, what was drawn so far; n_left: how many more tokens there may be, this one included.  Until every word
+    was said no stop token is drawn.  A word begins where its first token is drawn freely, and is then said to its end; or,
+    of those still to say the first, when there is room for nothing else.  A score of −∞ stays: a word that has begun and
+    cannot go on is given up, to be said later, and where it may not be later no token is left.
+
+    Called at every step with room for all words at first, it keeps this: what the words still lack fits into n_left.
+    Hokamp and Liu 2017 place such words by beam search; here they cost one pass, and may come late.
+    """
+    logits = np.array(logits, np.float64)
+    for z, output in zip(logits, outputs, strict=True):
+        waiting = [[*word] for word in words if not _stands_in([*word], output)]
+        if not waiting:
+            continue
+        said, word = max(((_begun(word, output), word) for word in waiting), key=lambda pair: pair[0])
+        following = word[said]
+        if sum(map(len, waiting)) >= n_left or (said and z[following] > -np.inf):
+            kept = z[following]
+            z[:] = -np.inf
+            z[following] = kept
+        else:
+            z[list(stop_ids)] = -np.inf
+    return logits
+
+
+def _begun(word, output):
+    """How many of the first tokens of `word`, fewer than all, the output ends in"""
+    return max(n for n in range(len(word)) if output[len(output) - n :] == word[:n])
+
+
+def _stands_in(word, ids):
+    return any(ids[i : i + len(word)] == word for i in range(len(ids) - len(word) + 1))
 
 
 def scale_by_temperature(logits, temperature):
@@ -304,7 +393,7 @@ def sample(probabilities, rng):
 # The loop ------------------------------------------------------------------------------------------------------------
 
 
-class _Context:
+class Context:
     """The tokens that each row sees, read into a cache."""
 
     def __init__(self, model, rows, capacity):
@@ -375,7 +464,8 @@ def _steps(context, prompts, max_new_tokens, sampling, rngs) -> Iterator[tuple[n
     tokens = np.zeros(len(logits), int)
     for n_new in range(max_new_tokens):
         going = np.flatnonzero(~ended)
-        tokens[going] = _choose(logits[going], [texts[r] for r in going], n_new, sampling, [rngs[r] for r in going])
+        warped = sampling.warped(finite(logits[going]), [texts[r] for r in going], n_new, max_new_tokens - n_new)
+        tokens[going] = _choose(warped, sampling.temperature, [rngs[r] for r in going])
         logprobs = np.zeros(len(tokens))
         if sampling.logprobs:
             logprobs[going] = log_softmax(logits[going])[np.arange(len(going)), tokens[going]]
@@ -388,19 +478,37 @@ def _steps(context, prompts, max_new_tokens, sampling, rngs) -> Iterator[tuple[n
         logits = context.append(tokens)
 
 
+def _processed(logits, texts, processors):
+    """Each row of logits (B, V) after the caller's processors, in turn; that it can be drawn from is checked"""
+    logits = np.array(logits, np.float64)
+    for z, text in zip(logits, texts, strict=True):
+        for process in processors:
+            new = process(np.array(text, np.int64), z.copy())
+            if np.shape(new) != z.shape:
+                found = "None" if new is None else f"shape {np.shape(new)}"
+                raise ValueError(f"logits_processor: returned {found}, expected logits {z.shape}; return those given, changed")
+            z[:] = new
+    if not (logits < np.inf).all():
+        raise ValueError("logits_processor: returned NaN or infinity, expected finite numbers; -inf rules a token out")
+    return logits
+
+
 def _quiet():
-    return np.errstate(invalid="ignore", over="ignore")     # what is not finite is reported once, by _choose()
+    return np.errstate(invalid="ignore", over="ignore")     # what is not finite is reported once, by finite()
 
 
-def _choose(logits, texts, n_new, sampling, rngs):
-    """logits (B, V) and the texts before them -> tokens (B,), row r drawn with rngs[r]"""
+def finite(logits):
+    """The model's own scores, looked at before anything is made of them"""
     if not np.isfinite(logits).all():
         raise FloatingPointError(
-            "generate: the model's scores hold NaN or infinity, expected finite numbers; check its weights with "
-            "model.first_nonfinite()"
+            "model: its scores hold NaN or infinity, expected finite numbers; check its weights with model.first_nonfinite()"
         )
-    logits = sampling.warped(logits, texts, n_new)
-    if sampling.temperature == 0:
+    return logits
+
+
+def _choose(logits, temperature, rngs):
+    """Warped logits (B, V) -> tokens (B,), row r drawn with rngs[r]"""
+    if temperature == 0:
         return logits.argmax(-1)
     return np.array([sample(p, rng) for p, rng in zip(softmax(logits), rngs, strict=True)])
 
@@ -427,7 +535,12 @@ def _start(model, ids, max_new_tokens, sampling):
             f"ids: {longest} tokens and max_new_tokens {max_new_tokens}, expected at most n_positions {n} together; "
             f"ask for {max(0, n - longest)} new tokens or fewer, or pass sliding_window=True to forget the oldest"
         )
-    context = _Context(model, [row[-n:] for row in prompts], min(n, longest + max_new_tokens))
+    if (n_forced := sum(map(len, sampling.force_words_ids))) > max_new_tokens:
+        raise ValueError(
+            f"force_words_ids: {n_forced} tokens, expected at most max_new_tokens {max_new_tokens}, where all must stand; "
+            "allow more new tokens"
+        )
+    context = Context(model, [row[-n:] for row in prompts], min(n, longest + max_new_tokens))
     rngs = [np.random.default_rng(child) for child in seeds.spawn(sampling.num_samples * len(prompts))]
     return prompts, _steps(context, prompts, max_new_tokens, sampling, rngs)
 
@@ -460,6 +573,16 @@ def _checked_prompts(ids, start_id, vocab_size):
             raise ValueError(f"{name}: empty, expected at least one token; give one, or start_id, where the text starts")
         prompts.append(prompt or [int(start_id)])
     return prompts
+
+
+def _checked_words(words, name, vocab_size):
+    """Lists of ids, none empty"""
+    if not np.iterable(words):
+        raise TypeError(f"{name}: {words!r}, expected a sequence of lists of ids")
+    checked = [checked_row(word, f"{name}[{i}]", vocab_size) for i, word in enumerate(words)]
+    if [] in checked:
+        raise ValueError(f"{name}[{checked.index([])}]: empty, expected at least one token; remove it")
+    return checked
 
 
 def checked_row(row, name, vocab_size):

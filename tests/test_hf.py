@@ -190,9 +190,33 @@ def test_sampling_keeps_50_tokens_by_default(model):
 
 def test_every_option_reaches_the_sampler(model):
     options = {"temperature": 0.8, "top_k": 9, "top_p": 0.9, "min_p": 0.01, "repetition_penalty": 1.3,
-               "no_repeat_ngram_size": 2, "bad_words_ids": [[7], [3, 4]]}
+               "no_repeat_ngram_size": 2, "bad_words_ids": [[7], [3, 4]], "force_words_ids": [[8, 9], [10]]}
     out = model.generate(IDS, do_sample=True, max_new_tokens=20, seed=3, eos_token_id=(), **options)
     np.testing.assert_array_equal(out, model.gpt.generate(IDS, 20, seed=3, **options))
+
+
+@pytest.mark.parametrize("bias", [{(5,): 2.0, (3, 4): -9.0, (6,): 1.5}, [[[5], 2.0], [[3, 4], -9.0], [[6], 1.5]]])
+def test_a_sequence_bias_is_a_logit_bias(model, bias):
+    options = {"max_new_tokens": 20, "do_sample": True, "seed": 3, "eos_token_id": ()}
+    expected = model.gpt.generate(IDS, 20, seed=3, top_k=50, logit_bias={5: 2.0, (3, 4): -9.0, 6: 1.5})
+    np.testing.assert_array_equal(model.generate(IDS, sequence_bias=bias, **options), expected)
+
+
+def test_processors_take_a_batch_of_one_and_run_in_turn(model):
+    seen = []
+
+    def first(input_ids, scores):
+        seen.append((input_ids.copy(), scores.shape))
+        return scores + 1e3 * (np.arange(280) == 5)
+
+    def second(input_ids, scores):
+        return np.roll(scores, 1, axis=1)
+
+    padded, mask = np.array([[277, 277, 3, 1, 4], [9, 2, 6, 5, 3]]), np.array([[0, 0, 1, 1, 1], [1] * 5])
+    out = model.generate(padded, attention_mask=mask, max_new_tokens=2, eos_token_id=(), logits_processor=[first, second])
+    assert (out[:, 5:] == 6).all()
+    assert [ids.tolist() for ids, _ in seen] == [[[3, 1, 4]], [[9, 2, 6, 5, 3]], [[3, 1, 4, 6]], [[9, 2, 6, 5, 3, 6]]]
+    assert {shape for _, shape in seen} == {(1, 280)}
 
 
 def test_eos_is_no_bad_word(model):
@@ -269,6 +293,11 @@ def test_the_ids_of_the_caller_are_not_changed(model):
     (IDS, {"do_sample": True, "temperature": -1.0}, ValueError, r"temperature: -1\.0"),
     (IDS, {"do_sample": True, "top_p": 2}, ValueError, "top_p: 2"),
     (IDS, {"temprature": 0.5}, TypeError, "temprature"),
+    (IDS, {"logits_processor": np.sort}, TypeError, "logits_processor: <.*>, expected a list of f"),
+    (IDS, {"logits_processor": [3]}, TypeError, r"logits_processor: \[3\], expected a list of f"),
+    (IDS, {"sequence_bias": [[5, 1.0]]}, TypeError, r"sequence_bias: \[\[5, 1.0\]\], expected \[\[ids, value\], …\]"),
+    (IDS, {"sequence_bias": {(280,): 1.0}}, ValueError, r"logit_bias key\[0\]: 280"),
+    (IDS, {"force_words_ids": [[1] * 21]}, ValueError, "force_words_ids: 21 tokens, expected at most max_new_tokens 20"),
     (IDS, {"stop_strings": ["x", ""], "tokenizer": True}, TypeError, r"stop_strings: \['x', ''\], expected a text or several"),
     (IDS, {"stop_strings": "x"}, ValueError, "stop_strings: no tokenizer, expected one"),
     (IDS, {"attention_mask": [[1, 1, 1, 1, 0]] * 2}, ValueError, r"row 0 ends in padding.*tokenizer\.padding_side = 'left'"),
@@ -441,6 +470,8 @@ def test_transformers_loads_the_folder_and_continues_the_same_text(model, tokeni
     for options in (
         {}, {"repetition_penalty": 1.5, "no_repeat_ngram_size": 2}, {"max_length": 30, "bad_words_ids": [[7], [3, 4], [END]]},
         {"min_new_tokens": 5, "eos_token_id": [17, 33, 200], "pad_token_id": 0},
+        {"sequence_bias": [[[7], 1.5], [[40], -2.0], [[3, 4], -9.0]], "repetition_penalty": 1.5},
+        {"logits_processor": [lambda ids, scores: scores - (0.1 + ids[:, -1:] % 2) * scores**2], "no_repeat_ngram_size": 3},
     ):
         ids = tokenizer.encode("to be, or", return_tensors="np")
         expected = theirs.generate(torch.tensor(ids), attention_mask=torch.ones(ids.shape, dtype=int), **options).numpy()

@@ -9,9 +9,11 @@ import pytest
 from minigpt import GPT, GPTConfig
 from minigpt.sampling import (
     Sampling,
+    add_bias,
     forbid,
     forbid_repeated_ngrams,
     forbid_words,
+    force_words,
     generate,
     keep_min_p,
     keep_top_k,
@@ -75,6 +77,10 @@ def plain_look_back(logits, text, n_new, options):
     penalty, n = options.get("repetition_penalty", 1.0), options.get("no_repeat_ngram_size", 0)
     z = [float(score) for score in logits]
     for v in range(len(z)):
+        for word, bias in options.get("logit_bias", {}).items():
+            word = word if isinstance(word, tuple) else (word,)
+            if (*text, v)[-len(word) :] == word:
+                z[v] += bias
         if v in text:
             z[v] = z[v] * penalty if z[v] < 0 else z[v] / penalty
     for v in range(len(z)):
@@ -177,6 +183,7 @@ def random_options(seed):
     options = {
         "repetition_penalty": rng.uniform(0.5, 2), "no_repeat_ngram_size": int(rng.choice([0, 2, 3])),
         "bad_words_ids": [[int(rng.integers(13))], [*texts[2][-2:], 3], [*texts[1][-1:], 4], [5, 6]],
+        "logit_bias": {2: 1.5, 9: -100, 10: -np.inf, (texts[1][-1], 4): 3.0, (*texts[2][-2:], 11): -2.5, (5, 6, 7): 50},
         "min_new_tokens": int(rng.integers(0, 4)), "stop_ids": (7, 8), "temperature": rng.uniform(0.3, 2),
         "top_k": int(rng.integers(2, 15)), "top_p": rng.uniform(0.3, 1), "min_p": rng.uniform(0, 0.3),
     }
@@ -186,7 +193,7 @@ def random_options(seed):
 @pytest.mark.parametrize("seed", range(30))
 def test_all_warpers_together_equal_their_plain_twin(seed):
     logits, texts, options = random_options(seed)
-    warped = softmax(Sampling(**options).warped(logits, texts, 2))
+    warped = softmax(Sampling(**options).for_vocabulary(13).warped(logits, texts, 2, 9))
     for row, z, text in zip(warped, logits, texts, strict=True):
         z = plain_look_back(z, text, 2, options)
         p = plain_warped(z, options["temperature"], options["top_k"], options["top_p"])
@@ -200,24 +207,31 @@ def test_all_warpers_together_equal_those_of_transformers(seed):
     import torch
     from transformers.generation import logits_process as theirs
 
+    def bend(input_ids, scores):            # does not commute with the temperature, nor with what comes before
+        return scores - 0.1 * scores**2
+
     logits, texts, options = random_options(seed)
+    options["logits_processor"] = bend
     stops = list(options["stop_ids"])
+    bias = {v if isinstance(v, tuple) else (v,): float(value) for v, value in options["logit_bias"].items()}
     steps = [
+        theirs.SequenceBiasLogitsProcessor(bias),
         theirs.RepetitionPenaltyLogitsProcessor(options["repetition_penalty"]),
         theirs.NoBadWordsLogitsProcessor(options["bad_words_ids"], eos_token_id=stops),
         theirs.MinNewTokensLengthLogitsProcessor(0, options["min_new_tokens"], stops, device="cpu"),
+        bend,
         theirs.TemperatureLogitsWarper(options["temperature"]),
         theirs.TopKLogitsWarper(options["top_k"]),
         theirs.TopPLogitsWarper(options["top_p"]),
         theirs.MinPLogitsWarper(options["min_p"]),
     ]
     if options["no_repeat_ngram_size"]:
-        steps.insert(1, theirs.NoRepeatNGramLogitsProcessor(options["no_repeat_ngram_size"]))
+        steps.insert(2, theirs.NoRepeatNGramLogitsProcessor(options["no_repeat_ngram_size"]))
     options["bad_words_ids"] = [word for word in options["bad_words_ids"] if word not in [[stop] for stop in stops]]
     for z, text in zip(logits, texts, strict=True):
-        steps[-5].prompt_length_to_skip = len(text) - 2         # two of its tokens are new
+        steps[-6].prompt_length_to_skip = len(text) - 2         # two of its tokens are new
         expected = theirs.LogitsProcessorList(steps)(torch.tensor([text]), torch.tensor(z[None])).softmax(-1).numpy()
-        warped = softmax(Sampling(**options).warped(z[None], [text], 2))
+        warped = softmax(Sampling(**options).for_vocabulary(13).warped(z[None], [text], 2, 9))
         # float64; that transformers keeps its biases and penalties in float32 does not matter but to the last digits
         np.testing.assert_allclose(warped, expected, rtol=1e-6, atol=0)
 
@@ -262,6 +276,7 @@ def test_warpers_leave_their_input_alone():
     for warped in (
         scale_by_temperature(logits, 0.5), keep_top_k(logits, 3), keep_top_p(logits, 0.5), keep_min_p(logits, 0.5),
         penalise_repetition(logits, texts, 2), forbid_repeated_ngrams(logits, texts, 1), forbid_words(logits, texts, [[1]]),
+        add_bias(logits, texts, {(1,): 2.0}), force_words(logits, texts, [[4]], 1),
         forbid(logits, [1]), softmax(logits), log_softmax(logits),
     ):
         assert warped is not logits
@@ -475,6 +490,196 @@ def test_a_row_that_has_ended_needs_no_token(model):
     words = [[1, 2], *([v] for v in range(V) if v not in (1, 2, 5))]
     out = generate(model, [[1, 5], [1]], 4, bad_words_ids=words, no_repeat_ngram_size=1, stop_ids=(2,))
     assert [row.tolist() for row in out] == [[1, 5, 2, 2], [1, 5, 2]]
+
+
+# Steering
+
+
+def test_a_bias_is_added_to_a_token_and_to_the_end_of_a_sequence():
+    biased = add_bias([[1, 1, 1], [1, 1, 1]], [[0], [2, 0]], {(2,): 5, (0, 1): -2, (1, 1): 9, (2, 0, 0): -np.inf})
+    np.testing.assert_array_equal(biased, [[1, -1, 6], [-np.inf, -1, 6]])
+
+
+def test_a_bias_multiplies_the_odds_by_its_exponential():
+    z = np.random.default_rng(0).standard_normal((1, 7))
+    before, after = (softmax(logits)[0, 3] for logits in (z, add_bias(z, [[]], {(3,): 2.5})))
+    assert after / (1 - after) == pytest.approx(np.exp(2.5) * before / (1 - before), rel=1e-12)
+
+
+@pytest.mark.parametrize(("bias", "drawn"), [({4: 100}, {4}), ({v: -100 for v in range(V) if v != 6}, {6}),
+                                             ({v: -np.inf for v in range(1, V)}, {0}), ({np.int64(4): 100}, {4})])
+def test_a_bias_of_100_forces_and_one_of_minus_100_bans(long_model, bias, drawn):
+    rows = generate(long_model, [[1], [2, 3]], 20, num_samples=2, seed=0, logit_bias=bias)
+    assert {int(v) for row in rows for v in row[-20:]} == drawn
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_a_bias_equals_its_plain_twin(long_model, temperature):
+    options = {"logit_bias": {3: 1.5, 4: -1.5, (3, 3): -4, (3, 5, 6): 4, 7: -np.inf}, "repetition_penalty": 1.3}
+    text, rng = [1, 2, 3], np.random.default_rng(np.random.SeedSequence(7).spawn(1)[0])
+    for n_new in range(30):
+        z = plain_look_back(long_model(np.array([text]))[0, -1], text, n_new, options)
+        text.append(int(z.argmax()) if temperature == 0 else plain_sample(plain_warped(z, 1, None, None), rng))
+    assert generate(long_model, [1, 2, 3], 30, seed=7, temperature=temperature, **options).tolist() == text
+
+
+def test_a_processor_sees_each_row_and_the_models_scores(long_model):
+    seen = []
+
+    def watch(ids, logits):
+        seen.append((ids.copy(), logits.copy()))
+        ids[:], logits[:] = 0, logits + 1           # both are its own
+        return logits
+
+    prompts = [[1], [2, 3, 4]]
+    out = generate(long_model, prompts, 4, seed=0, num_samples=2, logits_processor=watch)
+    plain = generate(long_model, prompts, 4, seed=0, num_samples=2)
+    assert [row.tolist() for row in out] == [row.tolist() for row in plain]        # 1 more everywhere changes nothing
+    texts = [row[: len(row) - 4 + n].tolist() for n in range(4) for row in out]
+    assert [ids.tolist() for ids, _ in seen] == texts
+    assert {(ids.dtype, logits.dtype) for ids, logits in seen} == {(np.dtype(np.int64), np.dtype(np.float64))}
+    for ids, logits in seen:
+        np.testing.assert_allclose(logits, long_model(ids[None])[0, -1], rtol=1e-9)     # float64, products of other shapes
+
+
+def only_after(ids, logits):
+    """The token after v is v + 1"""
+    allowed = (ids[-1] + 1) % V
+    return np.where(np.arange(V) == allowed, logits, -np.inf)
+
+
+@pytest.mark.parametrize("temperature", [0, 1.5])
+def test_a_processor_decides(long_model, temperature):
+    options = {"temperature": temperature, "logits_processor": only_after, "num_samples": 2, "top_k": 5, "seed": 0}
+    rows = generate(long_model, [[1], [8, 3]], 20, **options)
+    for row in rows:
+        assert (np.diff(row[-21:]) % V == 1).all()
+    steps = np.stack([*stream(long_model, [[1], [8, 3]], 20, **options)], axis=1)
+    np.testing.assert_array_equal(steps, [row[-20:] for row in rows])
+
+
+def test_processors_run_in_turn_after_the_bias_and_before_the_temperature(model):
+    seen = []
+
+    def first(ids, logits):
+        seen.append(logits)                     # its own, so that nobody writes into it
+        return np.full(V, -3.0) + 8 * (np.arange(V) == 4)
+
+    def second(ids, logits):
+        seen.append(logits)
+        return logits
+
+    options = {"logits_processor": [first, second], "logit_bias": {2: 50.0}, "bad_words_ids": [[7]], "temperature": 0.01}
+    assert generate(model, [1], 1, **options)[-1] == 4
+    expected = model(np.array([[1]]))[0, -1] + 50 * (np.arange(V) == 2)
+    expected[7] = -np.inf
+    np.testing.assert_allclose(seen[0], expected, rtol=1e-9)
+    assert seen[1].tolist() == [-3.0] * 4 + [5.0] + [-3.0] * 6
+
+
+@pytest.mark.parametrize(("result", "message"), [
+    (None, r"logits_processor: returned None, expected logits \(11,\); return those"),
+    (np.zeros(3), r"logits_processor: returned shape \(3,\), expected logits \(11,\)"),
+    (np.zeros((1, V)), r"logits_processor: returned shape \(1, 11\)"),
+    (np.full(V, np.nan), "logits_processor: returned NaN or infinity"),
+    (np.full(V, np.inf), "logits_processor: returned NaN or infinity"),
+    (np.full(V, -np.inf), "every token is ruled out after 0 new ones.*logits_processor"),
+])
+def test_what_a_processor_returns_is_checked(model, result, message):
+    with pytest.raises(ValueError, match=message):
+        generate(model, [1], 3, logits_processor=lambda ids, logits: result)
+
+
+def says(ids, word):
+    return any(ids[i : i + len(word)] == [*word] for i in range(len(ids)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_forced_words_stand_in_every_output_before_it_ends(long_model, seed):
+    rng = np.random.default_rng(seed)
+    words = [rng.integers(0, 9, length).tolist() for length in rng.integers(1, 5, 4)]
+    n = sum(map(len, words)) + int(rng.integers(0, 10))
+    options = {"stop_ids": (9, 10), "num_samples": 3, "seed": seed, "temperature": rng.choice([0, 1, 5])}
+    out = generate(long_model, [[1], words[0], [2, 3, 4]], n, force_words_ids=words, sliding_window=True, **options)
+    for row, prompt in zip(out, np.repeat([1, len(words[0]), 3], 3), strict=True):
+        new = row[prompt:].tolist()
+        end = next((i for i, v in enumerate(new) if v in (9, 10)), n)
+        assert all(says(new[:end], word) for word in words)
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_forced_words_are_kept_whatever_is_drawn(seed):
+    """Draws of equal probability, with bans that leave a way out"""
+    rng = np.random.default_rng(seed)
+    words = [rng.integers(0, 4, length).tolist() for length in rng.integers(1, 5, rng.integers(1, 5))]
+    n, output = sum(map(len, words)) + int(rng.integers(0, 30)), []
+    for step in range(n):
+        banned = rng.integers(0, 4, 2) if n - step > 2 * sum(map(len, words)) else []
+        z = force_words([forbid(np.zeros(5), banned)], [output], words, n - step, stop_ids=[4])[0]
+        output.append(int(rng.choice(np.flatnonzero(z > -np.inf))))
+        assert output[-1] not in banned
+        assert output[-1] != 4 or all(says(output, word) for word in words)
+    assert all(says(output, word) for word in words)
+
+
+@pytest.mark.parametrize(("output", "words", "n_left", "stops", "left"), [
+    ([5], [[1, 2]], 3, (), {0, 1, 2, 3, 4, 5}),             # nothing has begun, there is room
+    ([5], [[1, 2]], 3, (0, 4), {1, 2, 3, 5}),               # no stop token before the word
+    ([5], [[1, 2]], 2, (), {1}),                            # room for nothing else
+    ([5, 1], [[1, 2]], 9, (), {2}),                         # what has begun is finished
+    ([1, 2], [[1, 2]], 1, (0,), {0, 1, 2, 3, 4, 5}),        # said: all is free
+    ([5], [[1, 2], [3]], 3, (), {1}),                       # the first one first
+    ([5, 3], [[1, 2], [3]], 9, (0,), {1, 2, 3, 4, 5}),
+    ([5, 3], [[1, 2], [3, 4]], 9, (), {4}),
+    ([1, 2], [[2, 5], [1, 2, 4]], 9, (), {4}),              # of two that have begun the one further on
+    ([1], [[1, 1, 2]], 9, (), {1}),
+    ([], [[1]], 1, (), {1}),
+])
+def test_what_forced_words_leave_to_draw_from(output, words, n_left, stops, left):
+    z = np.random.default_rng(0).standard_normal(6)
+    forced = force_words([z], [output], words, n_left, stops)[0]
+    assert {*np.flatnonzero(forced > -np.inf).tolist()} == left
+    np.testing.assert_array_equal(forced[[*left]], z[[*left]])
+
+
+def test_a_word_that_cannot_go_on_is_given_up_and_said_later(long_model):
+    # 1 may not come after 5 0, so the word 0 1 has to wait for another 0
+    options = {"force_words_ids": [[0, 1]], "bad_words_ids": [[5, 0, 1]], "logit_bias": {5: 3.0, 0: 3.0}}
+    rows = generate(long_model, [1], 30, num_samples=40, seed=0, **options)[:, 1:].tolist()
+    assert any(says(row, [5, 0]) and row.index(5) < row.index(1) for row in rows)
+    assert all(says(row, [0, 1]) and not says(row, [5, 0, 1]) for row in rows)
+
+
+def test_a_word_said_of_itself_changes_nothing(long_model):
+    free = generate(long_model, [1, 2], 20, temperature=0).tolist()
+    assert generate(long_model, [1, 2], 20, temperature=0, force_words_ids=[free[7:8], free[2:3]]).tolist() == free
+
+
+def test_a_word_of_the_prompt_is_not_said_yet(long_model):
+    bias = {5: -100, 6: -100}
+    out = generate(long_model, [5, 6], 9, seed=0, force_words_ids=[[5, 6]], logit_bias=bias).tolist()
+    assert out[-2:] == [5, 6]
+
+
+def test_a_forced_word_that_a_processor_rules_out_is_an_error_at_the_last_place_for_it(model):
+    with pytest.raises(ValueError, match=r"every token is ruled out after 2 new ones.*force_words_ids"):
+        generate(model, [1], 3, force_words_ids=[[2, 3]], logits_processor=lambda ids, logits: forbid(logits, [3]))
+
+
+def test_logprobs_of_steered_tokens_are_the_models_own(long_model):
+    options = {"logit_bias": {3: 4.0}, "force_words_ids": [[1, 2, 3]], "logits_processor": lambda ids, logits: 2 * logits}
+    ids, logprobs = generate(long_model, [1, 2], 12, seed=1, logprobs=True, **options)
+    np.testing.assert_allclose(logprobs, long_model.score(ids).logprobs[1:], rtol=1e-9)
+
+
+@pytest.mark.parametrize("options", [
+    {"logit_bias": {3: 2.0, (3, 4): 5.0}}, {"force_words_ids": [[1, 2, 3], [7]]}, {"bad_words_ids": [[3], [1, 2]]},
+    {"logits_processor": only_after},
+])
+def test_steered_rows_of_different_lengths_equal_their_solo_runs(long_model, options):
+    prompts = [[1], [2, 3, 4, 5, 6, 7, 8], [9, 10, 0]]
+    for row, prompt in zip(generate(long_model, prompts, 30, temperature=0, **options), prompts, strict=True):
+        assert row.tolist() == generate(long_model, prompt, 30, temperature=0, **options).tolist()
 
 
 # Log-probabilities
@@ -702,6 +907,25 @@ BAD = [
     ([1], {"bad_words_ids": [3]}, TypeError, r"bad_words_ids\[0\]: int64 of shape \(\), expected a row"),
     ([1], {"bad_words_ids": ["bad"]}, TypeError, r"bad_words_ids\[0\]: <U3 of shape"),
     ([1], {"bad_words_ids": [[3], []]}, ValueError, r"bad_words_ids\[1\]: empty, expected at least one token"),
+    ([1], {"force_words_ids": 3}, TypeError, "force_words_ids: 3, expected a sequence of lists of ids"),
+    ([1], {"force_words_ids": [[[3], [4]]]}, TypeError, r"force_words_ids\[0\]\[0\]: \[3\] of type list, expected an integer"),
+    ([1], {"force_words_ids": [[]]}, ValueError, r"force_words_ids\[0\]: empty, expected at least one token"),
+    ([1], {"force_words_ids": [[11]]}, ValueError, r"force_words_ids\[0\]\[0\]: 11, expected an id from 0 to 10"),
+    ([1], {"force_words_ids": [[1, 2], [3, 4]]}, ValueError, "force_words_ids: 4 tokens, expected at most max_new_tokens 3"),
+    ([1], {"force_words_ids": [[1, 2, 3]], "bad_words_ids": [[7], [2, 3]]}, ValueError,
+     r"force_words_ids\[0\]: \[1, 2, 3\], expected none with \[2, 3\] in it, since bad_words_ids"),
+    ([1], {"force_words_ids": [[1, 2]], "stop_ids": (2,)}, ValueError, r"force_words_ids\[0\]: \[1, 2\], expected none with"),
+    ([1], {"force_words_ids": [[1]], "logit_bias": {1: -np.inf}}, ValueError, r"force_words_ids\[0\]: \[1\], expected none"),
+    ([1], {"logit_bias": [(1, 2)]}, TypeError, r"logit_bias: \[\(1, 2\)\], expected \{id: value\}; write \{42: -100\}"),
+    ([1], {"logit_bias": {11: 1}}, ValueError, r"logit_bias key\[0\]: 11, expected an id from 0 to 10"),
+    ([1], {"logit_bias": {(1, -1): 1}}, ValueError, r"logit_bias key\[1\]: -1, expected an id"),
+    ([1], {"logit_bias": {"1": 1}}, TypeError, r"logit_bias key\[0\]: '1' of type str, expected an integer"),
+    ([1], {"logit_bias": {(): 1}}, ValueError, r"logit_bias: key \(\), expected an id, or a tuple of at least one"),
+    ([1], {"logit_bias": {1: np.inf}}, ValueError, r"logit_bias\[1\]: inf, expected a finite number or -inf"),
+    ([1], {"logit_bias": {1: np.nan}}, ValueError, r"logit_bias\[1\]: nan"),
+    ([1], {"logit_bias": {1: "2"}}, TypeError, r"logit_bias\[1\]: '2' of type str, expected a finite number or -inf"),
+    ([1], {"logits_processor": 3}, TypeError, r"logits_processor: 3, expected f\(ids, logits\) -> logits, or several"),
+    ([1], {"logits_processor": [only_after, None]}, TypeError, "logits_processor: .*, expected f"),
     ([1], {"bad_words_ids": [[3, 11]]}, ValueError, r"bad_words_ids\[0\]\[1\]: 11, expected an id from 0 to 10"),
 ]
 

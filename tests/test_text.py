@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minigpt import GPT, GPTConfig
-from minigpt.text import stream_text, until, whole_characters
+from minigpt.text import forbid_texts, stream_text, until, whole_characters, with_words
 from minigpt.tokenizer import CharTokenizer, Tokenizer
 
 
@@ -104,9 +104,86 @@ def test_ids_may_be_the_prompt(char_model):
     assert list(stream_text(char_model, ids, 9, seed=1)) == list(stream_text(char_model, "to", 9, seed=1))
 
 
+# Words
+
+
+def plain_forbidden(tokenizer, said, texts):
+    """The tokens after which one of `texts` stands there and did not before"""
+    forbidden = set()
+    for id in range(tokenizer.vocab_size):
+        token = tokenizer.token_bytes(id)
+        for text in map(str.encode, texts):
+            new_ends = range(len(said) + 1, len(said + token) + 1)
+            if any((said + token)[:end].endswith(text) for end in new_ends):
+                forbidden.add(id)
+    return forbidden
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_forbidden_tokens_are_those_that_would_complete_a_text(seed):
+    rng = np.random.default_rng(seed)
+    tokenizer = Tokenizer.train("aab abba baba aabb abab éa bé", 270)
+    ids = rng.choice([*Tokenizer().encode("ab é"), *range(256, 270)], rng.integers(0, 8))
+    texts = ["".join(rng.choice([*"ab é"], rng.integers(1, 5))) for _ in range(3)]
+    logits = forbid_texts(tokenizer, texts)(ids, np.zeros(270))
+    said = tokenizer.decode_bytes(ids.tolist())
+    assert {*np.flatnonzero(logits == -np.inf).tolist()} == plain_forbidden(tokenizer, said, texts)
+
+
+def test_a_long_text_beside_it_hides_no_forbidden_one():
+    tokenizer = Tokenizer()
+    logits = forbid_texts(tokenizer, ["abcde", "longer"])(np.array(tokenizer.encode("abcd")), np.zeros(256))
+    assert np.flatnonzero(logits == -np.inf).tolist() == tokenizer.encode("e")
+
+
+@pytest.mark.parametrize("fixture", ["char_model", "bpe_model"])
+@pytest.mark.parametrize("seed", range(3))
+def test_bad_words_never_stand_in_the_text_however_tokens_cut_them(request, fixture, seed):
+    model = request.getfixturevalue(fixture)
+    free = "".join(model.stream_text("to", 40, seed=seed, temperature=0.2))
+    words = [free[3:5], free[8], "o" + free[0]]
+    text = "to" + "".join(model.stream_text("to", 40, seed=seed, temperature=0.2, bad_words=words))
+    assert free
+    assert [word for word in words if word in text] == []
+
+
+def test_a_bad_word_may_not_end_the_text_but_its_token_may(bpe_model):
+    end = bpe_model.tokenizer.special_tokens["<|endoftext|>"]
+    options = with_words(bpe_model.tokenizer, ["end"], stop_ids=(end,), logits_processor=lambda ids, logits: 0 * logits)
+    first, second = options["logits_processor"]
+    assert second(np.array([0]), first(np.array([0]), np.ones(260)))[end] == 0
+    (only,) = with_words(bpe_model.tokenizer, ["end"])["logits_processor"]
+    assert only(np.array([0]), np.ones(260))[end] == -np.inf        # where it is a token like others, it shows as text
+
+
+@pytest.mark.parametrize("fixture", ["char_model", "bpe_model"])
+@pytest.mark.parametrize("seed", range(3))
+def test_forced_words_stand_in_the_text(request, fixture, seed):
+    model = request.getfixturevalue(fixture)
+    words = [" not or", "be", "é日"]
+    text = "".join(model.stream_text("to be", 40, seed=seed, force_words=words))
+    assert [word for word in words if word not in text] == []
+
+
+def test_words_join_the_options_of_the_sampler(char_model):
+    encode = char_model.tokenizer.encode
+    options = with_words(char_model.tokenizer, force_words=["be"], force_words_ids=[[3]], temperature=0)
+    assert options == {"force_words_ids": [[3], encode("be")], "temperature": 0}
+
+
+def test_no_words_change_no_option(char_model):
+    assert with_words(char_model.tokenizer, temperature=0) == {"temperature": 0}
+
+
 @pytest.mark.parametrize(("options", "error", "message"), [
+    ({"bad_words": "ab"}, TypeError, r"bad_words: 'ab', expected a sequence of texts; write \('…',\)"),
+    ({"bad_words": ["a", ""]}, ValueError, r"bad_words: \['a', ''\], expected no empty text; leave it out"),
+    ({"force_words": [3]}, TypeError, r"force_words: \[3\]"),
+    ({"force_words": ["not"], "bad_words": ["e", "ot"]}, ValueError, "force_words: 'not', expected none with"),
+    ({"force_words": ["x"]}, ValueError, "text: 'x'"),
+    ({"force_words": ["to be or not"], "max_new_tokens": 11}, ValueError, "force_words_ids: 12 tokens, expected at most"),
     ({"stop_strings": "ab"}, TypeError, r"stop_strings: 'ab', expected a sequence of texts"),
-    ({"stop_strings": [""]}, TypeError, r"stop_strings: .*none empty"),
+    ({"stop_strings": [""]}, ValueError, r"stop_strings: \[''\], expected no empty text"),
     ({"stop_strings": [3]}, TypeError, "stop_strings: "),
     ({"num_samples": 2}, ValueError, "stream_text: num_samples or logprobs, expected neither"),
     ({"logprobs": True}, ValueError, "stream_text: num_samples or logprobs"),
