@@ -174,11 +174,20 @@ class GPT(Network):
 
         return stream_text(self, prompt, max_new_tokens, **options)
 
-    def score(self, text, start_id=None):
+    def score(self, text, start_id=None, progress=False):
         """The log-probability of every token of a text or of ids (T,), with mean and perplexity: scoring.score()."""
         from .scoring import score  # as in generate()
 
-        return score(self, text, start_id)
+        return score(self, text, start_id, progress)
+
+    def choose(self, prompt, answers, normalise=None):
+        """The answers to a prompt, the likeliest first, each with its probability among them: scoring.choose().
+
+            model.choose("My gracious ", ["lord", "lady", "lion"])[0].answer
+        """
+        from .scoring import choose  # as in generate()
+
+        return choose(self, prompt, answers, normalise)
 
     def trace(self, ids, targets=None, names="*"):
         """Every activation by name, and with targets every gradient: study.trace.trace().
