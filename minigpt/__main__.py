@@ -10,6 +10,7 @@ COMMANDS = {
     "generate": (cli.generate, "continue a prompt"),
     "train": (train_command.main, "train a model on a text"),
     "finetune": (finetune_command.main, "learn a task from examples, and compare with baselines"),
+    "score": (cli.score, "how likely is a text, or each of several answers?"),
     "tokenize": (cli.tokenize, "show the tokens of a text"),
     "trace": (cli.trace, "show what a model computes on a text, by name or as a page"),
     "doctor": (doctor.main, "is a model right, and what does it cost on this machine?"),

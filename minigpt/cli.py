@@ -1,15 +1,18 @@
-"""The command lines of generate, tokenize and trace. That of training is train_command.py's; the names are __main__.py's."""
+"""The command lines of generate, score, tokenize and trace. Training's is train_command.py's; the names are __main__.py's."""
 
 import argparse
 import io
+import os
 import sys
 import time
+from pathlib import Path
 
 from . import tokenizer as tokenizers
+from .data import load_corpus
 from .model import GPT
 from .pretrained import find
 from .study.report import next_tokens, report
-from .text import END_OF_TEXT, tokenizer_of, whole_characters
+from .text import END_OF_TEXT, tokenizer_of, whole_characters, with_words
 
 
 def generate(argv=None) -> int:
@@ -18,6 +21,22 @@ def generate(argv=None) -> int:
     Returns the exit status: 0, 1 after an error, 130 after Ctrl-C, which keeps the text so far.
     """
     return exit_status(_generate, _generate_parser(), argv)
+
+
+def score(argv=None) -> int:
+    """How likely a model finds a text or a file, or which answer to a prompt. Returns the exit status, 0, 1 or 130."""
+    parser = argparse.ArgumentParser(
+        prog="score", description="Say how likely a model finds a text: nats per token, perplexity and bits per byte; or with "
+        "--answers which of several answers it finds the likeliest after it.",
+        epilog='Example: score "My gracious " --answers lord lady lion',
+    )
+    parser.add_argument("text", metavar="TEXT", help="the text, or the name of a UTF-8 file; with --answers the prompt itself")
+    _add_model(parser)
+    parser.add_argument("--answers", nargs="+", metavar="ANSWER", help="what may follow: each gets its log-probability and "
+                        "its probability among them")
+    parser.add_argument("--normalise", choices=("tokens", "bytes"), help="compare log-probabilities per token or per byte, so "
+                        "that long answers are not the less likely (default: neither)")
+    return exit_status(_score, parser, argv)
 
 
 def tokenize(argv=None) -> int:
@@ -73,6 +92,12 @@ def _generate_parser():
                         help="below 1 the likely becomes likelier, 0 takes the likeliest (default 0.8)")
     parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens only")
     parser.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest tokens that together reach P")
+    parser.add_argument("--ban", action="append", default=[], metavar="TEXT",
+                        help="what never comes, also inside longer words; may be given several times, like the next two")
+    parser.add_argument("--force", action="append", default=[], metavar="TEXT",
+                        help="what comes in any case, at the end at the latest; ' art' with its space is no part of a word")
+    parser.add_argument("--bias", action="append", default=[], metavar="TOKEN=NUMBER",
+                        help="add to a token's score: e=-2 makes e less likely, e=-100 rules it out, e=100 leaves little else")
     parser.add_argument("--num-samples", type=int, default=1, metavar="N", help="continuations of the prompt (default 1)")
     parser.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same text (default: a new one)")
     parser.add_argument("--threads", type=int, metavar="N", help="cores to use (default: all)")
@@ -91,10 +116,11 @@ def _generate(args):
     end = tokenizer.special_tokens.get(END_OF_TEXT)
     stop_ids = () if end is None else (end,)
     prompt_ids = tokenizer.encode(prompt, allowed_special="all")        # who types <|endoftext|> in a command line means it
-    steps = model.stream(
-        prompt_ids, args.max_new_tokens, temperature=args.temperature, top_k=args.top_k, top_p=args.top_p,
-        seed=args.seed, num_samples=args.num_samples, start_id=end, stop_ids=stop_ids, sliding_window=True,
-    )
+    steps = model.stream(prompt_ids, args.max_new_tokens, **with_words(
+        tokenizer, args.ban, args.force, logit_bias=_bias(tokenizer, args.bias), temperature=args.temperature,
+        top_k=args.top_k, top_p=args.top_p, seed=args.seed, num_samples=args.num_samples, start_id=end, stop_ids=stop_ids,
+        sliding_window=True,
+    ))
     made: list[list[int]] = [[] for _ in range(args.num_samples)]
     start, status = time.perf_counter(), 0
     _write(prompt)
@@ -111,6 +137,50 @@ def _generate(args):
     tokens = sum(map(len, made))
     print(f"{tokens} tokens in {seconds:.2f} s, {tokens / seconds:.1f} tokens/s", file=sys.stderr)
     return status
+
+
+def _bias(tokenizer, flags):
+    """TOKEN=NUMBER, several -> logit_bias"""
+    bias = {}
+    for flag in flags:
+        token, _, number = flag.rpartition("=")
+        ids = tokenizer.encode(token, allowed_special="all")
+        try:
+            value = float(number)
+        except ValueError:
+            raise ValueError(f"--bias: {flag!r}, expected TOKEN=NUMBER; write 'e=-2'") from None
+        if len(ids) != 1:
+            raise ValueError(f"--bias: {token!r} is {len(ids)} tokens, expected one; see python -m minigpt tokenize")
+        bias[ids[0]] = value
+    return bias
+
+
+def _score(args):
+    if args.normalise is not None and args.answers is None:
+        raise ValueError("--normalise: no --answers, expected both; per token and per byte is what is printed without them")
+    model = GPT.from_pretrained(args.model)
+    tokenizer = tokenizer_of(model, args.model)
+    if args.answers is not None:
+        choices = model.choose(args.text, args.answers, args.normalise)
+        by = "" if args.normalise is None else f"   per {args.normalise[:-1]}"
+        _write(f"probability      log p{by}   answer\n")
+        for choice in choices:
+            mean = "" if args.normalise is None else f"{choice.score:>{len(by)}.4f}"
+            _write(f"{choice.probability:11.4f} {choice.logprob:10.4f}{mean}   {choice.answer!r}\n")
+        return 0
+    is_file = os.path.isfile(args.text)         # unlike Path's it takes a text of any length
+    text = load_corpus(Path(args.text)).text if is_file else args.text
+    ids = tokenizer.encode(text, allowed_special="all")
+    start = time.perf_counter()
+    score = model.score(ids, progress=sys.stderr.isatty())
+    seconds = time.perf_counter() - start
+    of = f"the file {args.text}" if is_file else "the text"
+    _write(f"{len(score):,} tokens and {score.n_bytes:,} bytes of {of}\n"
+           f"nats per token {0 - score.mean:9.4f}\n"
+           f"perplexity     {score.perplexity:9.4f}\n"
+           f"bits per byte  {score.bits_per_byte:9.4f}\n")
+    print(f"{len(score)} tokens in {seconds:.2f} s, {len(score) / seconds:,.1f} tokens/s", file=sys.stderr)
+    return 0
 
 
 def _tokenize(args):

@@ -49,6 +49,23 @@ def test_the_prompt_may_stand_without_its_flag(capsys, char_model):
     assert generated(capsys, "to be", *flags)[1] == generated(capsys, "--prompt", "to be", *flags)[1]
 
 
+def test_what_is_banned_never_comes_and_what_is_forced_does(capsys, char_model):
+    flags = ["to", "--model", char_model, "--max-new-tokens", 60, "--seed", 3]
+    plain = generated(capsys, *flags)[1]
+    assert "e" in plain
+    assert "t" in plain[2:]
+    out = generated(capsys, *flags, "--ban", "e", "--ban", "t", "--force", "é日é", "--force", "bbb")[1]
+    assert not {*out[2:]} & {*"et"}
+    assert "é日é" in out
+    assert "bbb" in out
+
+
+def test_a_bias_steers_a_token(capsys, char_model):
+    flags = ["to", "--model", char_model, "--max-new-tokens", 20, "--seed", 3]
+    assert generated(capsys, *flags, "--bias", "b=100")[1] == "to" + 20 * "b" + "\n"
+    assert "b" not in generated(capsys, *flags, "--bias", "b=-inf", "--bias", "e=2.5")[1]
+
+
 def test_several_samples_follow_one_another(capsys, char_model):
     flags = ["to", "--model", char_model, "--max-new-tokens", 8, "--seed", 3]
     out = generated(capsys, *flags, "--num-samples", 3)[1]
@@ -84,6 +101,14 @@ def test_ctrl_c_keeps_the_text_so_far(capsys, char_model, monkeypatch):
     (["--temperature", "-1"], "temperature: -1.0, expected"),
     (["--top-p", "1.5"], "top_p: 1.5, expected"),
     (["--threads", "0"], "threads: 0, expected at least 1"),
+    (["to", "--bias", "b"], "--bias: 'b', expected TOKEN=NUMBER; write 'e=-2'"),
+    (["to", "--bias", "b=much"], "--bias: 'b=much', expected TOKEN=NUMBER"),
+    (["to", "--bias", "be=1"], "--bias: 'be' is 2 tokens, expected one; see python -m minigpt tokenize"),
+    (["to", "--bias", "=1"], "--bias: '' is 0 tokens, expected one"),
+    (["to", "--bias", "b=nan"], "logit_bias[3]: nan, expected a finite number or -inf"),
+    (["to", "--ban", ""], "bad_words: [''], expected no empty text"),
+    (["to", "--ban", "be", "--force", "to be"], "force_words: 'to be', expected none with the bad word 'be' in it"),
+    (["to", "--force", "to be", "--max-new-tokens", "4"], "force_words_ids: 5 tokens, expected at most max_new_tokens 4"),
 ])
 def test_bad_flags_get_one_clear_line(capsys, char_model, flags, message):
     status, out, err = generated(capsys, "--model", char_model, *flags)
@@ -97,6 +122,72 @@ def test_a_model_without_tokenizer_is_refused(capsys, tmp_path):
     status, _, err = generated(capsys, "--model", tmp_path)
     assert status == 1
     assert "no tokenizer, expected vocab.json and merges.txt" in err
+
+
+def scored(capsys, *argv):
+    """(status, text, messages) of a run of score"""
+    status = cli.score([str(argument) for argument in argv])
+    return status, *capsys.readouterr()
+
+
+def numbers(score):
+    return (f"{len(score):,} tokens and {score.n_bytes:,} bytes", f"nats per token {-score.mean:9.4f}",
+            f"perplexity     {score.perplexity:9.4f}", f"bits per byte  {score.bits_per_byte:9.4f}")
+
+
+@pytest.mark.parametrize("fixture", ["char_model", "bpe_model"])
+def test_score_prints_how_likely_a_text_is(capsys, request, fixture):
+    folder = request.getfixturevalue(fixture)
+    status, out, err = scored(capsys, "to be or not", "--model", folder)
+    head, *rest = numbers(GPT.from_pretrained(folder).score("to be or not"))
+    assert (status, out.splitlines()) == (0, [f"{head} of the text", *rest])
+    assert re.fullmatch(r"\d+ tokens in [\d.]+ s, [\d,.]+ tokens/s\n", err)
+
+
+def test_score_reads_a_file(capsys, bpe_model, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes("to bé\r\n<|endoftext|>to be ".encode() * 40)
+    status, out, _ = scored(capsys, path, "--model", bpe_model)
+    model = GPT.from_pretrained(bpe_model)
+    ids = model.tokenizer.encode(path.read_bytes().decode(), allowed_special="all")
+    head, *rest = numbers(model.score(ids))
+    assert (status, out.splitlines()) == (0, [f"{head} of the file {path}", *rest])
+
+
+def test_a_text_longer_than_any_file_name_is_a_text(capsys, char_model):
+    assert scored(capsys, "to be " * 1000, "--model", char_model)[1].startswith("5,999 tokens and 5,999 bytes of the text")
+
+
+@pytest.mark.parametrize("by", [None, "tokens", "bytes"])
+def test_score_ranks_answers(capsys, char_model, by):
+    flags = [] if by is None else ["--normalise", by]
+    status, out, err = scored(capsys, "to ", "--model", char_model, "--answers", "be", "é", "not be", *flags)
+    choices = GPT.from_pretrained(char_model).choose("to ", ["be", "é", "not be"], by)
+    assert (status, err) == (0, "")
+    rows = [[choice.probability, choice.logprob] + ([] if by is None else [choice.score]) for choice in choices]
+    expected = [[*(f"{number:.4f}" for number in row), repr(choice.answer)] for row, choice in zip(rows, choices, strict=True)]
+    assert [line.split(maxsplit=len(rows[0])) for line in out.splitlines()[1:]] == expected
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    ([""], "text: 0 tokens, expected at least one to score"),
+    (["xyz"], "text: 'x' (U+0078) at index 0, expected one of"),
+    (["to", "--normalise", "bytes"], "--normalise: no --answers, expected both"),
+    (["to", "--answers", "be", ""], "answers: ['be', ''], expected no empty text"),
+    (["to", "--answers", "to be or not to be"], "answers: up to 18 tokens, expected at most n_positions 16"),
+])
+def test_bad_scores_get_one_clear_line(capsys, char_model, flags, message):
+    status, out, err = scored(capsys, *flags, "--model", char_model)
+    assert (status, out) == (1, "")
+    assert err.startswith(f"error: {message}")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_file_that_is_no_text_is_refused(capsys, char_model, tmp_path):
+    path = tmp_path / "text.bin"
+    path.write_bytes(b"to \xff be")
+    status, _, err = scored(capsys, path, "--model", char_model)
+    assert (status, err.startswith(f"error: {path}: byte 0xff at offset 3 of 7")) == (1, True)
 
 
 def test_tokenize_shows_each_id_and_its_bytes(capsys, bpe_model):

@@ -53,7 +53,7 @@ def test_help_of_each_script(script):
     assert done.stdout.startswith("usage:")
 
 
-@pytest.mark.parametrize("command", ["train", "generate", "finetune", "tokenize", "trace", "doctor", "translate"])
+@pytest.mark.parametrize("command", ["train", "generate", "finetune", "score", "tokenize", "trace", "doctor", "translate"])
 def test_help_of_each_command_of_the_package(command):
     done = run("-m", "minigpt", command, "--help")
     assert done.returncode == 0
