@@ -288,7 +288,7 @@ def test_the_ids_of_the_caller_are_not_changed(model):
     (np.ones((1, 32), int), {}, ValueError, "input_ids: 32 tokens, expected fewer than max_length 32"),
     (IDS, {"max_length": 40}, ValueError, "5 tokens and max_new_tokens 35, expected at most n_positions 32"),
     (IDS, {"num_return_sequences": 3}, ValueError, "num_return_sequences: 3, expected 1 while greedy.*do_sample=True"),
-    (IDS, {"num_beams": 4}, ValueError, "num_beams: 4, expected 1; minigpt has no beam search"),
+    (IDS, {"num_beams": 4}, ValueError, "num_beams: 4, expected 1; a GPT is not searched by beams here"),
     (IDS, {"do_sample": True, "temperature": 0}, ValueError, "temperature: 0, expected a number above 0 when sampling"),
     (IDS, {"do_sample": True, "temperature": -1.0}, ValueError, r"temperature: -1\.0"),
     (IDS, {"do_sample": True, "top_p": 2}, ValueError, "top_p: 2"),
