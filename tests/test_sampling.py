@@ -663,7 +663,7 @@ def test_a_word_of_the_prompt_is_not_said_yet(long_model):
 
 def test_a_forced_word_that_a_processor_rules_out_is_an_error_at_the_last_place_for_it(model):
     with pytest.raises(ValueError, match=r"every token is ruled out after 2 new ones.*force_words_ids"):
-        generate(model, [1], 3, force_words_ids=[[2, 3]], logits_processor=lambda ids, logits: forbid(logits, [3]))
+        generate(model, [1], 3, force_words_ids=[[2, 3]], logits_processor=lambda ids, logits: forbid(logits, [3]), seed=0)
 
 
 def test_logprobs_of_steered_tokens_are_the_models_own(long_model):
