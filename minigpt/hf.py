@@ -144,7 +144,9 @@ class GPT2LMHeadModel:
         keep = self._mask_of_padding(rows, attention_mask, pad, eos)
         T = rows.shape[1]
         if num_beams != 1:
-            raise ValueError(f"num_beams: {num_beams}, expected 1; a GPT is not searched by beams here, do_sample=True gives several rows")
+            raise ValueError(
+                f"num_beams: {num_beams}, expected 1; a GPT is not searched by beams here, do_sample=True gives several rows"
+            )
         if num_return_sequences != 1 and not do_sample:
             raise ValueError(
                 f"num_return_sequences: {num_return_sequences}, expected 1 while greedy, since all would be equal; "
