@@ -6,6 +6,7 @@ Which parameters there are and what a pass computes is the model's: model.py, se
 import math
 import warnings
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,10 @@ from . import machine
 from .nn.loss import IGNORED
 from .nn.scope import Gradients, Scope, Store
 from .parallel import Order, SharedGradients, Team
+
+# Channels from which a second BLAS thread pays: below, the matrices are too small to share.  BLAS's threads wait for each other
+# by spinning, so beside a busy process such a pass takes 3 to 10 × as long with two.
+TWO_CORES = 256
 
 
 class Network:
@@ -23,6 +28,8 @@ class Network:
     `params` and `grads` map the names to arrays, views of the flat buffers `flat_params` and `flat_grads`.  `seed` draws the
     initial weights; None leaves them zero, for whoever fills them.  `threads` is how many cores a pass may use, by default all.
     """
+
+    config: Any     # the model's own, with n_embd
 
     def __init__(self, table, seed=0, dtype=np.float32, threads=None):
         self.dtype = np.dtype(dtype)
@@ -46,6 +53,11 @@ class Network:
         self._initialise(np.random.default_rng(seed))
         for name in learning & before.keys():
             self.params[name][...] = before[name]
+
+    @property
+    def solo_team(self):
+        """The team for what is not split, such as a single sequence: with all of BLAS's threads only in wide models."""
+        return self.team if self.config.n_embd >= TWO_CORES else Team(1)
 
     @property
     def grads(self) -> Gradients:
@@ -131,7 +143,8 @@ class Network:
                 raise
 
         self._shard(n - 1)
-        return self.team.run([partial(part, i) for i in range(n)])
+        team = self.team if n > 1 else self.solo_team
+        return team.run([partial(part, i) for i in range(n)])
 
 
 def named_views(table, flat):

@@ -17,11 +17,10 @@ import numpy as np
 from .cache import Cache
 from .nn.embedding import unembedding_forward
 from .nn.scope import Gradients, Pass, Scope
-from .parallel import Team, use_blas_threads
+from .parallel import use_blas_threads
 
 PREFILL = 256  # tokens of a prompt read at once: as fast as all together, but a long prompt's activations fit in memory
 SHARED = 64  # and fewer where more threads can then take part, down to this: 512 tokens in two parts take 0.8 of the time
-TWO_CORES = 256  # channels from which a second BLAS thread pays: below, the matrices are too small to share, even for a prompt
 
 
 def generate(model, ids, max_new_tokens=100, **options):
@@ -400,7 +399,7 @@ class Context:
         self.model = model
         self.rows = rows
         self.capacity = capacity
-        self.team = model.team if model.config.n_embd >= TWO_CORES else Team(1)
+        self.team = model.solo_team
         self.scopes = [Scope(model.params, Gradients(), run=Pass(backward=False)) for _ in range(self.team.threads)]
 
     def read(self):

@@ -12,6 +12,7 @@ from minigpt import GPT, ConfigError, GPTConfig
 from minigpt.model import parameter_table
 from minigpt.nn import embedding
 from minigpt.optim import AdamW, Muon, clip_scale, gradient_norm
+from minigpt.parallel import blas_threads
 from minigpt.study.gradcheck import check_model
 
 SMALL = {"vocab_size": 11, "n_positions": 9, "n_embd": 6, "n_layer": 2, "n_head": 2}
@@ -784,3 +785,12 @@ def test_a_mask_that_keeps_all_changes_nothing():
 def test_a_mask_of_another_form_is_refused(keep):
     with pytest.raises(ValueError, match=r"keep: .* expected bool \(4, 7\)"):
         small()(batch(5)[0], keep)
+
+
+def test_blas_threads_help_a_single_sequence_only_in_a_wide_model(monkeypatch):
+    seen = []
+    monkeypatch.setattr("minigpt.model.unembedding_forward", lambda h, s: seen.append(blas_threads()) or h[..., :1])
+    for width in (32, 256):
+        model = GPT(GPTConfig(vocab_size=2, n_positions=2, n_embd=width, n_layer=1, n_head=2), threads=2)
+        model([[0, 1]])
+    assert seen == [1, model.team.threads] or blas_threads() is None

@@ -365,7 +365,7 @@ def test_a_sliding_window_equals_the_plain_twin(n_positions, prompt_length):
 @pytest.mark.parametrize("cores", ["one core", "all cores"])
 def test_a_long_prompt_read_in_parts_equals_the_plain_twin(monkeypatch, long_model, cores):
     monkeypatch.setattr("minigpt.sampling.PREFILL", 4)
-    monkeypatch.setattr("minigpt.sampling.TWO_CORES", 1000 if cores == "one core" else 0)
+    monkeypatch.setattr("minigpt.network.TWO_CORES", 1000 if cores == "one core" else 0)
     prompt = np.random.default_rng(8).integers(0, V, 30)
     assert generate(long_model, prompt, 10, seed=1).tolist() == plain_generate(long_model, prompt, 10, seed=1)
 

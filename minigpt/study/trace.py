@@ -25,8 +25,6 @@ from ..parallel import use_blas_threads
 from .equations import activations, parameters
 from .pictures import array_picture, label, side_by_side
 
-LARGE = 2**17     # tokens × channels from which a pass gets all of BLAS's threads
-
 
 class Shape(tuple):
     """A shape with its letters: it equals (1, 4, 8, 8) and shows as (B=1, H=4, T=8, T=8)."""
@@ -315,8 +313,7 @@ def study_pass(model, ids, targets, visit, visit_grad=None):
     backward = visit_grad is not None
     run = Pass(study=True, backward=backward, visit=named(visit), visit_grad=named(visit_grad) if backward else None)
     s = Scope(model.params, Gradients(), run=run)
-    # BLAS's threads wait for each other by spinning: on a busy machine small products then take 3 to 10 × as long
-    with use_blas_threads(model.team.threads if ids.size * model.config.n_embd >= LARGE else 1):
+    with use_blas_threads(model.solo_team.threads):
         loss = model._loss(ids, wanted, s, count)
         if targets is not None:
             visit("loss", np.array(loss, model.dtype))
