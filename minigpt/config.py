@@ -51,15 +51,19 @@ class GPTConfig:
     tie_word_embeddings: bool = True     # the output layer reads wte.weight; False: lm_head.weight, a matrix of its own
     pre_norm: bool = True                # norms before the branches and at the end; False: after each sum (GPT-1)
     attention_window: int | None = None  # in every second block a position sees so many, itself and before (GPT-3); None: all
+    causal: bool = True                  # a position sees itself and those before; False: all positions (BERT)
 
     def __post_init__(self):
-        if bad := _problems(self):
+        bad = _problems(self)
+        if not bad and self.attention_window and not self.causal:
+            bad.append(f"attention_window {self.attention_window} looks back, expected None where causal is False")
+        if bad:
             raise ConfigError(f"GPTConfig: {'; '.join(bad)}")
 
     @staticmethod
     def _problem(name, value):
         """What is wrong with one field, or None"""
-        if name in ("bias", "tie_word_embeddings", "pre_norm"):
+        if name in ("bias", "tie_word_embeddings", "pre_norm", "causal"):
             return None if isinstance(value, bool) else f"{name} {value!r}, expected True or False"
         if name == "activation_function":
             return None if value in ACTIVATION_NAMES else f"{name} {value!r}, expected one of {', '.join(ACTIVATION_NAMES)}"
@@ -93,6 +97,12 @@ class GPTConfig:
         tables = (self.vocab_size * (1 if self.tie_word_embeddings else 2) + self.n_positions) * C
         return tables + self.n_layer * block + (1 + b) * C * self.pre_norm
 
+    def require_causal(self, who):
+        """Raises ValueError in the name of `who`, which needs p(x_t given x_<t), where a position sees what comes after it."""
+        if not self.causal:
+            raise ValueError(f"{who}: the model also sees the tokens after a position (causal=False), expected one that sees "
+                             "only those before; to fill gaps call model(ids)")
+
     def window(self, i):
         """How many positions block i lets a position see, itself included; None: all before it.
 
@@ -114,7 +124,7 @@ class GPTConfig:
     def activation_bytes(self, batch_size=1, itemsize=4):
         """Bytes of what one training step of `batch_size` full contexts keeps for its backward pass, and of its gradients.
 
-            B T (L (8 C + 2 F + H (K + 1) + 4) + 15 C + F + V),   K = (T + min(T, 64))/2
+            B T (L (8 C + 2 F + H (K + 1) + 4) + 15 C + F + V),   K = (T + min(T, 64))/2,   or T where it is not causal
 
         Every block keeps, of each position: the two norms' outputs (C each) with mean and 1/σ, queries, keys and values (3 C),
         the heads' outputs and both branches' (C each), the MLP's slope and activation (F each), and for each head the weights
@@ -123,7 +133,7 @@ class GPTConfig:
         Dropout adds its masks and outputs.  Pieces of a fixed size, a few MB a thread, come on top.
         """
         T, C, H, F = self.n_positions, self.n_embd, self.n_head, self.inner
-        K = (T + min(T, 64)) / 2
+        K = (T + min(T, 64)) / 2 if self.causal else T
         resid, attn, embd = self.resid_pdrop > 0, self.attn_pdrop > 0, self.embd_pdrop > 0
         block = (8 + 4 * resid) * C + 2 * F + H * ((1 + attn) * K + 1) + 4
         rest = (15 + 2 * resid + 3 * embd) * C + F + self.vocab_size
@@ -148,10 +158,10 @@ class GPTConfig:
     def to_json(self):
         """The text of a config.json that Hugging Face's transformers reads as this GPT-2, or GPT-1 where norms come last.
 
-        What it has no model for, a window or GPT-1 with the exact GELU, gets a model_type that it refuses.
+        What it has no model for, a window, no causal mask or GPT-1 with the exact GELU, gets a model_type that it refuses.
         """
         head: dict[str, object]
-        if self.attention_window or not (self.pre_norm or self.activation_function in _AFN):
+        if self.attention_window or not self.causal or not (self.pre_norm or self.activation_function in _AFN):
             head = {"model_type": "minigpt"}
         elif self.pre_norm:
             head = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}

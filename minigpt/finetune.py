@@ -113,6 +113,7 @@ class Classifier(GPT):
     """
 
     def __init__(self, config: GPTConfig, labels: Sequence[str], seed=0, dtype=np.float32, threads=None):
+        config.require_causal("Classifier")         # what is padded at the end is seen by no token before
         self.labels = tuple(labels)
         if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
             raise ValueError(f"labels: {list(labels)}, expected at least two, each once")

@@ -227,7 +227,7 @@ class GPT(Network):
         for i in range(c.n_layer):
             x = block_forward(
                 x, s.layer("h", i), c.n_head, activation=c.activation_function, eps=c.layer_norm_epsilon, pre_norm=c.pre_norm,
-                window=c.window(i), keep=keep, attn_dropout=c.attn_pdrop, resid_dropout=c.resid_pdrop,
+                causal=c.causal, window=c.window(i), keep=keep, attn_dropout=c.attn_pdrop, resid_dropout=c.resid_pdrop,
                 cache=caches[i] if caches else None,
             )
         return layernorm_forward(x, s.at("ln_f"), c.layer_norm_epsilon) if c.pre_norm else x

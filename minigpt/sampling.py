@@ -518,6 +518,7 @@ def _choose(logits, temperature, rngs):
 def _start(model, ids, max_new_tokens, sampling):
     """Check everything -> the prompts, B lists of ids, and the iterator over the new tokens, which computes nothing yet"""
     config = model.config
+    config.require_causal("generate")
     _check_count("max_new_tokens", max_new_tokens, 0, "0 returns the prompt")
     sampling = sampling.for_vocabulary(config.vocab_size)
     try:

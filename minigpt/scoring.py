@@ -86,8 +86,10 @@ def score(model, text, start_id=None, progress=False):
 
     A text longer than n_positions is read in windows that overlap by half: every token beyond the first window is given at
     least the n_positions/2 tokens before it (rounded down), and at most n_positions.
-    Raises TypeError, ValueError for ids outside the vocabulary, and where there is no token to score.
+    Raises TypeError, ValueError for ids outside the vocabulary, where there is no token to score, and for a model that has seen
+    what it should predict (causal=False).
     """
+    model.config.require_causal("score")
     if isinstance(text, str):
         text = tokenizer_of(model).encode(text)
     V, n = model.config.vocab_size, model.config.n_positions
@@ -143,6 +145,7 @@ def choose(model, prompt, answers, normalise=None):
     others, so that it does not matter on which side the space between them is.  Of a long prompt the end is given to all.
     Raises TypeError, ValueError; FloatingPointError where the model's scores are not finite.
     """
+    model.config.require_causal("choose")
     if not isinstance(prompt, str):
         raise TypeError(f"prompt: {type(prompt).__name__}, expected a text; ids can be scored by model.score(ids)")
     check_texts(answers, "answers")

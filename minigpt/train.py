@@ -112,6 +112,7 @@ class Trainer:
     def __init__(self, model: GPT, tokenizer, ids, recipe: Recipe, folder, data_source="", quiet=False):
         self.model, self.tokenizer, self.recipe, self.folder = model, tokenizer, recipe, Path(folder)
         self.data_source, self.quiet = data_source, quiet
+        self._check_sight()
         self.data_fingerprint = self._fingerprint(ids)
         self.batches = self._read(ids)
         self.muon = Muon(model, weight_decay=recipe.weight_decay) if recipe.optimizer == "muon" else None
@@ -239,7 +240,11 @@ class Trainer:
         self.step, self.seconds, self.best = saved.step, saved.facts["seconds"], saved.facts["best"]
         self.batches.position = saved.facts["position"]
 
-    # What other data and other models have otherwise: finetune.py
+    # What other data, objectives and models have otherwise: finetune.py, objectives.py
+
+    def _check_sight(self):
+        """Refuse a model whose positions see what this trainer asks for."""
+        self.model.config.require_causal(type(self).__name__)
 
     def _read(self, ids):
         """The batches to train on; the rest is kept for validation."""

@@ -28,6 +28,7 @@ def trained(config, batch_size, threads, dropout_key=(1, 2)):
     {}, {"n_positions": 30}, {"n_positions": 100, "n_inner": 77, "bias": False},
     {"vocab_size": 2065, "tie_word_embeddings": False},
     {"embd_pdrop": 0.1, "n_layer": 1}, {"attn_pdrop": 0.1}, {"resid_pdrop": 0.1, "activation_function": "relu"}, {"n_head": 1},
+    {"causal": False},
 ])
 def test_activation_bytes_are_what_a_training_step_holds(changes, threads):
     config = GPTConfig(**{**SIZES, **changes})

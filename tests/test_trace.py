@@ -17,6 +17,7 @@ VARIANTS = {
                                          tie_word_embeddings=False, activation_function="relu", layer_norm_epsilon=0.1),
     "GPT-1's": GPTConfig(**{**CONFIG.to_dict(), "pre_norm": False}),
     "GPT-3's, banded": GPTConfig(**{**CONFIG.to_dict(), "attention_window": 2}),
+    "BERT's, both ways": GPTConfig(**{**CONFIG.to_dict(), "causal": False}),
 }
 CASES = [(variant, name) for variant, config in VARIANTS.items() for name in activations(config) if name != "loss"]
 
@@ -142,7 +143,7 @@ def plain(model, ids, targets):
         plain[f"{h}.attn.k"] = heads(qkv[1]), dscores.swapaxes(-1, -2) @ q / math.sqrt(D)
         plain[f"{h}.attn.v"] = heads(qkv[2]), att.swapaxes(-1, -2) @ do
         key, query = np.arange(T), np.arange(T)[:, None]
-        hidden = (key > query) | (key <= query - (c.window(i) or T))
+        hidden = ((key > query) & c.causal) | (key <= query - (c.window(i) or T))
         plain[f"{h}.attn.scores"] = (
             np.where(hidden, -np.inf, q @ k.swapaxes(-1, -2) / math.sqrt(D)), att * (datt - (datt * att).sum(-1, keepdims=True))
         )

@@ -17,6 +17,7 @@ from .gradcheck import GradientError, check_model
 
 LEARNED = 0.05          # the loss, as a fraction of ln V, at which a batch counts as learned by heart
 TRAINED = 0.75          # the loss, as a fraction of ln V, below which a model has learned something of a text
+UNCAUSAL = "every position sees the tokens after it (causal=False)"
 HAMLET = """To be, or not to be, that is the question:
 Whether 'tis nobler in the mind to suffer
 The slings and arrows of outrageous fortune,
@@ -57,7 +58,7 @@ def first_loss(model, seed=0) -> Finding:
 
 
 def causality(model, seed=0) -> Finding:
-    r"""What is predicted at position t depends on the positions up to t and on no other.
+    r"""What is predicted at position t depends on the positions up to t and on no other; where causal is False, on all.
 
         ∂loss_t/∂wpe[j] = 0 exactly for j > t,   and not for j ≤ t
 
@@ -71,12 +72,15 @@ def causality(model, seed=0) -> Finding:
         alone[0, t] = targets[0, t]
         _, grads = model.loss_and_grads(ids, alone)
         seen = np.flatnonzero(np.any(grads["wpe.weight"] != 0, axis=1))     # a NaN is not 0 either
-        if seen.size and seen[-1] > t:
+        last = t if model.config.causal else T - 1
+        if seen.size and seen[-1] > last:
             return Finding(f"what is predicted at position {t} depends on position {seen[-1]}, which comes later: the mask "
                            "lets the future through", False)
-        if missing := sorted({*range(t + 1)} - {*seen.tolist()}):
+        if missing := sorted({*range(last + 1)} - {*seen.tolist()}):
             return Finding(f"what is predicted at position {t} does not depend on position {missing[-1]}: attention or the "
                            "positions' gradient is cut off", False)
+    if not model.config.causal:
+        return Finding("it is not causal (causal=False): each of ∂logits[t]/∂x[j] is other than 0", True)
     return Finding("∂logits[t]/∂x[j] is exactly 0 for all j > t, and only there", True)
 
 
@@ -164,6 +168,8 @@ def vocabulary(model, text=HAMLET) -> Finding:
 
 def text_loss(model, text=HAMLET, source="Hamlet") -> Finding:
     """The loss on a text: a trained model is far below ln V, where a fresh one stands."""
+    if not model.config.causal:
+        return Finding(f"not tried: {UNCAUSAL}")
     if model.tokenizer is None:
         return Finding("not tried without a tokenizer")
     ids = model.tokenizer.encode(_readable(model.tokenizer, text), disallowed_special=())
@@ -180,6 +186,8 @@ def text_loss(model, text=HAMLET, source="Hamlet") -> Finding:
 
 def cache(model, seed=0, tolerance=1e-3) -> Finding:
     """What is generated token by token with cached keys and values is as likely as when all is read at once."""
+    if not model.config.causal:
+        return Finding(f"none: {UNCAUSAL}")
     T = model.config.n_positions
     if T < 2:
         return Finding("a single position: nothing to keep")

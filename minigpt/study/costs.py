@@ -5,6 +5,7 @@ Articles A0 §5.1, A1 §5.2, A2 §3.3, A4 §7 计算资源.
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 from tqdm import tqdm
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from .. import machine
 from ..model import GPT, parameter_table
 from ..train import Trainer
-from .checks import Finding
+from .checks import UNCAUSAL, Finding
 
 MEASURED = 6.0          # seconds that a training step may take, by the arithmetic, to be measured
 
@@ -42,6 +43,8 @@ def training_memory(config, batch_size) -> Finding:
 
 def generation_memory(config) -> Finding:
     """Bytes of generation, beside the weights."""
+    if not config.causal:
+        return Finding(f"none: {UNCAUSAL}")
     each = config.cache_bytes()
     return Finding(f"keys and values {si(each, 'B')} a token, {si(each * config.n_positions, 'B')} for a full context")
 
@@ -73,7 +76,8 @@ def fits(config, batch_size):
 def _step_seconds(config, recipe):
     """The median time of an update, over at most 20 in about 2 s after one that allocates"""
     ids = np.random.default_rng(0).integers(config.vocab_size, size=20 * (config.n_positions + 2))
-    trainer = Trainer(GPT(config), None, ids, recipe, folder="", quiet=True)        # only run() would write to the folder
+    # what a token sees changes little in the time, what a batch asks nothing; only run() would write to the folder
+    trainer = Trainer(GPT(replace(config, causal=True)), None, ids, recipe, folder="", quiet=True)
     trainer.update()
     laps: list[float] = []
     with tqdm(total=20, desc="training steps", leave=False, disable=None) as bar:
@@ -93,7 +97,7 @@ def generation_time(model) -> Finding:
     start = time.perf_counter()
     model(ids)
     text = f"reads {T / (time.perf_counter() - start):,.0f} tokens/s"
-    if T < 3:
+    if T < 3 or not model.config.causal:
         return Finding(text)
     new = min(32, T - 2)
     tokens = model.stream(ids[0, :1], new + 1)

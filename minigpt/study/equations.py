@@ -57,11 +57,12 @@ def activations(config):
         before = f"h.{i - 1}.out" if i else "wte.out + wpe.out"
         x, m = ("ln_1.out", "ln_2.out") if config.pre_norm else ("in", "mid")       # what the two branches read
         hidden = "key > query" if window is None else f"key > query or key ≤ query − {window}"
+        mask = f", −∞ where {hidden}" if config.causal else ""
         attn = {
             "q": Equation("B H T D", f"q = {x} W_q{b}", "dq = dscores k/√D", ATTENTION, attention),
             "k": Equation("B H T D", f"k = {x} W_k{b}", "dk = dscoresᵀ q/√D", ATTENTION, attention),
             "v": Equation("B H T D", f"v = {x} W_v{b}", "dv = attᵀ do", ATTENTION, attention),
-            "scores": Equation("B H T T", f"scores = q kᵀ/√D, −∞ where {hidden}", "dscores = att ⊙ (datt − Σ_j datt ⊙ att)",
+            "scores": Equation("B H T T", f"scores = q kᵀ/√D{mask}", "dscores = att ⊙ (datt − Σ_j datt ⊙ att)",
                                ATTENTION, attention),
             "att": Equation("B H T T", "att = softmax(scores)", "datt = do vᵀ", ATTENTION, attention),
             "o": Equation("B H T D", "o = att v", "do = dout Wᵀ, in heads", ATTENTION, attention),

@@ -80,6 +80,7 @@ def report(model, text, path=None, *, log=None, title=None):
 
 def next_tokens(model, text):
     """A text, or ids (T,) -> ids and targets (1, T); the last token has no target"""
+    model.config.require_causal("next tokens")
     if isinstance(text, str):
         text = tokenizer_of(model).encode(text)
     row = checked_row(text, "text", model.config.vocab_size)
