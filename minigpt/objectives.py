@@ -284,8 +284,8 @@ def compare(corpus: Corpus, steps=1200, seed=0, quiet=True, threads=None) -> Com
     tokenizer = CharTokenizer.train(corpus.text)
     ids = tokenizer.encode_array(corpus.text)
     T, C = 24, 64
-    # subtle: weights of the usual 0.02, meant for hundreds of channels, leave scores so alike that next-sentence prediction
-    # stays at a coin's toss; 1/√C keeps what a matrix makes of x as large as x
+    # 1/√C keeps what a matrix makes of x as large as x. With the usual 0.02, meant for hundreds of channels, next-sentence
+    # prediction stays at a coin's toss for longer; in the end both get about as far
     config = GPTConfig(tokenizer.vocab_size + len(SPECIAL), T, C, n_layer=2, n_head=4, initializer_range=1 / math.sqrt(C))
     recipe = Recipe(steps=steps, batch_size=64, lr=1e-3, muon_lr=0.01, eval_interval=steps, sample_tokens=0, seed=seed)
     trainers = {"causal": Trainer, "masked": MaskedTrainer, "next sentence": NextSentenceTrainer}
