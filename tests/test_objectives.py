@@ -133,6 +133,12 @@ def test_batches_are_those_of_their_seed_and_position(kind):
     assert not np.array_equal(kind(8).next(), first[0])
 
 
+def test_every_batch_has_gaps_of_its_own():
+    batches = MaskedBatches(np.zeros(300, int), 4, 40, V)
+    (_, one), (_, two) = batches.next(), batches.next()
+    assert not np.array_equal(one, two)
+
+
 @each_kind
 def test_batches_belong_to_the_caller(kind):
     batches = kind(0)

@@ -402,3 +402,11 @@ def test_unknown_names_say_what_is_close():
     _, _, _, trace = example()
     with pytest.raises(KeyError, match=r"h\.0\.attn\.att"):
         _ = trace["h.0.attn.attn"]
+
+
+@pytest.mark.parametrize("variant, hidden", [
+    ("GPT-2's", ", −∞ where key > query"), ("GPT-3's, banded", ", −∞ where key > query or key ≤ query − 2"),
+    ("BERT's, both ways", ""),
+])
+def test_the_equation_of_the_scores_says_what_is_hidden(variant, hidden):
+    assert activations(VARIANTS[variant])["h.1.attn.scores"].forward == "scores = q kᵀ/√D" + hidden
