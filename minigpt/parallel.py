@@ -6,13 +6,13 @@ the cores better than BLAS's own threads, which only help inside a matrix produc
 
 import ctypes
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -106,34 +106,43 @@ class Team:
 
 
 class Order:
-    """Lets n threads pass any place in the order of their numbers, again and again: 0, 1, … n − 1, 0, 1, …"""
+    """Lets n threads pass any place in the order of their numbers, again and again: 0, 1, … n − 1, 0, 1, …
+
+    At every place a token goes round: a thread takes it to pass, and hands it to the next.
+    """
 
     def __init__(self):
-        self._changed = threading.Condition()
         self.begin(1)
 
     def begin(self, n):
         """Start afresh with n threads."""
-        self._n, self._passed, self._abandoned = n, dict[Any, int](), False
+        self._n, self._rings, self._abandoned = n, dict[Any, list[SimpleQueue]](), False
 
     def abandon(self):
         """Nobody waits any more: a thread has failed."""
-        with self._changed:
-            self._abandoned = True
-            self._changed.notify_all()
+        self._abandoned = True
+        for ring in list(self._rings.values()):
+            for hand in ring:
+                hand.put(None)
 
     @contextmanager
     def turn(self, places, i) -> Iterator[None]:
         """Thread i's turn at all of these places; it waits until all threads before it have had theirs."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._abandoned or all(self._passed.get(place, 0) % self._n == i for place in places)
-            )
+        rings = [self._ring(place) for place in places]
+        for ring in rings:
+            if not self._abandoned:         # subtle: asked after the ring is known, so abandon() reaches who waits at it
+                ring[i].get()
         yield
-        with self._changed:
-            for place in places:
-                self._passed[place] = self._passed.get(place, 0) + 1
-            self._changed.notify_all()
+        for ring in rings:
+            ring[(i + 1) % self._n].put(None)
+
+    def _ring(self, place):
+        """A queue for each thread's hand; the token begins in the first"""
+        if place not in self._rings:
+            ring: list[SimpleQueue] = [SimpleQueue() for _ in range(self._n)]
+            ring[0].put(None)
+            self._rings.setdefault(place, ring)         # another thread may have been quicker
+        return self._rings[place]
 
 
 class SharedGradients(Gradients):

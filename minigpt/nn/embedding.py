@@ -49,7 +49,7 @@ def unembedding_forward(h, s):
     weight = s.params["weight"]
     s.acts["h"] = h
     logits = s.acts.empty("logits", (*h.shape[:-1], len(weight)), h.dtype)
-    np.dot(rows(h), weight.T, out=rows(logits))
+    np.matmul(rows(h), weight.T, out=rows(logits))
     return logits
 
 
@@ -61,7 +61,7 @@ def unembedding_backward(dlogits, s):
     h, weight = s.acts["h"], s.params["weight"]
     s.grads.add_product("weight", rows(dlogits).T, rows(h))
     dh = s.dacts.empty("h", h.shape, h.dtype)
-    np.dot(rows(dlogits), weight, out=rows(dh))
+    np.matmul(rows(dlogits), weight, out=rows(dh))
     return dh
 
 

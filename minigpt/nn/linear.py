@@ -17,7 +17,7 @@ def linear_forward(x, s):
     weight = s.params["weight"]
     s.acts["x"] = x
     y = s.acts.empty("y", (*x.shape[:-1], weight.shape[1]), x.dtype)
-    np.dot(rows(x), weight, out=rows(y))
+    np.matmul(rows(x), weight, out=rows(y))        # np.dot would fill y with zeros first: 1.5 % of a step
     if "bias" in s.params:
         y += s.params["bias"]
     if "lora_A" in s.params:
@@ -35,7 +35,7 @@ def linear_backward(dy, s):
     if "bias" in s.params:
         s.grads.add("bias", column_sum(dy))
     dx = s.dacts.empty("x", x.shape, dy.dtype)
-    np.dot(rows(dy), weight.T, out=rows(dx))
+    np.matmul(rows(dy), weight.T, out=rows(dx))
     if "lora_A" in s.params:
         rows(dx)[...] += lora_backward(dy, s)
     return dx
