@@ -4,7 +4,9 @@ What a position computes does not depend on what follows, so its keys and values
 then costs one position's matrix products instead of t.  Which tokens are read when stands in sampling.py.
 """
 
+import math
 import threading
+from itertools import pairwise
 
 import numpy as np
 
@@ -32,16 +34,17 @@ class Cache:
         self.length = 0
 
     def parts(self, T, size):
-        """The next T positions as parts of at most `size`, each for one pass; passes over them may run at the same time.
+        """The next T positions as parts of about `size`, each for one pass; passes over them may run at the same time.
 
         Of an earlier part a pass needs only the keys and values, layer by layer, so it can follow one layer behind.
+        The parts are of equal work: later ones have more keys to look at, so they are shorter.
         """
         stop = self.length + T
         if stop > self.keys.shape[3]:
             raise ValueError(f"cache: {stop} positions, expected at most its capacity {self.keys.shape[3]}")
         parts: list[Part] = []
-        for start in range(self.length, stop, size):
-            parts.append(Part(self, start, min(start + size, stop), parts[-1] if parts else None, last=start + size >= stop))
+        for start, end in pairwise(equal_work(self.length, stop, -(-T // size), 4 * self.config.n_embd)):
+            parts.append(Part(self, start, end, parts[-1] if parts else None, last=end == stop))
         return parts
 
     def advance(self, T):
@@ -59,6 +62,17 @@ class Cache:
                 new_layer[:, :, : self.length] = old_layer[rows, :, : self.length]
         taken.length = self.length
         return taken
+
+
+def equal_work(start, stop, n, keys):
+    """The edges of n parts of equal work between two positions, where to look at `keys` keys costs as much as all the rest.
+
+    Position t costs 1 + t/keys, so w(t) = t + t²/(2 keys) up to t.  In GPT-2 small `keys` is about 4 C, as measured; parts of
+    512 tokens then differ by 1 % and not by 8.
+    """
+    first, last = (t + t * t / (2 * keys) for t in (start, stop))
+    work = (first + (last - first) * i / n for i in range(n + 1))
+    return sorted({round(keys * (math.sqrt(1 + 2 * w / keys) - 1)) for w in work})      # a set: parts may be too small to cut
 
 
 class MemoryCache:

@@ -440,7 +440,7 @@ class Context:
             for part in waiting:            # in their order, whichever thread is free: so those before it are under way
                 with part, _quiet():
                     h = self.model._forward(ids[:, part.start - start : part.stop - start], scope, part.positions, part.keep,
-                                            part.layers)
+                                            part.layers, last=1)
                 if part is parts[-1]:
                     last.append(h[:, -1])
 

@@ -408,7 +408,7 @@ def test_samples_of_several_prompts_stand_side_by_side(model):
 def test_the_prompt_is_read_once_for_several_samples(model, monkeypatch):
     shapes = []
     forward = model._forward
-    monkeypatch.setattr(model, "_forward", lambda ids, *rest: shapes.append(ids.shape) or forward(ids, *rest))
+    monkeypatch.setattr(model, "_forward", lambda ids, *rest, **last: shapes.append(ids.shape) or forward(ids, *rest, **last))
     generate(model, [1, 2, 3, 4], 3, num_samples=5, seed=0)
     assert shapes == [(1, 4), (5, 1), (5, 1)]
 
@@ -817,11 +817,11 @@ def test_an_empty_row_starts_from_the_start_token(model):
 def test_an_interrupted_stream_keeps_what_it_gave(model, monkeypatch):
     forward, calls = model._forward, []
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **last):
         calls.append(None)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return forward(*arguments)
+        return forward(*arguments, **last)
 
     monkeypatch.setattr(model, "_forward", interrupted)
     kept = []

@@ -125,19 +125,22 @@ def attention_backward(do, s, out=None):
     return dq, dk, dv
 
 
-def multihead_forward(x, s, n_head, *, causal=True, window=None, keep=None, dropout=0.0, cache=None):
+def multihead_forward(x, s, n_head, *, causal=True, window=None, keep=None, dropout=0.0, cache=None, last=None):
     r"""Attention by several heads side by side, each on its own D = C/H channels.
 
         q, k, v = x W_qkv + b_qkv,   y = [head_1 … head_H] W_o + b_o
 
     x (B, T, C) -> y (B, T, C).  Parameters c_attn (C, 3C) and c_proj (C, C).  With a cache, this layer's keys and values of
-    earlier positions come first.  `dropout` applies to att.  In study mode leaves out (y) beside what attention leaves.
+    earlier positions come first, and y may be asked for at the `last` positions alone, (B, last, C).  `dropout` applies to
+    att.  In study mode leaves out (y) beside what attention leaves.
     Vaswani et al. 2017 §3.2.2; articles A0 §3.1.3, A1 §3.1.
     """
     q, k, v = split_heads(linear_forward(x, s.at("c_attn")), 3, n_head)     # (B, H, T, D) each, views
     if cache is not None:
         k, v = cache.append(k, v)                                           # (B, H, S, D), views
-    o = s.acts.empty("heads", x.shape, x.dtype)
+    if last is not None:
+        q = q[:, :, -last:]
+    o = s.acts.empty("heads", (len(x), q.shape[2], x.shape[2]), x.dtype)
     attention_forward(q, k, v, s, causal=causal, window=window, keep=keep, dropout=dropout, out=split_heads(o, 1, n_head)[0])
     s.saved["n_head"] = n_head
     return s.leave("out", linear_forward(o, s.at("c_proj")))

@@ -11,14 +11,14 @@ from .mlp import mlp_backward, mlp_forward
 
 
 def block_forward(x, s, n_head, *, activation="gelu_new", eps=1e-5, pre_norm=True, causal=True, window=None, keep=None,
-                  attn_dropout=0.0, resid_dropout=0.0, cache=None):
+                  attn_dropout=0.0, resid_dropout=0.0, cache=None, last=None):
     r"""Let the positions talk to each other, then let each think alone; both add to the residual stream.
 
         pre-norm  (GPT-2)        m = x + attn(ln_1(x)),    y = m + mlp(ln_2(m))
         post-norm (2017, GPT-1)  m = ln_1(x + attn(x)),    y = ln_2(m + mlp(m))
 
-    x (B, T, C) -> y (B, T, C).  The branches attn and mlp end in dropout.  In study mode leaves the stream's three points
-    in (x), mid (m) and out (y) in s.acts.
+    x (B, T, C) -> y (B, T, C).  The branches attn and mlp end in dropout.  With a cache, `last` asks for the last positions
+    alone, y (B, last, C).  In study mode leaves the stream's three points in (x), mid (m) and out (y) in s.acts.
     Radford et al. 2019 §2.3; article A3 §4.2.
     """
     s.saved["pre_norm"] = pre_norm
@@ -26,7 +26,7 @@ def block_forward(x, s, n_head, *, activation="gelu_new", eps=1e-5, pre_norm=Tru
 
     def attn(h):
         a = multihead_forward(h, s.at("attn"), n_head, causal=causal, window=window, keep=keep, dropout=attn_dropout,
-                              cache=cache)
+                              cache=cache, last=last)
         return dropout_forward(a, s.at("attn.dropout"), resid_dropout)
 
     def mlp(h):
@@ -103,9 +103,9 @@ def decoder_block_backward(dy, s):
 
 
 def _add(x, branch, s, name):
-    """x + branch, left where the branch stood: its output is not needed again"""
+    """x + branch, left where the branch stood: its output is not needed again.  A branch may be of x's last positions alone."""
     y = s.reuse(name, branch)
-    y += x
+    y += x[:, -branch.shape[1] :]
     return y
 
 
