@@ -143,10 +143,18 @@ def from_state_dict(
     if problems:
         raise weights.WeightFormatError(f"{source}: {'; '.join(problems)}; check the file and its config")
     model = GPT(config, seed=None, dtype=dtype, threads=threads)
-    with np.errstate(over="ignore"):        # what becomes infinite is reported below, by name
-        for name, parameter in model.params.items():
-            parameter[...] = arrays[name].T if name in transposed else arrays[name]
-    if bad := [name for name, parameter in model.params.items() if not np.isfinite(parameter).all()]:
+    waiting, infinite = iter(sorted(shapes, key=lambda name: -arrays[name].size)), set()
+
+    def fill():
+        with np.errstate(over="ignore"):        # what becomes infinite is reported below, by name
+            for name in waiting:
+                parameter = model.params[name]
+                parameter[...] = arrays[name].T if name in transposed else arrays[name]
+                if not np.isfinite([parameter.min(), parameter.max()]).all():       # NaN is the least and the largest
+                    infinite.add(name)
+
+    model.team.run([fill] * model.team.threads)     # on several cores: most of the time goes into memory touched for the first time
+    if bad := [name for name in shapes if name in infinite]:
         message = f"{source}: NaN or infinity in {', '.join(bad)}, expected finite weights; download or save them again"
         if strict:
             raise weights.WeightFormatError(message)
