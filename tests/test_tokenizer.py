@@ -272,8 +272,10 @@ def test_encode_needs_no_merge_order_that_training_could_give():
     assert odd.encode("abc") == [a, 256]
 
 
+@pytest.mark.parametrize("most_steps", [16, 100])
 @pytest.mark.parametrize("n_merges", [0, 1, 2, 3, 30, 300, 3000])
-def test_merging_pieces_together_equals_merging_each(n_merges):
+def test_merging_pieces_together_equals_merging_each(monkeypatch, n_merges, most_steps):
+    monkeypatch.setattr(bpe, "_MOST_STEPS", most_steps)
     rng = random.Random(n_merges)
     merged: dict[tuple[int, int], int] = {}
     while len(merged) < n_merges:  # of any ids, low ones more often: pieces become long chains of merges
@@ -282,8 +284,31 @@ def test_merging_pieces_together_equals_merging_each(n_merges):
     alphabet = [*"!\"#$%&'()*+,-./0123456789", "é", "日", "\x00", "😀"]  # ids from 0
     pieces = ["".join(rng.choices(alphabet, k=rng.randrange(1, 60))) for _ in range(500)] + ["!" * 40, "'" * 41]
     alone = [bpe.apply_merges(bpe.byte_ids(piece.encode()), merged) for piece in pieces]
-    together = [np.frombuffer(ids, np.uint32).tolist() for ids in bpe.PairTable(merged).merge(pieces)]
-    assert together == alone
+    table = bpe.PairTable(merged)
+    together = [np.frombuffer(ids, np.uint32).tolist() for ids in table.merge(pieces)]
+    for piece, ids, plain in zip(pieces, together, alone, strict=True):
+        if ids or len(piece.encode()) - len(plain) <= most_steps:      # each step is one merge in a span of the piece
+            assert ids == plain
+    assert any(together)
+    assert table.merge([]) == []
+
+
+def test_bytes_meet_where_some_token_has_them_side_by_side():
+    gpt2 = Tokenizer.gpt2()
+    within = {pair for id in range(50256) for pair in pairwise(gpt2.token_bytes(id))}
+    meet = bpe.PairTable(gpt2._pieces._merged)._meet.reshape(256, 256)
+    assert within == set(zip(*(axis.tolist() for axis in np.nonzero(meet)), strict=True))
+
+
+def test_a_long_text_without_spaces_is_merged_together(monkeypatch):
+    gpt2 = Tokenizer.gpt2()
+    monkeypatch.setattr(bpe, "apply_merges", None)          # none of its pieces is merged alone
+    rng = random.Random(6)
+    text = ". ".join("".join(chr(rng.randrange(0x4E00, 0x9FA5)) for _ in range(60)) for _ in range(80))
+    ids = gpt2.encode(text)
+    monkeypatch.undo()
+    merged = gpt2._pieces._merged
+    assert ids == [id for piece in plain_split(text) for id in bpe.apply_merges(bpe.byte_ids(piece.encode()), merged)]
 
 
 def test_encode_array_equals_encode_in_uint16(tokenizer):
