@@ -106,6 +106,7 @@ class Network:
         self.params = Store({**frozen, **named_views(table, self.flat_params)})
         self._flat_grads = np.empty(0, self.dtype)      # made when first asked for: generation needs none
         self._shards: list[Scope] = []
+        self._written: dict[str, int] = {}              # which gradients there are, shared by the shards
         self._n_parts = 0       # shards that hold the activations of the last pass
 
     def _initialise(self, rng):
@@ -121,7 +122,7 @@ class Network:
             self._flat_grads = np.zeros_like(self.flat_params)
         while len(self._shards) <= i:
             arrays = named_views(self.table, self._flat_grads)
-            grads = SharedGradients(arrays, len(self._shards), self._order, self.frozen)
+            grads = SharedGradients(arrays, len(self._shards), self._order, self._written, self.frozen)
             self._shards.append(Scope(self.params, grads))
         return self._shards[i]
 

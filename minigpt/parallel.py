@@ -106,59 +106,80 @@ class Team:
 
 
 class Order:
-    """Lets n threads pass any place in the order of their numbers, again and again: 0, 1, … n − 1, 0, 1, …
+    """Turns at any number of places, for threads that pass them one after the other.
 
-    At every place a token goes round: a thread takes it to pass, and hands it to the next.
+    At every place a token goes from hand to hand: whoever has the next turn takes it, and passes it on afterwards.
     """
 
     def __init__(self):
+        self.passes = 0
         self.begin(1)
 
     def begin(self, n):
         """Start afresh with n threads."""
-        self._n, self._rings, self._abandoned = n, dict[Any, list[SimpleQueue]](), False
+        self.passes += 1
+        self.n, self._abandoned = n, False
+        self._hands = dict[Any, SimpleQueue]()
+        self._doors = dict[Any, SimpleQueue]()
 
     def abandon(self):
         """Nobody waits any more: a thread has failed."""
         self._abandoned = True
-        for ring in list(self._rings.values()):
-            for hand in ring:
-                hand.put(None)
+        for hand in list(self._hands.values()):
+            hand.put(None)
+
+    def arrive(self, place):
+        """0 for the thread that comes here first, 1 for the second, and no more than two"""
+        return _queue(self._doors, place, 0, 1).get_nowait()
 
     @contextmanager
     def turn(self, places, i) -> Iterator[None]:
-        """Thread i's turn at all of these places; it waits until all threads before it have had theirs."""
-        rings = [self._ring(place) for place in places]
-        for ring in rings:
-            if not self._abandoned:         # subtle: asked after the ring is known, so abandon() reaches who waits at it
-                ring[i].get()
+        """The i-th turn at all of these places, from 0; whoever takes it waits until the one before is over."""
+        for place in places if i > 0 else ():
+            hand = _queue(self._hands, (place, i))
+            if not self._abandoned:         # subtle: asked after the hand is known, so abandon() reaches who waits there
+                hand.get()
         yield
-        for ring in rings:
-            ring[(i + 1) % self._n].put(None)
+        for place in places:
+            _queue(self._hands, (place, i + 1)).put(None)
 
-    def _ring(self, place):
-        """A queue for each thread's hand; the token begins in the first"""
-        if place not in self._rings:
-            ring: list[SimpleQueue] = [SimpleQueue() for _ in range(self._n)]
-            ring[0].put(None)
-            self._rings.setdefault(place, ring)         # another thread may have been quicker
-        return self._rings[place]
+
+def _queue(queues, key, *items):
+    """The queue of this key, made with these items; a lock that threads wait at, in C"""
+    if key not in queues:
+        queue: SimpleQueue = SimpleQueue()
+        for item in items:
+            queue.put(item)
+        queues.setdefault(key, queue)       # another thread may have been quicker
+    return queues[key]
 
 
 class SharedGradients(Gradients):
-    """Gradients that the parts of a batch add to at the same time, always in the same order, so that runs give equal sums.
+    """Gradients that the parts of a batch add to at the same time, and yet so that equal runs give equal sums.
 
-    Every part has one of these, over the same arrays.  A part works on another parameter, or on its next product, while it is
-    not its turn.
+    Every part has one of these, over the same arrays and the same `written`.  Parts add in the order of their numbers; while it
+    is not its turn a part works on its next product.  Only who of the first two begins is left to chance, since a + b = b + a
+    to the last bit: where the second had to wait for the first, a step of size S took 1.05 of its time.
     """
 
-    def __init__(self, arrays, part, order, frozen=()):
+    def __init__(self, arrays, part, order, written, frozen=()):
         super().__init__(arrays, frozen)
         self._part, self._order = part, order
+        self._first_pass = written                          # by name, since reset(); shared by all parts
+        self._visits: dict[str, tuple[int, int]] = {}       # by name: the last pass in which this part came there, how often
 
-    def _is_first(self, name):
-        return super()._is_first(name) and self._part == 0
+    def reset(self):
+        self._first_pass.clear()
 
-    def _turn(self, name, block=None):
+    def _join(self, name, as_a_whole=True):
+        key, now = self._prefix + name, self._order.passes
+        before, visits = self._visits.get(key, (now, 0))
+        visit = visits if before == now else 0
+        self._visits[key] = now, visit + 1
+        is_new = self._first_pass.setdefault(key, now) == now and visit == 0
+        line = self._order.arrive(key) if is_new and as_a_whole and self._part < 2 else self._part
+        return is_new and line == 0, partial(self._turn, name, visit * self._order.n + line)
+
+    def _turn(self, name, i, block=None):
         blocks = range(len(row_blocks(self[name]))) if block is None else (block,)
-        return self._order.turn([(self._prefix + name, i) for i in blocks], self._part)
+        return self._order.turn([(self._prefix + name, b) for b in blocks], i)

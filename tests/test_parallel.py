@@ -162,9 +162,9 @@ def test_threads_pass_each_place_in_the_order_of_their_numbers(n, seed):
 
     def run(i):
         rng = random.Random(10 * seed + i)
-        for places in (["a"], ["a", "b"], ["b"]):
+        for places, turn in (["a"], i), (["b"], i), (["a", "b"], n + i):
             time.sleep(0.002 * rng.random())
-            with order.turn(places, i):
+            with order.turn(places, turn):
                 for place in places:
                     passed[place].append(i)
 
@@ -191,14 +191,16 @@ def test_nobody_waits_for_a_thread_that_has_failed():
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 @pytest.mark.parametrize("block", [2, 1000])
-def test_shared_gradients_are_the_sum_in_the_order_of_the_parts(monkeypatch, n, block):
+@pytest.mark.parametrize("slow", ["the first", "the last"])
+def test_shared_gradients_are_the_sum_in_the_order_of_the_parts(monkeypatch, n, block, slow):
     """To the last bit, whoever is faster; by a plain sum, one contribution after the other"""
     monkeypatch.setattr("minigpt.nn.scope.BLOCK", block)
     rng = np.random.default_rng(n)
     a, b, rows, vectors = (rng.standard_normal((n, *shape)).astype(np.float32) for shape in ((4, 3), (3, 2), (2, 2), (2,)))
     ids = np.array([3, 0])
     order, arrays = Order(), {"w": np.full((4, 2), np.nan, np.float32), "v": np.full(2, np.nan, np.float32)}
-    parts = [SharedGradients(arrays, i, order) for i in range(n)]
+    written = {}
+    parts = [SharedGradients(arrays, i, order, written) for i in range(n)]
 
     def run(i):
         delay = random.Random(i)
@@ -207,7 +209,7 @@ def test_shared_gradients_are_the_sum_in_the_order_of_the_parts(monkeypatch, n, 
             lambda: parts[i].add_product("w", a[i], b[i]),
             lambda: parts[i].add_rows("w", (4, 2), ids, rows[i]),
         ):
-            time.sleep(0.002 * delay.random() * (n - i))
+            time.sleep(0.002 * delay.random() * (n - i if slow == "the first" else i))
             contribute()
 
     w, v = np.zeros((4, 2), np.float32), np.zeros(2, np.float32)

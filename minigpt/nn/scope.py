@@ -99,8 +99,8 @@ class Gradients(Store):
             return
         if name not in self:
             self[name] = np.empty_like(value)
-        first = self._is_first(name)
-        with self._turn(name):
+        first, turn = self._join(name)
+        with turn():
             if first:
                 np.copyto(self[name], value)
             else:
@@ -115,15 +115,15 @@ class Gradients(Store):
         out = self[name]
         if not out.flags.c_contiguous:       # row by row as it lies in memory: (a b)ᵀ = bᵀ aᵀ
             a, b, out = b.T, a.T, out.T
-        first = self._is_first(name)
+        first, turn = self._join(name)
         for block, rows in enumerate(row_blocks(out)):
             if first:
-                with self._turn(name, block):
+                with turn(block):
                     np.matmul(a[rows], b, out=out[rows])
             else:
                 product = self._spare.empty("product", out[rows].shape, out.dtype)
                 np.matmul(a[rows], b, out=product)
-                with self._turn(name, block):
+                with turn(block):
                     out[rows] += product
 
     def add_rows(self, name, shape, ids, values):
@@ -132,8 +132,8 @@ class Gradients(Store):
             return
         if name not in self:
             self[name] = np.empty(shape, values.dtype)
-        first = self._is_first(name)
-        with self._turn(name):
+        first, turn = self._join(name, as_a_whole=False)
+        with turn():
             table = self[name]
             if first:
                 table.fill(0)
@@ -144,16 +144,13 @@ class Gradients(Store):
         """Whether this parameter does not learn"""
         return self._prefix + name in self._frozen
 
-    def _is_first(self, name):
+    def _join(self, name, as_a_whole=True):
+        """Whether this is the first contribution since reset(), and turn(block): the context in which it goes into one block of
+        rows, turn() into all.  as_a_whole=False: it is added piece by piece.  parallel.SharedGradients waits in the context."""
         key = self._prefix + name
-        if key in self._written:
-            return False
+        first = key not in self._written
         self._written.add(key)
-        return True
-
-    def _turn(self, name, block=None):
-        """The context in which a contribution goes into one block of rows, or into all; parallel.SharedGradients waits here."""
-        return contextlib.nullcontext()
+        return first, lambda block=None: contextlib.nullcontext()
 
 
 def row_blocks(array):
