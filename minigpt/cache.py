@@ -67,8 +67,8 @@ class Cache:
 def equal_work(start, stop, n, keys):
     """The edges of n parts of equal work between two positions, where to look at `keys` keys costs as much as all the rest.
 
-    Position t costs 1 + t/keys, so w(t) = t + t²/(2 keys) up to t.  In GPT-2 small `keys` is about 4 C, as measured; parts of
-    512 tokens then differ by 1 % and not by 8.
+    Position t costs 1 + t/keys, so w(t) = t + t²/(2 keys) up to t.  In GPT-2 small `keys` is about 4 C: of two equally long
+    parts of 512 tokens the second took 1.1 times as long as the first.
     """
     first, last = (t + t * t / (2 * keys) for t in (start, stop))
     work = (first + (last - first) * i / n for i in range(n + 1))

@@ -239,6 +239,33 @@ def test_scores_far_from_zero_do_not_overflow(size):
     assert np.isfinite(attention_forward(q, k, v, Scope.of())).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("largest", [1, 45, 55, 200])           # on both sides of SAFE
+@pytest.mark.parametrize("sign", ["any", "all positive", "all negative"])
+def test_scores_of_any_size_equal_the_whole_matrix(largest, sign, dtype):
+    q, k, v = heads(np.random.default_rng(31), 2, 2, 70, 90, 5)
+    do = np.random.default_rng(32).standard_normal(q.shape)
+    if sign != "any":                                           # one direction for all: the scores are nearly equal and large
+        q, k = 1 + 0.1 * q, (1 + 0.1 * k) * (1 if sign == "all positive" else -1)
+    q *= largest / np.abs(q @ k.swapaxes(-1, -2) / math.sqrt(5)).max()
+    expected = plain_attention(q, k, v, do, plain_mask(2, 70, 90))
+    actual = fast_attention(*(array.astype(dtype) for array in (q, k, v, do)))
+    for name, a, b in zip(("o", "dq", "dk", "dv"), actual, expected, strict=True):
+        # scores are rounded, the more the larger they are, and 90 terms cancel
+        tolerance = 16 * (1 + largest) * float(np.finfo(dtype).eps) * np.abs(b).max()
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize("options", [{}, {"window": 3}, {"causal": False}])
+def test_the_row_maximum_changes_nothing_but_rounding(monkeypatch, options):
+    arrays = heads(np.random.default_rng(33), 2, 2, 70, 70, 5)
+    do = np.random.default_rng(34).standard_normal(arrays[0].shape)
+    keep = padding(np.random.default_rng(35), 2, 70)
+    without = fast_attention(*arrays, do, keep=keep, **options)
+    monkeypatch.setattr(attention, "SAFE", -1)
+    assert_all_close(without, fast_attention(*arrays, do, keep=keep, **options), rtol=0, atol=1e-13)
+
+
 def test_study_mode_leaves_the_matrix_of_weights():
     rng = np.random.default_rng(17)
     q, k, v = heads(rng, 2, 2, 7, 7, 3)

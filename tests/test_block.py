@@ -199,6 +199,17 @@ def test_strided_arrays_give_what_their_copies_give():
     np.testing.assert_allclose(block_backward(dy, strided), block_backward(dy.copy(), copied), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("study", [True, False], ids=["study", "fast"])
+@pytest.mark.parametrize("options", [{}, {"pre_norm": False}, {"window": 2}, {"keep": np.array(2 * [[False, *3 * [True]]])}])
+def test_the_last_positions_alone_equal_those_of_all(options, study):
+    rng = np.random.default_rng(12)
+    p, x = params(rng), rng.standard_normal((2, 4, C))
+    y = block_forward(x.copy(), Scope.of(study=study, **p), H, **options)
+    for last in (1, 3, 4):
+        part = block_forward(x.copy(), Scope.of(study=study, **p), H, last=last, **options)
+        np.testing.assert_allclose(part, y[:, -last:], rtol=0, atol=1e-13)
+
+
 def test_a_block_without_weights_passes_its_input_on():
     x = np.random.default_rng(10).standard_normal((2, 5, C))
     p = {name: np.zeros_like(value) for name, value in params(np.random.default_rng(10)).items()}

@@ -86,6 +86,17 @@ def test_passes_at_the_same_time_equal_one(model, ids, size, before, order):
     np.testing.assert_allclose(cache.keys, alone.keys, **TIGHT)
 
 
+@pytest.mark.parametrize("before", [0, 100])
+def test_parts_are_of_equal_work(before):
+    cache = Cache(GPTConfig(n_embd=32, n_layer=1, n_head=1, n_positions=1024), 1, 1024, np.float32)
+    cache.advance(before)
+    parts = cache.parts(900, 300)
+    work = [sum(1 + t / 128 for t in range(part.start, part.stop)) for part in parts]       # looking at 4 · 32 keys costs 1
+    assert (parts[0].start, parts[-1].stop, len(parts)) == (before, before + 900, 3)
+    assert [a.stop for a in parts[:-1]] == [b.start for b in parts[1:]]
+    assert max(work) - min(work) < 2 * (1 + 1000 / 128)                                     # as equal as whole positions allow
+
+
 def test_a_part_that_fails_keeps_no_other_waiting():
     first, second = Cache(GPTConfig(n_embd=4, n_layer=1, n_head=1), 1, 2, np.float32).parts(2, 1)
     with pytest.raises(KeyError), first:

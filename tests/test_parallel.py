@@ -225,3 +225,23 @@ def test_shared_gradients_are_the_sum_in_the_order_of_the_parts(monkeypatch, n, 
                 w[id] += row
         np.testing.assert_array_equal(parts[0]["w"], w)
         np.testing.assert_array_equal(parts[0]["v"], v)
+
+
+def test_of_the_first_two_parts_neither_waits_to_begin():
+    order, written = Order(), {}
+    arrays = {"v": np.full(1, np.nan, np.float32), "w": np.full((2, 1), np.nan, np.float32)}
+    parts = [SharedGradients(arrays, i, order, written) for i in range(3)]
+    order.begin(3)
+    with ThreadPoolExecutor(2) as pool:
+        parts[1].add("v", np.float32([2]))                  # returns, though part 0 has not come
+        third = pool.submit(parts[2].add, "v", np.float32([4]))
+        rows = pool.submit(parts[1].add_rows, "w", (2, 1), np.array([0]), np.float32([[1]]))
+        time.sleep(0.01)
+        assert not third.done()                             # from the third on the order counts,
+        assert not rows.done()                              # and in sums that are made piece by piece
+        parts[0].add("v", np.float32([1]))
+        parts[0].add_rows("w", (2, 1), np.array([0]), np.float32([[8]]))
+        third.result(timeout=10)
+        rows.result(timeout=10)
+    assert parts[0]["v"] == 7
+    np.testing.assert_array_equal(parts[0]["w"], [[9], [0]])

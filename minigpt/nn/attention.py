@@ -38,7 +38,7 @@ def attention_forward(q, k, v, s, *, causal=True, window=None, keep=None, dropou
     o = np.empty(q.shape, q.dtype) if out is None else out
     q = s.reuse("q_scaled", q)
     q *= 1 / math.sqrt(D)                        # scale q, not the scores: fewer numbers
-    # a row's maximum, which is taken off for fear of overflow alone, costs 1 to 2 % of a step; not worth asking for few queries
+    # a row's maximum is taken off for fear of overflow alone: 1 % of a step of size S. For few queries asking costs as much
     safe = T >= QUERIES and not study and _largest_score(q, k) <= SAFE
     inverse = s.acts.empty("inverse", (B, H, T, 1), q.dtype)
     tiles = _tiles(T, S, causal, window, T if study else QUERIES)
