@@ -263,7 +263,8 @@ class PairTable:
 
     def __init__(self, merged: dict[Pair, int]) -> None:
         pairs = np.array(list(merged), np.int64).reshape(-1, 2)
-        entries = _key(pairs[:, 0], pairs[:, 1]) | np.fromiter(merged.values(), np.int64)
+        made = np.fromiter(merged.values(), np.int64)
+        entries = _key(pairs[:, 0], pairs[:, 1]) | made
         bits = (len(entries) * 5 // 4 + 1).bit_length()  # tables at most 0.4 full; at 0.5 there would be no place for all
         self._shift = np.uint64(64 - bits)
         rng = np.random.default_rng(0)
@@ -274,7 +275,7 @@ class PairTable:
                 break
         self._id_of_byte = np.array(byte_ids(bytes(range(256))), np.int64)
         self._made_of_bytes = self._made(np.repeat(self._id_of_byte, 256), np.tile(self._id_of_byte, 256))
-        self._meet = self._meeting_bytes(pairs, np.fromiter(merged.values(), np.int64))
+        self._meet = self._meeting_bytes(pairs, made)
 
     def _all_placed(self, entries: _Ints) -> bool:
         """Put the entries into the tables; an entry drives out what stood at its place, and that goes to the other table."""
