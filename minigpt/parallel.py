@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .nn.scope import Gradients, row_blocks
+from .nn.scope import Gradients
 
 
 def cpu_count():
@@ -108,7 +108,9 @@ class Team:
 class Order:
     """Turns at any number of places, for threads that pass them one after the other.
 
-    At every place a token goes from hand to hand: whoever has the next turn takes it, and passes it on afterwards.
+        order.wait(place, i);  ...;  order.pass_on(place, i)        the i-th turn at this place, from 0
+
+    Whoever comes in time only looks at a number; who comes too early leaves a hand, into which the one before puts the turn.
     """
 
     def __init__(self):
@@ -119,8 +121,10 @@ class Order:
         """Start afresh with n threads."""
         self.passes += 1
         self.n, self._abandoned = n, False
+        self.visits = [dict[str, int]() for _ in range(n)]      # how often each thread has come to each place
+        self.begun = dict[str, int]()                           # who has begun there
+        self._turn = dict[Any, int]()
         self._hands = dict[Any, SimpleQueue]()
-        self._doors = dict[Any, SimpleQueue]()
 
     def abandon(self):
         """Nobody waits any more: a thread has failed."""
@@ -128,30 +132,18 @@ class Order:
         for hand in list(self._hands.values()):
             hand.put(None)
 
-    def arrive(self, place):
-        """0 for the thread that comes here first, 1 for the second, and no more than two"""
-        return _queue(self._doors, place, 0, 1).get_nowait()
-
-    @contextmanager
-    def turn(self, places, i) -> Iterator[None]:
-        """The i-th turn at all of these places, from 0; whoever takes it waits until the one before is over."""
-        for place in places if i > 0 else ():
-            hand = _queue(self._hands, (place, i))
-            if not self._abandoned:         # subtle: asked after the hand is known, so abandon() reaches who waits there
+    def wait(self, place, i):
+        """Until the i-th turn at this place has come"""
+        if self._turn.get(place, 0) != i:
+            hand = self._hands[place, i] = SimpleQueue()
+            if self._turn.get(place, 0) != i and not self._abandoned:       # subtle: asked again now that the hand is known
                 hand.get()
-        yield
-        for place in places:
-            _queue(self._hands, (place, i + 1)).put(None)
 
-
-def _queue(queues, key, *items):
-    """The queue of this key, made with these items; a lock that threads wait at, in C"""
-    if key not in queues:
-        queue: SimpleQueue = SimpleQueue()
-        for item in items:
-            queue.put(item)
-        queues.setdefault(key, queue)       # another thread may have been quicker
-    return queues[key]
+    def pass_on(self, place, i):
+        """The i-th turn is over."""
+        self._turn[place] = i + 1
+        if (hand := self._hands.get((place, i + 1))) is not None:
+            hand.put(None)
 
 
 class SharedGradients(Gradients):
@@ -166,20 +158,21 @@ class SharedGradients(Gradients):
         super().__init__(arrays, frozen)
         self._part, self._order = part, order
         self._first_pass = written                          # by name, since reset(); shared by all parts
-        self._visits: dict[str, tuple[int, int]] = {}       # by name: the last pass in which this part came there, how often
 
     def reset(self):
         self._first_pass.clear()
 
     def _join(self, name, as_a_whole=True):
-        key, now = self._prefix + name, self._order.passes
-        before, visits = self._visits.get(key, (now, 0))
-        visit = visits if before == now else 0
-        self._visits[key] = now, visit + 1
-        is_new = self._first_pass.setdefault(key, now) == now and visit == 0
-        line = self._order.arrive(key) if is_new and as_a_whole and self._part < 2 else self._part
-        return is_new and line == 0, partial(self._turn, name, visit * self._order.n + line)
+        key, order, line = self._prefix + name, self._order, self._part
+        visits = order.visits[self._part]
+        visit = visits[key] = visits.get(key, -1) + 1
+        is_new = visit == 0 and self._first_pass.setdefault(key, order.passes) == order.passes
+        if is_new and as_a_whole and line < 2:
+            line = int(order.begun.setdefault(key, line) != line)
+        return is_new and line == 0, visit * order.n + line
 
-    def _turn(self, name, i, block=None):
-        blocks = range(len(row_blocks(self[name]))) if block is None else (block,)
-        return self._order.turn([(self._prefix + name, b) for b in blocks], i)
+    def _wait(self, name, block, turn):
+        self._order.wait((self._prefix + name, block), turn)
+
+    def _pass_on(self, name, block, turn):
+        self._order.pass_on((self._prefix + name, block), turn)

@@ -9,7 +9,7 @@ A Scope is the four stores seen from one place; s.at("ln_1") descends. Stores ha
 name, so that a second pass allocates nothing. What a layer computes stands in the other modules of this folder.
 """
 
-import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
@@ -99,12 +99,15 @@ class Gradients(Store):
             return
         if name not in self:
             self[name] = np.empty_like(value)
+        out = self[name]
         first, turn = self._join(name)
-        with turn():
+        for block, rows in enumerate(row_blocks(out)):
+            self._wait(name, block, turn)
             if first:
-                np.copyto(self[name], value)
+                out[rows] = value[rows]
             else:
-                self[name] += value
+                out[rows] += value[rows]
+            self._pass_on(name, block, turn)
 
     def add_product(self, name, a, b):
         """grads[name] += a @ b for matrices a (K, M), b (M, N)"""
@@ -118,13 +121,14 @@ class Gradients(Store):
         first, turn = self._join(name)
         for block, rows in enumerate(row_blocks(out)):
             if first:
-                with turn(block):
-                    np.matmul(a[rows], b, out=out[rows])
+                self._wait(name, block, turn)
+                np.matmul(a[rows], b, out=out[rows])
             else:
                 product = self._spare.empty("product", out[rows].shape, out.dtype)
                 np.matmul(a[rows], b, out=product)
-                with turn(block):
-                    out[rows] += product
+                self._wait(name, block, turn)
+                out[rows] += product
+            self._pass_on(name, block, turn)
 
     def add_rows(self, name, shape, ids, values):
         """grads[name][ids[i]] += values[i] for each i; name is a table of this shape, 0 where nothing is added."""
@@ -132,32 +136,46 @@ class Gradients(Store):
             return
         if name not in self:
             self[name] = np.empty(shape, values.dtype)
+        table = self[name]
+        blocks = range(len(row_blocks(table)))
         first, turn = self._join(name, as_a_whole=False)
-        with turn():
-            table = self[name]
-            if first:
-                table.fill(0)
-            for id, value in zip(ids.tolist(), values, strict=True):
-                table[id] += value
+        for block in blocks:
+            self._wait(name, block, turn)
+        if first:
+            table.fill(0)
+        for id, value in zip(ids.tolist(), values, strict=True):
+            table[id] += value
+        for block in blocks:
+            self._pass_on(name, block, turn)
 
     def is_frozen(self, name):
         """Whether this parameter does not learn"""
         return self._prefix + name in self._frozen
 
     def _join(self, name, as_a_whole=True):
-        """Whether this is the first contribution since reset(), and turn(block): the context in which it goes into one block of
-        rows, turn() into all.  as_a_whole=False: it is added piece by piece.  parallel.SharedGradients waits in the context."""
+        """Whether this is the first contribution since reset(), and which turn it has.  as_a_whole=False: it is added piece by
+        piece.  Between _wait and _pass_on it goes into one block of rows; with threads parallel.SharedGradients waits there."""
         key = self._prefix + name
         first = key not in self._written
         self._written.add(key)
-        return first, lambda block=None: contextlib.nullcontext()
+        return first, 0
+
+    def _wait(self, name, block, turn):
+        pass
+
+    def _pass_on(self, name, block, turn):
+        pass
 
 
 def row_blocks(array):
     """An array's rows, as they lie in memory, in slices of at most BLOCK elements"""
-    array = array if array.flags.c_contiguous else array.T
-    step = max(1, BLOCK * len(array) // array.size)
-    return [slice(start, start + step) for start in range(0, len(array), step)]
+    return _row_blocks(len(array) if array.flags.c_contiguous else array.shape[-1], array.size, BLOCK)
+
+
+@functools.lru_cache(maxsize=256)
+def _row_blocks(n, size, most):
+    step = max(1, most * n // size)
+    return [slice(start, start + step) for start in range(0, n, step)]
 
 
 @dataclass
