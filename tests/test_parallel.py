@@ -164,9 +164,11 @@ def test_threads_pass_each_place_in_the_order_of_their_numbers(n, seed):
         rng = random.Random(10 * seed + i)
         for places, turn in (["a"], i), (["b"], i), (["a", "b"], n + i):
             time.sleep(0.002 * rng.random())
-            with order.turn(places, turn):
-                for place in places:
-                    passed[place].append(i)
+            for place in places:
+                order.wait(place, turn)
+            for place in places:
+                passed[place].append(i)
+                order.pass_on(place, turn)
 
     with ThreadPoolExecutor(n) as pool:
         list(pool.map(run, range(n), timeout=10))
@@ -177,16 +179,31 @@ def test_nobody_waits_for_a_thread_that_has_failed():
     order = Order()
     order.begin(2)
 
-    def run():
-        with order.turn(["a"], 1):
-            return "passed"
-
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(run)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = pool.submit(order.wait, "a", 1)
         time.sleep(0.01)
         assert not waiting.done()
         order.abandon()
-        assert waiting.result(timeout=10) == "passed"
+        waiting.result(timeout=10)
+        pool.submit(order.wait, "b", 1).result(timeout=10)          # nor does who comes later
+
+
+def test_a_turn_that_comes_while_a_hand_is_held_out_is_not_missed():
+    order = Order()
+    order.begin(2)
+
+    class Slow(dict):
+        def __setitem__(self, key, hand):
+            order.pass_on("a", 0)               # sees no hand yet
+            super().__setitem__(key, hand)
+
+    order._hands = Slow()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(order.wait, "a", 1)
+        try:
+            waiting.result(timeout=2)
+        finally:
+            order.abandon()                     # or a failure would wait for ever
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
