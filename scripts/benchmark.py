@@ -38,7 +38,7 @@ def measurements(parts, quick, data) -> Iterator[tuple[str, report.Row | str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="PART", nargs="+", choices=PARTS, default=PARTS, help=", ".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: about two minutes instead of eight")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: about two minutes instead of ten")
     parser.add_argument("--json", metavar="FILE", help="write everything that was measured to this file")
     parser.add_argument(
         "--chart", metavar="FILE", default="benchmark.png", help="the bar chart (default: benchmark.png; needs matplotlib)"

@@ -157,13 +157,13 @@ def busy_process():
 
 def rows(quick):
     """All rows of training, one after the other as they are measured"""
-    yield from compare("S", 4 if quick else 20, warmup=1 if quick else 2)
+    yield from compare("S", 4 if quick else 30, warmup=1 if quick else 2)
     with busy_process():
         speed, _, _ = compare("S", 2 if quick else 10, warmup=1)
     speed.what = "  the same beside one busy process"
     yield speed
     yield from compare("M", 2 if quick else 8, warmup=1 if quick else 2)
-    yield from compare("L", 1 if quick else 6, warmup=1 if quick else 2)
+    yield from compare("L", 1 if quick else 10, warmup=1 if quick else 2)
     if sys.platform == "linux" and not quick:
         speed, _, memory = compare("L", 6, MALLOC, "PyTorch, malloc tuned")
         yield speed
