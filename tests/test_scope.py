@@ -218,3 +218,13 @@ def test_a_tied_scope_has_anothers_parameters_and_its_own_activations():
     assert (list(s.acts), list(s.grads)) == (["encoder.wte.y"], ["wte.weight"])
     np.testing.assert_array_equal(s.grads["wte.weight"], [7, 7])        # both uses added up
     assert tied.name == "encoder.wte."                                  # what dropout masks and visitors go by
+
+
+def test_all_of_a_matrix_that_lies_transposed_is_added_to(monkeypatch):
+    monkeypatch.setattr("minigpt.nn.scope.BLOCK", 2)
+    grads = Gradients({"w": np.full((2, 5), np.nan).T})
+    value = np.arange(10.0).reshape(5, 2)
+    grads.add("w", value)
+    np.testing.assert_array_equal(grads["w"], value)
+    grads.add("w", value)
+    np.testing.assert_array_equal(grads["w"], 2 * value)

@@ -100,6 +100,8 @@ class Gradients(Store):
         if name not in self:
             self[name] = np.empty_like(value)
         out = self[name]
+        if not out.flags.c_contiguous:       # as in add_product()
+            out, value = out.T, value.T
         first, turn = self._join(name)
         for block, rows in enumerate(row_blocks(out)):
             self._wait(name, block, turn)
