@@ -18,7 +18,7 @@ import numpy as np
 
 from . import weights
 
-FORMAT = 2      # raised whenever the arrays mean something else
+FORMAT = 3      # raised whenever the arrays mean something else
 KEPT = 2        # checkpoints kept, so that one remains if the newest is damaged
 
 

@@ -151,14 +151,15 @@ class Network:
 def named_views(table, flat):
     """{name: view of `flat`} for a table's names and shapes, in its order
 
-    The residual projections lie transposed in memory, one output after the other: with a single token, x W then reads them
-    at 30 GB/s instead of 18.
+    A matrix with no more columns than rows lies transposed in memory, so that its longer side runs on there: with a single
+    token BLAS then reads the residual projections and the output layer at 31 GB/s instead of 25.
     """
     views, start = {}, 0
     for name, shape, _ in table:
         size = math.prod(shape)
         part = flat[start : start + size]
-        views[name] = part.reshape(shape[::-1]).T if name.endswith("c_proj.weight") else part.reshape(shape)
+        tall = len(shape) == 2 and shape[0] >= shape[1]
+        views[name] = part.reshape(shape[::-1]).T if tall else part.reshape(shape)
         start += size
     return views
 

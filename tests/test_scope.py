@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minigpt.nn import Gradients, Pass, Scope, Store
-from minigpt.nn.scope import row_blocks
+from minigpt.nn.scope import blocks
 
 
 def test_a_store_seen_from_a_prefix_shares_its_arrays():
@@ -103,22 +103,24 @@ def test_gradients_go_into_the_arrays_given_at_the_start():
 
 @pytest.mark.parametrize("block", [1, 7, 12, 1000])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_products_in_blocks_of_rows_equal_whole_ones(monkeypatch, block, order):
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4)])
+def test_products_in_blocks_equal_whole_ones(monkeypatch, block, order, shape):
     monkeypatch.setattr("minigpt.nn.scope.BLOCK", block)
     rng = np.random.default_rng(2)
-    a, b = rng.standard_normal((5, 2)), rng.standard_normal((2, 3))
-    grads = Gradients({"w": np.full((5, 3), np.nan, order=order)})
+    a, b = rng.standard_normal((shape[0], 2)), rng.standard_normal((2, shape[1]))
+    grads = Gradients({"w": np.full(shape, np.nan, order=order)})
     grads.add_product("w", a, b)
     np.testing.assert_allclose(grads["w"], a @ b, rtol=1e-14)
     grads.add_product("w", a, b)
     np.testing.assert_allclose(grads["w"], 2 * (a @ b), rtol=1e-14)
 
 
-def test_row_blocks_cover_an_array_as_it_lies_in_memory(monkeypatch):
+def test_blocks_cut_an_array_across_its_longer_side(monkeypatch):
     monkeypatch.setattr("minigpt.nn.scope.BLOCK", 6)
-    assert row_blocks(np.zeros((5, 3))) == [slice(0, 2), slice(2, 4), slice(4, 6)]
-    assert row_blocks(np.zeros((5, 3)).T) == row_blocks(np.zeros((5, 3)))
-    assert row_blocks(np.zeros(7)) == [slice(0, 6), slice(6, 12)]
+    everything = slice(None)
+    assert blocks(np.zeros((5, 3))) == [(slice(0, 2), everything), (slice(2, 4), everything), (slice(4, 6), everything)]
+    assert blocks(np.zeros((3, 4))) == [(everything, slice(0, 2)), (everything, slice(2, 4))]
+    assert blocks(np.zeros(7)) == [(slice(0, 6),), (slice(6, 12),)]
 
 
 def test_rows_are_added_to_a_table_that_is_zero_at_first():

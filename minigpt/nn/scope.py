@@ -79,7 +79,7 @@ class Gradients(Store):
     """Parameter gradients. They add up, over uses of a parameter and over backward passes, until reset() is called.
 
     NumPy's products cannot add to their output, so the first contribution after a reset is written and only later ones are
-    added, in blocks of rows, so that a product that is to be added never takes much memory.  What is added to a `frozen`
+    added, in blocks, so that a product that is to be added never takes much memory.  What is added to a `frozen`
     name is not even computed.
     """
 
@@ -103,12 +103,12 @@ class Gradients(Store):
         if not out.flags.c_contiguous:       # as in add_product()
             out, value = out.T, value.T
         first, turn = self._join(name)
-        for block, rows in enumerate(row_blocks(out)):
+        for block, where in enumerate(blocks(out)):
             self._wait(name, block, turn)
             if first:
-                out[rows] = value[rows]
+                out[where] = value[where]
             else:
-                out[rows] += value[rows]
+                out[where] += value[where]
             self._pass_on(name, block, turn)
 
     def add_product(self, name, a, b):
@@ -118,18 +118,19 @@ class Gradients(Store):
         if name not in self:
             self[name] = np.empty((a.shape[0], b.shape[1]), a.dtype)
         out = self[name]
-        if not out.flags.c_contiguous:       # row by row as it lies in memory: (a b)ᵀ = bᵀ aᵀ
+        if not out.flags.c_contiguous:       # as it lies in memory: (a b)ᵀ = bᵀ aᵀ
             a, b, out = b.T, a.T, out.T
         first, turn = self._join(name)
-        for block, rows in enumerate(row_blocks(out)):
+        for block, (rows, columns) in enumerate(blocks(out)):
+            part = out[rows, columns]
             if first:
                 self._wait(name, block, turn)
-                np.matmul(a[rows], b, out=out[rows])
+                np.matmul(a[rows], b[:, columns], out=part)
             else:
-                product = self._spare.empty("product", out[rows].shape, out.dtype)
-                np.matmul(a[rows], b, out=product)
+                product = self._spare.empty("product", part.shape, out.dtype)
+                np.matmul(a[rows], b[:, columns], out=product)
                 self._wait(name, block, turn)
-                out[rows] += product
+                part += product
             self._pass_on(name, block, turn)
 
     def add_rows(self, name, shape, ids, values):
@@ -139,15 +140,15 @@ class Gradients(Store):
         if name not in self:
             self[name] = np.empty(shape, values.dtype)
         table = self[name]
-        blocks = range(len(row_blocks(table)))
+        n = len(blocks(table))
         first, turn = self._join(name, as_a_whole=False)
-        for block in blocks:
+        for block in range(n):
             self._wait(name, block, turn)
         if first:
             table.fill(0)
         for id, value in zip(ids.tolist(), values, strict=True):
             table[id] += value
-        for block in blocks:
+        for block in range(n):
             self._pass_on(name, block, turn)
 
     def is_frozen(self, name):
@@ -156,7 +157,7 @@ class Gradients(Store):
 
     def _join(self, name, as_a_whole=True):
         """Whether this is the first contribution since reset(), and which turn it has.  as_a_whole=False: it is added piece by
-        piece.  Between _wait and _pass_on it goes into one block of rows; with threads parallel.SharedGradients waits there."""
+        piece.  Between _wait and _pass_on it goes into one block; with threads parallel.SharedGradients waits there."""
         key = self._prefix + name
         first = key not in self._written
         self._written.add(key)
@@ -169,15 +170,21 @@ class Gradients(Store):
         pass
 
 
-def row_blocks(array):
-    """An array's rows, as they lie in memory, in slices of at most BLOCK elements"""
-    return _row_blocks(len(array) if array.flags.c_contiguous else array.shape[-1], array.size, BLOCK)
+def blocks(array):
+    """Where an array's blocks of at most BLOCK elements are, cut across its longer side: [(rows, columns), …] of a matrix
+
+    Across the shorter side the blocks of a wide matrix would be a few rows each, and BLAS slow on them.
+    """
+    return _blocks(array.shape, BLOCK)
 
 
 @functools.lru_cache(maxsize=256)
-def _row_blocks(n, size, most):
-    step = max(1, most * n // size)
-    return [slice(start, start + step) for start in range(0, n, step)]
+def _blocks(shape, most):
+    n = max(shape)
+    axis = shape.index(n)
+    step = max(1, most * n // math.prod(shape))
+    before, after = (slice(None),) * axis, (slice(None),) * (len(shape) - axis - 1)
+    return [(*before, slice(start, start + step), *after) for start in range(0, n, step)]
 
 
 @dataclass
