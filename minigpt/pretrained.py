@@ -149,7 +149,7 @@ def from_state_dict(
         with np.errstate(over="ignore"):        # what becomes infinite is reported below, by name
             for name in waiting:
                 parameter, array = model.params[name], arrays[name].T if name in transposed else arrays[name]
-                for i in range(0, len(array), 256):         # the cache holds these: a third of the time where one lies transposed
+                for i in range(0, len(array), 256):      # the cache holds these: where one lies transposed, a third of the time
                     parameter[i : i + 256] = array[i : i + 256]
                 if not np.isfinite([parameter.min(), parameter.max()]).all():       # NaN is the least and the largest
                     infinite.add(name)
