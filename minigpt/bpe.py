@@ -13,7 +13,8 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
-from itertools import accumulate, pairwise, repeat
+from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,8 +55,10 @@ def byte_ids(data: bytes) -> list[int]:
 
 # Splitting into pieces ---------------------------------------------------------------------------------------------
 
-# Contractions, words, numbers, other signs, the last three with a space before them; then the white space that is left.
-_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?(?:[\p{L}]+|[\p{N}]+|[^\s\p{L}\p{N}]+)|[\s]+(?![^\s])|[\s]+"
+# Contractions; words, numbers and other signs, with a space before them or without; then the white space that is left.
+# Every alternative begins with a character or a class, at which re looks before it tries it: 0.9 of the time of " ?(?:…)".
+_RUN = r"[\p{L}]+|[\p{N}]+|[^\s\p{L}\p{N}]+"
+_PATTERN = rf"'(?:[sdmt]|ll|ve|re)| (?:{_RUN})|{_RUN}|[\s]+(?![^\s])|[\s]+"
 _split_any = regex.compile(_PATTERN).findall
 _HIGHER = re.compile(r"[\U00010000-\U0010ffff]+")  # emoji, seldom letters
 _has_word = regex.compile(r"[\p{L}\p{N}]").search
@@ -63,7 +66,7 @@ _has_word = regex.compile(r"[\p{L}\p{N}]").search
 
 @cache
 def _split_basic() -> Callable[[str], list[str]]:
-    """The same for characters up to U+FFFF, by the standard library's re, which is 2.4 times faster than regex.
+    """The same for characters up to U+FFFF, by the standard library's re, nearly twice as fast as regex.
 
     It does not know the classes: they are spelled out as regex has them, within 10 ms. Higher characters are signs to it.
     """
@@ -154,9 +157,9 @@ class PieceCache(dict[str, bytes]):
             if is_special:
                 found.append(array("I", map(special.__getitem__, pieces)).tobytes())
                 continue
-            known = list(map(self.get, pieces, repeat(b"")))
+            known: list[Any] = list(map(self.get, pieces))  # None where a piece is new
             if not all(known):
-                missing = [i for i, ids in enumerate(known) if not ids]
+                missing = [i for i, ids in enumerate(known) if ids is None]
                 new += [pieces[i] for i in missing]
                 places += [len(found) + i for i in missing]
             found += known
