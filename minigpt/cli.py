@@ -1,13 +1,13 @@
 """The command lines of generate, score, tokenize and trace. Training's is train_command.py's; the names are __main__.py's."""
 
 import argparse
-import io
 import os
 import sys
 import time
 from pathlib import Path
 
 from . import tokenizer as tokenizers
+from .command import exit_status
 from .data import load_corpus
 from .model import GPT
 from .pretrained import find
@@ -60,22 +60,6 @@ def trace(argv=None) -> int:
     parser.add_argument("--html", metavar="FILE", help="write a page instead: surprise, attention, logit lens, gradients")
     parser.add_argument("--log", metavar="FILE", help="with --html: the log.csv of a training run, for the curve of its loss")
     return exit_status(_trace, parser, argv)
-
-
-def exit_status(run, parser, argv):
-    """run(args) -> its exit status; an error becomes a line on stderr and 1"""
-    args = parser.parse_args(argv)
-    write_utf8()
-    try:
-        return run(args)
-    except BrokenPipeError:                         # the reader, such as head, has seen enough
-        sys.stdout = None
-        return 0
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:                       # before the first token of generate; afterwards _generate() sees to it
-        return 130
 
 
 def _generate_parser():
@@ -223,9 +207,3 @@ def _first_of(steps, made, stop_ids):
 def _write(text):
     sys.stdout.write(text)
     sys.stdout.flush()
-
-
-def write_utf8():
-    """On Windows a pipe or a file would get the system's code page, in which most characters are missing."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import checkpoint, tasks
-from .files import LockedError
+from .command import exit_status
 from .finetune import Classifier, Example, FineTuner, add_lora, answered, answers, labelled, train_head, with_characters
 from .model import GPT
 from .tasks import Pairs, Task, accuracy, bag_of_words, majority
@@ -45,14 +44,7 @@ class Row(NamedTuple):
 
 def main(argv=None) -> int:
     """Learn a task as the flags say. Returns the exit status: 0, 1 after an error, 130 or 143 when stopped by a signal."""
-    args = _parser().parse_args(argv)
-    try:
-        return _finetune(args)
-    except (ValueError, OSError, TypeError, checkpoint.CheckpointError, LockedError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:                       # before the first step; afterwards the trainer sees to it
-        return 130
+    return exit_status(_finetune, _parser(), argv)
 
 
 def _parser():
@@ -93,7 +85,12 @@ def _finetune(args) -> int:
     print(f"{task.note}; for example")
     for x, y in task.test[:3]:
         print(f"  {x}  ->  {y}")
-    base = with_characters(GPT.from_pretrained(args.model, threads=args.threads), _characters(task), args.seed)
+    ways = args.ways or [way for way in WAYS if task.labels or way != "head"]
+    if "head" in ways and not task.labels:
+        raise ValueError(f"--ways: head with the task {task.name}, expected others; its answers are texts, not labels")
+    base = _base(args, task)
+    if "lora" in ways:
+        add_lora(_copy(base), args.lora, args.rank, args.alpha, args.seed)      # a wrong flag is to fail now, not at its turn
     rows = []
     for name, baseline in (("the commonest answer", majority), ("bag of words", bag_of_words)):
         began = time.perf_counter()
@@ -101,7 +98,7 @@ def _finetune(args) -> int:
         rows.append(Row(name, 0, right, time.perf_counter() - began))
     names = {"scratch": "all of a new model", "whole": f"all of {args.model}", "lora": f"{args.model} with LoRA",
              "head": f"the head of {args.model}"}
-    for way in args.ways or [way for way in WAYS if task.labels or way != "head"]:
+    for way in ways:
         tuner = _tuner(way, base, task, args, out / way)
         learning = tuner.model.flat_params.size
         print(f"{names[way]}: {learning:,} parameters learn", flush=True)
@@ -118,6 +115,15 @@ def _task(args) -> Task:
         raise ValueError(f"--data: {args.data or 'absent'} with the task {args.task}, expected a play for speakers alone")
     make: Callable[..., Task] = tasks.TASKS[args.task]
     return make(args.data, seed=args.seed) if args.data else make(seed=args.seed)
+
+
+def _base(args, task: Task) -> GPT:
+    """The model to start from, with a token for every character of the task"""
+    model = GPT.from_pretrained(args.model, threads=args.threads)
+    try:
+        return with_characters(model, _characters(task), args.seed)
+    except TypeError as error:                      # a tokenizer of another kind
+        raise ValueError(f"--model: {error}") from None
 
 
 def _characters(task: Task) -> str:

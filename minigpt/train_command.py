@@ -10,9 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from . import checkpoint
+from .command import exit_status
 from .config import GPTConfig
 from .data import load_corpus
-from .files import LockedError
 from .model import GPT
 from .optim import SCHEDULES
 from .plot import loss_chart, save_loss_png
@@ -25,14 +25,7 @@ DEFAULT_PRESET = "shakespeare-char"
 
 def main(argv=None) -> int:
     """Train a GPT as the flags say. Returns the exit status: 0, 1 after an error, 130 or 143 when stopped by a signal."""
-    given = vars(_parser().parse_args(argv))        # only what was written on the command line
-    try:
-        return _train(given)
-    except (ValueError, OSError, checkpoint.CheckpointError, LockedError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:                       # before the first step; afterwards the trainer sees to it
-        return 130
+    return exit_status(_train, _parser(), argv)
 
 
 def _parser():
@@ -80,8 +73,9 @@ def _parser():
     return parser
 
 
-def _train(given) -> int:
+def _train(args) -> int:
     start = time.perf_counter()
+    given = vars(args)                              # only what was written on the command line
     resume, out, threads = given.pop("resume", False), given.pop("out", None), given.pop("threads", None)
     if "dropout" in given:
         given.update(dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), given.pop("dropout")))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from . import numerals
-from .cli import exit_status
+from .command import exit_status
 from .plot import alignment_chart, save_alignment_png
 from .translation import Translator, exact_match, train
 

@@ -6,7 +6,7 @@ import pytest
 
 from minigpt import GPT, GPTConfig, checkpoint, tasks
 from minigpt.__main__ import main
-from minigpt.tokenizer import CharTokenizer
+from minigpt.tokenizer import CharTokenizer, Tokenizer
 from test_tasks import play
 
 
@@ -76,8 +76,8 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_table(capsys, tmp_pat
     (["speakers"], "--data: absent with the task speakers, expected a play"),
     (["dates", "--data", "x.txt"], "--data: x.txt with the task dates, expected a play for speakers alone"),
     (["dates", "--ways", "lora", "--lora", "attn"], "names: 'attn' matches no matrix"),
-    (["dates", "--ways", "lora", "--rank", "0"], "rank: 0, expected a whole number from 1"),
-    (["dates", "--ways", "head"], "model: GPT, expected a Classifier"),
+    (["dates", "--ways", "whole", "lora", "--rank", "0"], "rank: 0, expected a whole number from 1"),
+    (["dates", "--ways", "whole", "head"], "--ways: head with the task dates, expected others"),
     (["dates", "--steps", "0"], "steps 0, expected a whole number of at least 1"),
     (["dates", "--model", "no-such-model"], "model 'no-such-model': no such folder"),
     (["dates", "--threads", "0"], "threads: 0, expected at least 1"),
@@ -88,3 +88,13 @@ def test_bad_flags_get_one_clear_line(capsys, tmp_path, model, few_dates, flags,
     assert status == 1
     assert "error: " in err and message in err
     assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()      # nothing was trained before the error
+
+
+def test_a_model_of_bytes_is_refused_with_a_reason(capsys, tmp_path, few_dates):
+    base = GPT(GPTConfig(vocab_size=256, n_positions=80, n_embd=12, n_layer=1, n_head=2))
+    base.tokenizer = Tokenizer()
+    base.save_pretrained(tmp_path / "bytes")
+    status, _, err = finetune(capsys, "dates", "--model", tmp_path / "bytes", "--out", tmp_path / "out")
+    assert status == 1
+    assert err.startswith("error: --model: tokenizer: ") and "expected a CharTokenizer" in err

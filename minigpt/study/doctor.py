@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import config as configs
 from .. import machine, train
-from ..cli import write_utf8
+from ..command import write_utf8
 from ..config import ConfigError, GPTConfig
 from ..data import load_corpus
 from ..model import GPT
@@ -51,9 +51,9 @@ def main(argv=None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")         # what is not finite is said in a row
             return _trained(args.model, args.text) if args.model else _fresh(args.config)
-    except BrokenPipeError:
+    except BrokenPipeError:                         # as in command.exit_status(), which has no 2
         sys.stdout = None
-        return 0
+        return 141
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, (OSError, ConfigError)) else 1

@@ -1,0 +1,32 @@
+"""What every command line has in common: its errors, its exit status and its output in UTF-8.
+
+The commands stand in cli.py, train_command.py, finetune_command.py, translate_command.py and study/doctor.py.
+"""
+
+import io
+import sys
+
+from .checkpoint import CheckpointError
+from .files import LockedError
+
+
+def exit_status(run, parser, argv):
+    """run(args) -> its exit status; an error becomes a line on stderr and 1, Ctrl-C 130, a reader that has gone 141"""
+    args = parser.parse_args(argv)
+    write_utf8()
+    try:
+        return run(args)
+    except BrokenPipeError:                         # the reader, such as head, has seen enough
+        sys.stdout = None
+        return 141
+    except (ValueError, OSError, FloatingPointError, CheckpointError, LockedError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:                       # a command that keeps what it has until then sees to it itself
+        return 130
+
+
+def write_utf8():
+    """On Windows a pipe or a file would get the system's code page, in which most characters are missing."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
