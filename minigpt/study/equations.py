@@ -38,68 +38,16 @@ class Equation:
 
 def activations(config):
     """{name: Equation} of all activations of a model, in the order in which they are computed."""
-    stream = "A3 §4.2 残差连接"
     table = {
         "wte.out": Equation("B T C", "out = W[ids]", "dout = d h.0.in", EMBEDDING, "A2 §2 嵌入层"),
         "wpe.out": Equation("T C", "out = W[0 … T−1]", "dout = Σ_b d h.0.in", EMBEDDING, "A0 §3.1.2, A1 §2.3 位置编码"),
     }
-    f = {
-        "gelu_new": ("½ pre (1 + tanh(√(2/π) (pre + 0.044715 pre³)))", "A1 §3.1 FFN"),
-        "gelu": ("pre Φ(pre)", "A1 §3.1 FFN"),
-        "relu": ("max(pre, 0)", "A4 §4.2 位置前馈网络"),
-    }
-    bend, ffn = f[config.activation_function]
-    wide = "4C" if config.n_inner is None else "n_inner"
-    b = " + b" if config.bias else ""
-    attention, heads = "A0 §3.1.1, A3 §4.1, A4 §4.1 自注意力", "A0 §3.1.3, A1 §3.1 多头注意力"
     for i in range(config.n_layer):
-        h, window = f"h.{i}", config.window(i)
-        before = f"h.{i - 1}.out" if i else "wte.out + wpe.out"
-        x, m = ("ln_1.out", "ln_2.out") if config.pre_norm else ("in", "mid")       # what the two branches read
-        hidden = "key > query" if window is None else f"key > query or key ≤ query − {window}"
-        mask = f", −∞ where {hidden}" if config.causal else ""
-        attn = {
-            "q": Equation("B H T D", f"q = {x} W_q{b}", "dq = dscores k/√D", ATTENTION, attention),
-            "k": Equation("B H T D", f"k = {x} W_k{b}", "dk = dscoresᵀ q/√D", ATTENTION, attention),
-            "v": Equation("B H T D", f"v = {x} W_v{b}", "dv = attᵀ do", ATTENTION, attention),
-            "scores": Equation("B H T T", f"scores = q kᵀ/√D{mask}", "dscores = att ⊙ (datt − Σ_j datt ⊙ att)",
-                               ATTENTION, attention),
-            "att": Equation("B H T T", "att = softmax(scores)", "datt = do vᵀ", ATTENTION, attention),
-            "o": Equation("B H T D", "o = att v", "do = dout Wᵀ, in heads", ATTENTION, attention),
-            "out": Equation("B T C", f"out = [o_1 … o_H] W{b}", "dout = dmid" if config.pre_norm else _through("", "ln_1"),
-                            MULTIHEAD, heads),
-        }
-        mlp = {
-            "pre": Equation(f"B T {wide}", f"pre = {m} W{b}", "dpre = f′(pre) ⊙ dact", MLP, ffn),
-            "act": Equation(f"B T {wide}", f"act = f(pre) = {bend}", "dact = dout Wᵀ",
-                            (ACTIVATIONS[config.activation_function], mlp_backward), ffn),
-            "out": Equation("B T C", f"out = act W{b}", f"dout = d h.{i}.out" if config.pre_norm else _through("", "ln_2"),
-                            MLP, ffn),
-        }
-        from_attn, from_mlp = "[dq dk dv] Wᵀ, W of c_attn", "d mlp.pre Wᵀ"
-        attn = {f"{h}.attn.{name}": row for name, row in attn.items()}
-        mlp = {f"{h}.mlp.{name}": row for name, row in mlp.items()}
-        if config.pre_norm:
-            after = f"d h.{i + 1}.in" if i + 1 < config.n_layer else _through("", "ln_f")
-            table |= {
-                f"{h}.in": Equation("B T C", f"in = {before}", f"din = {_through('dmid', 'ln_1')}", BLOCK, stream),
-                **_norm(f"{h}.ln_1", "in", f"dout = {from_attn}", multihead_backward, b), **attn,
-                f"{h}.mid": Equation("B T C", "mid = in + attn.out", f"dmid = {_through('dout', 'ln_2')}", BLOCK, stream),
-                **_norm(f"{h}.ln_2", "mid", f"dout = {from_mlp}", mlp_backward, b), **mlp,
-                f"{h}.out": Equation("B T C", "out = mid + mlp.out", f"dout = {after}", BLOCK, stream),
-            }
-        else:
-            after = f"d h.{i + 1}.in" if i + 1 < config.n_layer else "dlogits W"
-            table |= {
-                f"{h}.in": Equation("B T C", f"in = {before}", f"din = {_through('', 'ln_1')} + {from_attn}", BLOCK, stream),
-                **attn, **_norm(f"{h}.ln_1", "(in + attn.out)", "dout = dmid", block_backward, b),
-                f"{h}.mid": Equation("B T C", "mid = ln_1.out", f"dmid = {_through('', 'ln_2')} + {from_mlp}", BLOCK, stream),
-                **mlp, **_norm(f"{h}.ln_2", "(mid + mlp.out)", f"dout = d h.{i}.out", block_backward, b),
-                f"{h}.out": Equation("B T C", "out = ln_2.out", f"dout = {after}", BLOCK, stream),
-            }
+        table |= _block(config, i)
+    last = f"h.{config.n_layer - 1}.out"
     if config.pre_norm:
-        table |= _norm("ln_f", f"h.{config.n_layer - 1}.out", "dout = dlogits W", unembedding_backward, b)
-    last = "ln_f.out" if config.pre_norm else f"h.{config.n_layer - 1}.out"
+        table |= _norm("ln_f", last, "dout = dlogits W", unembedding_backward, config.bias)
+        last = "ln_f.out"
     objective = "A3 §4.3, A4 §3.1 Σ log P(x_t | x_<t)"
     return table | {
         "logits": Equation("B T V", f"logits = {last} Wᵀ", "dlogits = (probs − onehot(target))/n, 0 where ignored",
@@ -108,6 +56,70 @@ def activations(config):
                           LOSS, "A2 §2 输出层"),
         "nll": Equation("B T", "nll = −log probs[target], 0 where ignored", "dnll = 1/n", LOSS, objective, True),
         "loss": Equation("", "loss = 1/n Σ nll, n targets count", "dloss = 1", LOSS, objective, True),
+    }
+
+
+def _block(config, i):
+    """The activations of block i"""
+    h = f"h.{i}"
+    before = f"h.{i - 1}.out" if i else "wte.out + wpe.out"
+    attn = {f"{h}.attn.{name}": row for name, row in _attn(config, i).items()}
+    mlp = {f"{h}.mlp.{name}": row for name, row in _mlp(config, i).items()}
+    from_attn, from_mlp = "[dq dk dv] Wᵀ, W of c_attn", "d mlp.pre Wᵀ"
+    stream = "A3 §4.2 残差连接"
+    if config.pre_norm:
+        after = f"d h.{i + 1}.in" if i + 1 < config.n_layer else _through("", "ln_f")
+        return {
+            f"{h}.in": Equation("B T C", f"in = {before}", f"din = {_through('dmid', 'ln_1')}", BLOCK, stream),
+            **_norm(f"{h}.ln_1", "in", f"dout = {from_attn}", multihead_backward, config.bias), **attn,
+            f"{h}.mid": Equation("B T C", "mid = in + attn.out", f"dmid = {_through('dout', 'ln_2')}", BLOCK, stream),
+            **_norm(f"{h}.ln_2", "mid", f"dout = {from_mlp}", mlp_backward, config.bias), **mlp,
+            f"{h}.out": Equation("B T C", "out = mid + mlp.out", f"dout = {after}", BLOCK, stream),
+        }
+    after = f"d h.{i + 1}.in" if i + 1 < config.n_layer else "dlogits W"
+    return {
+        f"{h}.in": Equation("B T C", f"in = {before}", f"din = {_through('', 'ln_1')} + {from_attn}", BLOCK, stream),
+        **attn, **_norm(f"{h}.ln_1", "(in + attn.out)", "dout = dmid", block_backward, config.bias),
+        f"{h}.mid": Equation("B T C", "mid = ln_1.out", f"dmid = {_through('', 'ln_2')} + {from_mlp}", BLOCK, stream),
+        **mlp, **_norm(f"{h}.ln_2", "(mid + mlp.out)", f"dout = d h.{i}.out", block_backward, config.bias),
+        f"{h}.out": Equation("B T C", "out = ln_2.out", f"dout = {after}", BLOCK, stream),
+    }
+
+
+def _attn(config, i):
+    """What block i's attention computes"""
+    window = config.window(i)
+    x, b = "ln_1.out" if config.pre_norm else "in", " + b" if config.bias else ""
+    hidden = "key > query" if window is None else f"key > query or key ≤ query − {window}"
+    mask = f", −∞ where {hidden}" if config.causal else ""
+    section = "A0 §3.1.1, A3 §4.1, A4 §4.1 自注意力"
+    return {
+        "q": Equation("B H T D", f"q = {x} W_q{b}", "dq = dscores k/√D", ATTENTION, section),
+        "k": Equation("B H T D", f"k = {x} W_k{b}", "dk = dscoresᵀ q/√D", ATTENTION, section),
+        "v": Equation("B H T D", f"v = {x} W_v{b}", "dv = attᵀ do", ATTENTION, section),
+        "scores": Equation("B H T T", f"scores = q kᵀ/√D{mask}", "dscores = att ⊙ (datt − Σ_j datt ⊙ att)", ATTENTION, section),
+        "att": Equation("B H T T", "att = softmax(scores)", "datt = do vᵀ", ATTENTION, section),
+        "o": Equation("B H T D", "o = att v", "do = dout Wᵀ, in heads", ATTENTION, section),
+        "out": Equation("B T C", f"out = [o_1 … o_H] W{b}", "dout = dmid" if config.pre_norm else _through("", "ln_1"),
+                        MULTIHEAD, "A0 §3.1.3, A1 §3.1 多头注意力"),
+    }
+
+
+def _mlp(config, i):
+    """What block i's MLP computes"""
+    f, section = {
+        "gelu_new": ("½ pre (1 + tanh(√(2/π) (pre + 0.044715 pre³)))", "A1 §3.1 FFN"),
+        "gelu": ("pre Φ(pre)", "A1 §3.1 FFN"),
+        "relu": ("max(pre, 0)", "A4 §4.2 位置前馈网络"),
+    }[config.activation_function]
+    m, b = "ln_2.out" if config.pre_norm else "mid", " + b" if config.bias else ""
+    wide = f"B T {'4C' if config.n_inner is None else 'n_inner'}"
+    functions = ACTIVATIONS[config.activation_function], mlp_backward
+    return {
+        "pre": Equation(wide, f"pre = {m} W{b}", "dpre = f′(pre) ⊙ dact", MLP, section),
+        "act": Equation(wide, f"act = f(pre) = {f}", "dact = dout Wᵀ", functions, section),
+        "out": Equation("B T C", f"out = act W{b}", f"dout = d h.{i}.out" if config.pre_norm else _through("", "ln_2"),
+                        MLP, section),
     }
 
 
@@ -140,8 +152,8 @@ def parameters(config):
     return table
 
 
-def _norm(name, x, backward, function, b):
-    norm = "A1 §3.1, A3 §4.2 Layer Normalization"
+def _norm(name, x, backward, function, bias):
+    norm, b = "A1 §3.1, A3 §4.2 Layer Normalization", " + b" if bias else ""
     return {
         f"{name}.mean": Equation("B T 1", f"μ = mean({x})", "dμ = −r Σ dx̂", LAYERNORM, norm),
         f"{name}.rstd": Equation("B T 1", f"r = 1/√(mean(({x} − μ)²) + ε)", f"dr = Σ dx̂ ⊙ ({x} − μ)", LAYERNORM, norm),
