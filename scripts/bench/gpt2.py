@@ -11,7 +11,7 @@ from minigpt import GPT, GPTConfig
 from minigpt.parallel import cpu_count
 
 from .machine import ceilings
-from .race import Entry, race, ratio, spread
+from .race import Entry, race, rate, ratio, spread
 from .report import Row
 
 PROMPT, NEW, LONG = 32, 64, 512       # tokens
@@ -148,4 +148,4 @@ def rows(parts, quick):
 
 def _value(tokens, seconds):
     """The median of the seconds, or of tokens per second"""
-    return spread([tokens / s for s in seconds] if tokens else seconds)[0]
+    return rate(tokens, seconds) if tokens else spread(seconds)[0]

@@ -92,9 +92,9 @@ def spread(values):
     return median(values), low, high
 
 
-def rate(amount, laps):
-    """How much of a work that comes in this amount a side did per second, the median"""
-    return spread([amount / seconds for seconds in laps.seconds])[0]
+def rate(amount, seconds):
+    """How much of a work that comes in this amount was done per second, the median"""
+    return spread([amount / s for s in seconds])[0]
 
 
 def ratio(above, below):

@@ -52,8 +52,8 @@ def batch(config, batch_size):
     return tokens[:, :-1], tokens[:, 1:]
 
 
-def minigpt_steps(config, batch_size, steps):
-    """minigpt's side: run() -> the loss of the last of `steps` training steps"""
+def minigpt_step(config, batch_size):
+    """step() takes a training step and gives its loss"""
     config = GPTConfig(**config)
     model = GPT(config, seed=None)
     for name, array in model.params.items():
@@ -61,17 +61,16 @@ def minigpt_steps(config, batch_size, steps):
     optimizer = AdamW(model, betas=BETAS, weight_decay=WEIGHT_DECAY)
     ids, targets = batch(config, batch_size)
 
-    def run(i):
-        for _ in range(steps):
-            loss, _ = model.loss_and_grads(ids, targets)
-            optimizer.step(LR, clip_scale(gradient_norm(model.flat_grads, model.team), CLIP))
+    def step():
+        loss, _ = model.loss_and_grads(ids, targets)
+        optimizer.step(LR, clip_scale(gradient_norm(model.flat_grads, model.team), CLIP))
         return loss
 
-    return run
+    return step
 
 
-def torch_steps(config, batch_size, steps):
-    """PyTorch's side of the same work, eager"""
+def torch_step(config, batch_size):
+    """The same in PyTorch, eager"""
     import torch
 
     from .torch_gpt import TorchGPT, adamw
@@ -83,14 +82,39 @@ def torch_steps(config, batch_size, steps):
     optimizer = adamw(model, LR, BETAS, WEIGHT_DECAY)
     ids, targets = (torch.from_numpy(array.copy()) for array in batch(config, batch_size))
 
-    def run(i):
-        for _ in range(steps):
-            loss = model(ids, targets)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimizer.step()
+    def step():
+        loss = model(ids, targets)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
         return loss.item()
+
+    return step
+
+
+def minigpt_steps(config, batch_size, steps):
+    """minigpt's side of a race"""
+    return _lap(minigpt_step(config, batch_size), steps)
+
+
+def torch_steps(config, batch_size, steps):
+    """PyTorch's side"""
+    return _lap(torch_step(config, batch_size), steps)
+
+
+def _lap(step, steps):
+    """run(i) -> the last loss of `steps` steps, and the seconds they took
+
+    One before them is not timed: this process has slept, and the threads of the one that ran may not have gone to sleep yet.
+    """
+
+    def run(i):
+        step()
+        start = time.perf_counter()
+        for _ in range(steps):
+            loss = step()
+        return {"loss": loss, "seconds": time.perf_counter() - start}
 
     return run
 
@@ -115,7 +139,7 @@ def floor_seconds(config, batch_size, ceiling):
     )
 
 
-def compare(name, rounds, environment=None, label="PyTorch", warmup=2):
+def compare(name, rounds, warmup, environment=None, label="PyTorch"):
     """One configuration against PyTorch -> its rows"""
     settings, batch_size, steps = SIZES[name]
     config = GPTConfig(**settings)
@@ -128,17 +152,20 @@ def compare(name, rounds, environment=None, label="PyTorch", warmup=2):
         "ceiling": Entry("bench.machine.ceilings", dict(kinds=["gemm", "elementwise", "exp", "tanh"])),
     }, rounds, warmup)
     ours, theirs, ceilings = laps["minigpt"], laps.get("PyTorch"), laps["ceiling"].results
-    speed = Row(f"training step {what}", "tokens/s", rate(tokens, ours), label, note=notes.get("PyTorch", ""))
+    seconds = [result["seconds"] for result in ours.results]
+    speed = Row(f"training step {what}", "tokens/s", rate(tokens, seconds), label, note=notes.get("PyTorch", ""))
     memory = Row(f"  peak memory {name}", "MB", ours.peak and ours.peak / 1e6, label, better="less")
     if theirs:
-        speed.theirs, speed.ratio = rate(tokens, theirs), ratio(theirs.seconds, ours.seconds)
-        if abs(theirs.results[0] - ours.results[0]) > 1e-2:
-            speed.note = f"losses differ: {ours.results[0]:.4f}, {theirs.results[0]:.4f}"
+        their_seconds = [result["seconds"] for result in theirs.results]
+        speed.theirs, speed.ratio = rate(tokens, their_seconds), ratio(their_seconds, seconds)
+        our_loss, their_loss = ours.results[0]["loss"], theirs.results[0]["loss"]
+        if abs(their_loss - our_loss) > 1e-2:
+            speed.note = f"losses differ: {our_loss:.4f}, {their_loss:.4f}"
         if ours.peak and theirs.peak:
             memory.theirs, memory.ratio = theirs.peak / 1e6, (ours.peak / theirs.peak,) * 3
     floors = [steps * floor_seconds(config, batch_size, ceiling) for ceiling in ceilings]
     gemm = spread([ceiling["gemm"] for ceiling in ceilings])[0]
-    share = Row(f"  share of the floor {name}", "", None, "the machine", ratio=ratio(floors, ours.seconds),
+    share = Row(f"  share of the floor {name}", "", None, "the machine", ratio=ratio(floors, seconds),
                 note=f"floor {1e3 * spread(floors)[0] / steps:,.0f} ms, GEMM {gemm / 1e9:.0f} GFLOP/s")
     return [speed, share, memory]
 
@@ -157,15 +184,16 @@ def busy_process():
 
 def rows(quick):
     """All rows of training, one after the other as they are measured"""
-    yield from compare("S", 4 if quick else 30, warmup=1 if quick else 2)
+    warmup = 0 if quick else 1              # a lap begins with a step for nothing as it is
+    yield from compare("S", 4 if quick else 30, warmup)
     with busy_process():
-        speed, _, _ = compare("S", 2 if quick else 10, warmup=1)
+        speed, _, _ = compare("S", 2 if quick else 10, warmup)
     speed.what = "  the same beside one busy process"
     yield speed
-    yield from compare("M", 2 if quick else 8, warmup=1 if quick else 2)
-    yield from compare("L", 1 if quick else 10, warmup=1 if quick else 2)
+    yield from compare("M", 2 if quick else 8, warmup)
+    yield from compare("L", 1 if quick else 10, warmup)
     if sys.platform == "linux" and not quick:
-        speed, _, memory = compare("L", 6, MALLOC, "PyTorch, malloc tuned")
+        speed, _, memory = compare("L", 6, warmup, MALLOC, "PyTorch, malloc tuned")
         yield speed
         yield memory
     yield from memory_over_time(quick)
@@ -174,18 +202,18 @@ def rows(quick):
 def memory_over_time(quick):
     """What later steps allocate, on one small model: nothing large in the second, nothing more in the last"""
     settings, batch_size, _ = SIZES["S"]
-    run = minigpt_steps({**settings, "n_layer": 1, "n_embd": 64}, batch_size, 1)
+    step = minigpt_step({**settings, "n_layer": 1, "n_embd": 64}, batch_size)
     steps = 500 if quick else 10_000
-    run(0)
+    step()
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        run(1)
+        step()
         after, peak = tracemalloc.get_traced_memory()
         seconds = np.zeros(steps - 2)
         for i in range(len(seconds)):
             start = time.perf_counter()
-            run(i)
+            step()
             seconds[i] = time.perf_counter() - start
         end, highest = tracemalloc.get_traced_memory()
     finally:
