@@ -1,6 +1,7 @@
 """The doctor: each check passes on a healthy model and finds the mistake planted for it; the command and its screen."""
 
 import re
+import sys
 import warnings
 
 import numpy as np
@@ -425,6 +426,16 @@ def test_a_damaged_weight_file_is_something_wrong(capsys, bundled, tmp_path):
     status, out, err = examined(capsys, "--model", tmp_path)
     assert (status, out) == (1, "")
     assert err.startswith("error: ")
+
+
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 141)])
+def test_who_is_stopped_says_nothing(capsys, monkeypatch, error, status):
+    def stopped(name):
+        raise error
+
+    monkeypatch.setattr(doctor, "_fresh", stopped)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)      # to be put back: a closed one is taken away
+    assert examined(capsys) == (status, "", "")
 
 
 @pytest.mark.parametrize("argv", [["--config", "gpt2", "--model", "gpt2"], ["--text", "x"], ["--what"]])
