@@ -157,16 +157,13 @@ class SharedGradients(Gradients):
     def __init__(self, arrays, part, order, written, frozen=()):
         super().__init__(arrays, frozen)
         self._part, self._order = part, order
-        self._first_pass = written                          # by name, since reset(); shared by all parts
-
-    def reset(self):
-        self._first_pass.clear()
+        self._written = written                             # shared by all parts
 
     def _join(self, name, as_a_whole=True):
         key, order, line = self._prefix + name, self._order, self._part
         visits = order.visits[self._part]
         visit = visits[key] = visits.get(key, -1) + 1
-        is_new = visit == 0 and self._first_pass.setdefault(key, order.passes) == order.passes
+        is_new = visit == 0 and self._written.setdefault(key, order.passes) == order.passes
         if is_new and as_a_whole and line < 2:
             line = int(order.begun.setdefault(key, line) != line)
         return is_new and line == 0, visit * order.n + line

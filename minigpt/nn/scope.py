@@ -86,7 +86,7 @@ class Gradients(Store):
     def __init__(self, arrays=None, frozen=()):
         super().__init__(arrays)
         self._frozen = frozenset(frozen)
-        self._written: set[str] = set()
+        self._written: dict[str, int] = {}      # the names since reset(), and in which pass each came first
         self._spare = Store()
 
     def reset(self):
@@ -160,7 +160,7 @@ class Gradients(Store):
         piece.  Between _wait and _pass_on it goes into one block; with threads parallel.SharedGradients waits there."""
         key = self._prefix + name
         first = key not in self._written
-        self._written.add(key)
+        self._written[key] = 0
         return first, 0
 
     def _wait(self, name, block, turn):
