@@ -121,7 +121,7 @@ def rows(parts, quick):
         laps, notes = race({
             "minigpt": Entry("bench.gpt2.minigpt_side", arguments),
             "transformers": Entry("bench.gpt2.transformers_side", arguments),
-        }, 2 if quick else 10, warmup=1)
+        }, 1 if quick else 10, warmup=1)
     for part in parts:
         title, tokens = PARTS[part]
         ours = [result[part] for result in laps["minigpt"].results]

@@ -7,6 +7,7 @@ import random
 import sysconfig
 import tempfile
 import time
+from itertools import accumulate
 from pathlib import Path
 
 from minigpt.data import load_corpus
@@ -56,7 +57,7 @@ def text(kind, corpus, i):
             words += [_word(rng, first, last, length) + " " for _ in range(k)]
         else:
             spaces = 0.2 if 0x3042 <= first <= 0x4E00 else 1
-            words += [word + " " * (rng.random() < spaces) for word in rng.choices(*_lexicon(first, last, length), k=k)]
+            words += [word + " " * (rng.random() < spaces) for word in _choices(rng, first, last, length, k)]
     return "".join(words)
 
 
@@ -64,10 +65,16 @@ def _word(rng, first, last, length):
     return "".join(chr(rng.randint(first, last)) for _ in range(rng.randint(1, 2 * length - 1)))
 
 
+def _choices(rng, first, last, length, k):
+    words, cumulative = _lexicon(first, last, length)
+    return rng.choices(words, cum_weights=cumulative, k=k)
+
+
 @functools.cache
 def _lexicon(first, last, length):
     rng = random.Random(first)
-    return [_word(rng, first, last, length) for _ in range(LEXICON)], [1 / rank for rank in range(1, LEXICON + 1)]
+    words = [_word(rng, first, last, length) for _ in range(LEXICON)]
+    return words, list(accumulate(1 / rank for rank in range(1, LEXICON + 1)))
 
 
 def _encoder(kind, corpus, encode):

@@ -107,7 +107,9 @@ def _lap(step, steps):
     """run(i) -> the last loss of `steps` steps, and the seconds they took
 
     One before them is not timed: this process has slept, and the threads of the one that ran may not have gone to sleep yet.
+    And one is taken at once: both sides have all their memory after two.
     """
+    step()
 
     def run(i):
         step()
@@ -139,7 +141,7 @@ def floor_seconds(config, batch_size, ceiling):
     )
 
 
-def compare(name, rounds, warmup, environment=None, label="PyTorch"):
+def compare(name, rounds, environment=None, label="PyTorch"):
     """One configuration against PyTorch -> its rows"""
     settings, batch_size, steps = SIZES[name]
     config = GPTConfig(**settings)
@@ -150,7 +152,7 @@ def compare(name, rounds, warmup, environment=None, label="PyTorch"):
         "minigpt": Entry("bench.training.minigpt_steps", arguments),
         "PyTorch": Entry("bench.training.torch_steps", arguments, environment or {}),
         "ceiling": Entry("bench.machine.ceilings", dict(kinds=["gemm", "elementwise", "exp", "tanh"])),
-    }, rounds, warmup)
+    }, rounds, warmup=0)
     ours, theirs, ceilings = laps["minigpt"], laps.get("PyTorch"), laps["ceiling"].results
     seconds = [result["seconds"] for result in ours.results]
     speed = Row(f"training step {what}", "tokens/s", rate(tokens, seconds), label, note=notes.get("PyTorch", ""))
@@ -184,16 +186,15 @@ def busy_process():
 
 def rows(quick):
     """All rows of training, one after the other as they are measured"""
-    warmup = 0 if quick else 1              # a lap begins with a step for nothing as it is
-    yield from compare("S", 4 if quick else 30, warmup)
+    yield from compare("S", 3 if quick else 30)
     with busy_process():
-        speed, _, _ = compare("S", 2 if quick else 10, warmup)
+        speed, _, _ = compare("S", 1 if quick else 10)
     speed.what = "  the same beside one busy process"
     yield speed
-    yield from compare("M", 2 if quick else 8, warmup)
-    yield from compare("L", 1 if quick else 10, warmup)
+    yield from compare("M", 1 if quick else 8)
+    yield from compare("L", 1 if quick else 10)
     if sys.platform == "linux" and not quick:
-        speed, _, memory = compare("L", 6, warmup, MALLOC, "PyTorch, malloc tuned")
+        speed, _, memory = compare("L", 6, MALLOC, "PyTorch, malloc tuned")
         yield speed
         yield memory
     yield from memory_over_time(quick)
