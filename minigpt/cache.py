@@ -17,7 +17,7 @@ class Cache:
         cache = Cache(config, batch=2, capacity=64, dtype=np.float32)
         (part,) = cache.parts(T, size=T)
         with part:
-            h = model._forward(ids, s, part.positions, part.keep, part.layers)            # ids (B, T)
+            h = model._forward(ids, s, part.positions, part.key_padding_mask, part.layers)            # ids (B, T)
         cache.advance(T)
 
     keys, values (L, B, H, capacity, D), filled up to `length`.  Rows of different lengths end at the same slot: `padding`
@@ -92,7 +92,7 @@ class Part:
     """Positions start … stop of a cache, as one pass reads them.
 
     positions   (T,), or with padding (B, T), where a slot of padding gets position 0
-    keep        which slots hold a token, up to stop: (B, S) booleans; None where all do
+    key_padding_mask    which slots hold a token, up to stop: (B, S) booleans; None where all do
     layers      each layer's part; what multihead_forward() takes
     """
 
@@ -100,7 +100,7 @@ class Part:
         self.start, self.stop = start, stop
         slots = np.arange(start, stop)
         self.positions = np.maximum(slots - cache.padding[:, None], 0) if cache.padded else slots
-        self.keep = np.arange(stop) >= cache.padding[:, None] if cache.padded else None
+        self.key_padding_mask = np.arange(stop) >= cache.padding[:, None] if cache.padded else None
         L = cache.config.n_layer
         self.written = [None] * L if last else [threading.Event() for _ in range(L)]       # nobody waits for the last part
         waits = earlier.written if earlier else [None] * L

@@ -29,7 +29,7 @@ from . import data, pretrained, weights
 from .config import GPTConfig
 from .model import GPT, parameter_table
 from .nn.embedding import unembedding_backward
-from .nn.loss import IGNORED, cross_entropy_backward
+from .nn.cross_entropy import IGNORED, cross_entropy_backward
 from .sampling import checked_row
 from .text import tokenizer_of
 from .tokenizer import CharTokenizer
@@ -112,18 +112,18 @@ class Classifier(GPT):
     loss_and_grads() take targets (B, T), labels at those positions that are asked and −100 elsewhere, as padded() makes them.
     """
 
-    def __init__(self, config: GPTConfig, labels: Sequence[str], seed=0, dtype=np.float32, threads=None):
+    def __init__(self, config: GPTConfig, labels: Sequence[str], seed=0, dtype=np.float32, threads=None, fast=True):
         config.require_causal("Classifier")         # what is padded at the end is seen by no token before
         self.labels = tuple(labels)
         if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
             raise ValueError(f"labels: {list(labels)}, expected at least two, each once")
-        super().__init__(replace(config, tie_word_embeddings=True), seed, dtype, threads)     # there is no lm_head
+        super().__init__(replace(config, tie_word_embeddings=True), seed, dtype, threads, fast)     # there is no lm_head
 
     @classmethod
     def from_model(cls, model: GPT, labels: Sequence[str], seed=0) -> Classifier:
         """A classifier with a trained model's weights, copied, and a new head drawn from `seed`."""
         _refuse_adapters(model)
-        classifier = cls(model.config, labels, seed, model.dtype, model.team.threads)
+        classifier = cls(model.config, labels, seed, model.dtype, model.team.threads, model.fast)
         for name in classifier.params.keys() - {HEAD}:
             classifier.params[name][...] = model.params[name]
         classifier.tokenizer = model.tokenizer
@@ -161,20 +161,21 @@ class Classifier(GPT):
         tensors = {**{f"transformer.{name}": array for name, array in tensors.items()}, HEAD: self.params[HEAD]}
         pretrained.write_folder(folder, json.dumps(values, indent=2) + "\n", tensors, self.tokenizer)
 
-    def __call__(self, ids, keep=None):
+    def __call__(self, ids, key_padding_mask=None):
         """Scores of the labels: ids (B, T) -> logits (B, labels), an array of the caller's own.
 
-        keep (B, T) booleans: False at padding, on whichever side it stands; a text's result is the same without it.
+        key_padding_mask (B, T) booleans: False at padding, on whichever side it stands; a text's result is the same without it.
         """
         ids = np.asarray(ids)
-        if keep is None:
+        if key_padding_mask is None:
             return super().__call__(ids)[:, -1].copy()
-        keep = np.asarray(keep)
-        if keep.shape != ids.shape or keep.dtype != bool or not keep.any(axis=-1).all():
-            raise ValueError(f"keep: {keep.dtype} of shape {keep.shape}, expected bool {ids.shape}, True somewhere in each row")
-        order = np.argsort(~keep, axis=1, kind="stable")             # what is kept moves to the left, and no earlier
+        mask = np.asarray(key_padding_mask)
+        if mask.shape != ids.shape or mask.dtype != bool or not mask.any(axis=-1).all():
+            raise ValueError(f"key_padding_mask: {mask.dtype} of shape {mask.shape}, expected bool {ids.shape}, "
+                             "True somewhere in each row")
+        order = np.argsort(~mask, axis=1, kind="stable")             # the tokens move to the left, and no earlier
         logits = super().__call__(np.take_along_axis(ids, order, 1))  # token sees the padding behind it
-        return logits[np.arange(len(ids)), keep.sum(axis=1) - 1]
+        return logits[np.arange(len(ids)), mask.sum(axis=1) - 1]
 
     def predict(self, texts: Sequence[str]) -> list[str]:
         """The likeliest label of each text."""
@@ -219,7 +220,7 @@ def with_characters(model: GPT, text: str, seed=0) -> GPT:
     chars = tokenizer.state()["chars"]
     _refuse_adapters(model)
     grown_tokenizer = CharTokenizer([*chars, *sorted(set(text) - set(chars))])
-    grown = GPT(replace(model.config, vocab_size=grown_tokenizer.vocab_size), seed, model.dtype, model.team.threads)
+    grown = GPT(replace(model.config, vocab_size=grown_tokenizer.vocab_size), seed, model.dtype, model.team.threads, model.fast)
     for name, array in model.params.items():
         grown.params[name][: len(array)] = array
     grown.tokenizer = grown_tokenizer

@@ -23,7 +23,7 @@ from .bpe import name_of_bytes
 from .config import GPTConfig
 from .files import write_atomic
 from .model import GPT
-from .nn.loss import cross_entropy_forward
+from .nn.cross_entropy import cross_entropy_forward
 from .nn.scope import Scope
 from .pretrained import find, save_pretrained
 from .sampling import stream
@@ -109,7 +109,7 @@ class GPT2LMHeadModel:
             raise ValueError(f"labels: shape {np.shape(labels)}, expected that of input_ids {logits.shape[:2]}")
         _, targets, count = self.gpt._checked(np.asarray(input_ids)[:, 1:], np.asarray(labels)[:, 1:])
         # cross_entropy_forward() overwrites the logits that it is given
-        loss = cross_entropy_forward(logits[:, :-1].copy(), targets, Scope.of(study=False), count)
+        loss = cross_entropy_forward(logits[:, :-1].copy(), targets, Scope.of(fast=True), count)
         return CausalLMOutput(logits, logits.dtype.type(loss))
 
     def generate(

@@ -7,10 +7,10 @@ import numpy as np
 from .config import GPTConfig
 from .network import Network, checked_ids, checked_targets
 from .nn.block import block_backward, block_forward
+from .nn.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from .nn.dropout import dropout_backward, dropout_forward
 from .nn.embedding import embedding_backward, embedding_forward, unembedding_backward, unembedding_forward
 from .nn.layernorm import layernorm_backward, layernorm_forward
-from .nn.loss import cross_entropy_backward, cross_entropy_forward
 from .tokenizer import CharTokenizer, Tokenizer
 
 
@@ -59,28 +59,29 @@ class GPT(Network):
 
     `params` and `grads` map GPT-2's names ("h.0.attn.c_attn.weight") to arrays, views of the flat buffers `flat_params` and
     `flat_grads`.  `seed` draws the initial weights; None leaves them zero, for whoever fills them.  `threads` is how many
-    cores a pass may use, by default all.
+    cores a pass may use, by default all.  fast=False runs the layers of nn/ as one reads them instead of the engine, nn/fast/.
     """
 
-    def __init__(self, config: GPTConfig, seed=0, dtype=np.float32, threads=None):
+    def __init__(self, config: GPTConfig, seed=0, dtype=np.float32, threads=None, fast=True):
         self.config = config
-        super().__init__(self._parameter_table(), seed, dtype, threads)
+        super().__init__(self._parameter_table(), seed, dtype, threads, fast)
         self.tokenizer: CharTokenizer | Tokenizer | None = None     # from_pretrained sets it
 
-    def __call__(self, ids, keep=None):
+    def __call__(self, ids, key_padding_mask=None):
         """Scores of the next token at every position: ids (B, T) integers -> logits (B, T, V), an array of the caller's own.
 
-        keep (B, T) booleans: False at padding, which nothing attends to; what is scored there means nothing.
+        key_padding_mask (B, T) booleans: False at padding, which nothing attends to; what is scored there means nothing.
         Raises ValueError for ids outside the vocabulary and for more tokens than n_positions.
         """
         ids = self._checked(ids)
-        if keep is not None and (np.shape(keep) != ids.shape or np.asarray(keep).dtype != bool):
-            raise ValueError(f"keep: {np.asarray(keep).dtype} of shape {np.shape(keep)}, expected bool {ids.shape}")
+        mask = None if key_padding_mask is None else np.asarray(key_padding_mask)
+        if mask is not None and (mask.shape != ids.shape or mask.dtype != bool):
+            raise ValueError(f"key_padding_mask: {mask.dtype} of shape {mask.shape}, expected bool {ids.shape}")
         logits = np.empty((*ids.shape, self.n_outputs), self.dtype)
 
         def run(s, batch):
-            kept = None if keep is None else keep[batch]
-            logits[batch] = unembedding_forward(self._forward(ids[batch], s, keep=kept), self._head(s))
+            h = self._forward(ids[batch], s, key_padding_mask=None if mask is None else mask[batch])
+            logits[batch] = unembedding_forward(h, self._head(s))
 
         self._split(run, len(ids), backward=False)
         return logits
@@ -215,7 +216,7 @@ class GPT(Network):
     def _parameter_table(self):
         return parameter_table(self.config)
 
-    def _forward(self, ids, s, positions=None, keep=None, caches=None, last=None):
+    def _forward(self, ids, s, positions=None, key_padding_mask=None, caches=None, last=None):
         """ids (B, T) -> the last layer's output (B, T, C), normalised: by ln_f, or by the block itself where norms come last
 
         With caches, `last` asks for the last positions alone, (B, last, C): of the others the last layer needs only keys and
@@ -225,14 +226,12 @@ class GPT(Network):
         positions = np.arange(ids.shape[1]) if positions is None else positions
         token = embedding_forward(ids, s.at("wte"))
         position = embedding_forward(positions, s.at("wpe"))
-        x = s.reuse("embedded", token)
-        x += position
-        x = dropout_forward(x, s.at("drop"), c.embd_pdrop)
+        x = dropout_forward(token + position, s.at("drop"), c.embd_pdrop)
         for i in range(c.n_layer):
             x = block_forward(
                 x, s.layer("h", i), c.n_head, activation=c.activation_function, eps=c.layer_norm_epsilon, pre_norm=c.pre_norm,
-                causal=c.causal, window=c.window(i), keep=keep, attn_dropout=c.attn_pdrop, resid_dropout=c.resid_pdrop,
-                cache=caches[i] if caches else None, last=last if i == c.n_layer - 1 else None,
+                causal=c.causal, window=c.window(i), key_padding_mask=key_padding_mask, attn_dropout=c.attn_pdrop,
+                resid_dropout=c.resid_pdrop, cache=caches[i] if caches else None, last=last if i == c.n_layer - 1 else None,
             )
         return layernorm_forward(x, s.at("ln_f"), c.layer_norm_epsilon) if c.pre_norm else x
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from . import machine
-from .nn.loss import IGNORED
-from .nn.scope import Gradients, Scope, Store
-from .parallel import Order, SharedGradients, Team
+from .nn.cross_entropy import IGNORED
+from .nn.fast.gradients import Order, SharedGradients
+from .nn.scope import Gradients, Pass, Scope, Store
+from .parallel import Team
 
 # Channels from which a second BLAS thread pays: below, the matrices are too small to share.  BLAS's threads wait for each other
 # by spinning, so beside a busy process such a pass takes 3 to 10 × as long with two.
@@ -27,12 +28,14 @@ class Network:
     Matrices come first, those of the blocks before the embeddings, so that an optimizer's groups are ranges of one buffer.
     `params` and `grads` map the names to arrays, views of the flat buffers `flat_params` and `flat_grads`.  `seed` draws the
     initial weights; None leaves them zero, for whoever fills them.  `threads` is how many cores a pass may use, by default all.
+    `fast` chooses the engine, nn/fast/; without it the layers of nn/ run, on the whole batch at once.
     """
 
     config: Any     # the model's own, with n_embd
 
-    def __init__(self, table, seed=0, dtype=np.float32, threads=None):
+    def __init__(self, table, seed=0, dtype=np.float32, threads=None, fast=True):
         self.dtype = np.dtype(dtype)
+        self.fast = fast
         self.team = Team(threads)
         self._warn_if_too_large(sum(math.prod(shape) for _, shape, _ in table))
         self._lay_out(table)
@@ -122,13 +125,16 @@ class Network:
             self._flat_grads = np.zeros_like(self.flat_params)
         while len(self._shards) <= i:
             arrays = named_views(self.table, self._flat_grads)
-            grads = SharedGradients(arrays, len(self._shards), self._order, self._written, self.frozen)
-            self._shards.append(Scope(self.params, grads))
+            if self.fast:
+                grads = SharedGradients(arrays, len(self._shards), self._order, self._written, self.frozen)
+            else:
+                grads = Gradients(arrays, self.frozen)
+            self._shards.append(Scope(self.params, grads, run=Pass(fast=self.fast)))
         return self._shards[i]
 
     def _split(self, run, batch_size, backward, dropout_key=None):
         """[run(scope, slice)] over as many parts of the batch as there are threads."""
-        n = min(self.team.threads, batch_size)
+        n = min(self.team.threads, batch_size) if self.fast else 1
         self._n_parts = n if backward else 0
         edges = [batch_size * i // n for i in range(n + 1)]
         self._order.begin(n)
@@ -136,7 +142,7 @@ class Network:
         def part(i):
             s = self._shard(i)
             s.run.backward = backward
-            s.run.dropout_key = None if dropout_key is None else (*dropout_key, i)
+            s.run.dropout_key, s.run.first_row = dropout_key, edges[i]
             try:
                 return run(s, slice(edges[i], edges[i + 1]))
             except BaseException:

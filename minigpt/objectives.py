@@ -31,8 +31,8 @@ from .checkpoint import CheckpointError
 from .config import GPTConfig
 from .data import Batches, Corpus, split, windows
 from .model import GPT
-from .nn.loss import IGNORED
-from .sampling import log_softmax
+from .nn.cross_entropy import IGNORED
+from .nn.softmax import log_softmax
 from .tokenizer import CharTokenizer
 from .train import Recipe, Trainer
 
@@ -227,7 +227,7 @@ def follows(model, first, second):
     if not model.config.causal:
         logits = model(paired(first, second, n_tokens))[:, 0]
         return logits[:, n_tokens + NEXT] - logits[:, n_tokens + OTHER]
-    logp = log_softmax(model(np.concatenate([first, second], axis=1))[:, n - 1 : -1])
+    logp = log_softmax(model(np.concatenate([first, second], axis=1))[:, n - 1 : -1].astype(np.float64))
     return np.take_along_axis(logp, second[..., None], axis=2).sum(axis=(1, 2))
 
 

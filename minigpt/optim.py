@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .network import named_views
-from .nn.ops import CHUNK
+from .nn.fast.ops import CHUNK
 from .nn.scope import Store
 
 

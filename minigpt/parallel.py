@@ -12,12 +12,9 @@ from contextlib import contextmanager
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-
-from .nn.scope import Gradients
 
 
 def cpu_count():
@@ -103,73 +100,3 @@ class Team:
         """[function(start, stop), …] over 0 … size cut into as many equal ranges as there are threads."""
         edges = [size * i // self.threads for i in range(self.threads + 1)]
         return self.run([partial(function, *edge) for edge in pairwise(edges)])
-
-
-class Order:
-    """Turns at any number of places, for threads that pass them one after the other.
-
-        order.wait(place, i);  ...;  order.pass_on(place, i)        the i-th turn at this place, from 0
-
-    Whoever comes in time only looks at a number; who comes too early leaves a hand, into which the one before puts the turn.
-    """
-
-    def __init__(self):
-        self.passes = 0
-        self.begin(1)
-
-    def begin(self, n):
-        """Start afresh with n threads."""
-        self.passes += 1
-        self.n, self._abandoned = n, False
-        self.visits = [dict[str, int]() for _ in range(n)]      # how often each thread has come to each place
-        self.begun = dict[str, int]()                           # who has begun there
-        self._turn = dict[Any, int]()
-        self._hands = dict[Any, SimpleQueue]()
-
-    def abandon(self):
-        """Nobody waits any more: a thread has failed."""
-        self._abandoned = True
-        for hand in list(self._hands.values()):
-            hand.put(None)
-
-    def wait(self, place, i):
-        """Until the i-th turn at this place has come"""
-        if self._turn.get(place, 0) != i:
-            hand = self._hands[place, i] = SimpleQueue()
-            if self._turn.get(place, 0) != i and not self._abandoned:       # subtle: asked again now that the hand is known
-                hand.get()
-
-    def pass_on(self, place, i):
-        """The i-th turn is over."""
-        self._turn[place] = i + 1
-        if (hand := self._hands.get((place, i + 1))) is not None:
-            hand.put(None)
-
-
-class SharedGradients(Gradients):
-    """Gradients that the parts of a batch add to at the same time, and yet so that equal runs give equal sums.
-
-    Every part has one of these, over the same arrays and the same `written`.  Parts add in the order of their numbers; while it
-    is not its turn a part works on its next product.  Only who of the first two begins is left to chance, since a + b = b + a
-    to the last bit: where the second had to wait for the first, a step of size S took 1.03 of its time.
-    """
-
-    def __init__(self, arrays, part, order, written, frozen=()):
-        super().__init__(arrays, frozen)
-        self._part, self._order = part, order
-        self._written = written                             # shared by all parts
-
-    def _join(self, name, as_a_whole=True):
-        key, order, line = self._prefix + name, self._order, self._part
-        visits = order.visits[self._part]
-        visit = visits[key] = visits.get(key, -1) + 1
-        is_new = visit == 0 and self._written.setdefault(key, order.passes) == order.passes
-        if is_new and as_a_whole and line < 2:
-            line = int(order.begun.setdefault(key, line) != line)
-        return is_new and line == 0, visit * order.n + line
-
-    def _wait(self, name, block, turn):
-        self._order.wait((self._prefix + name, block), turn)
-
-    def _pass_on(self, name, block, turn):
-        self._order.pass_on((self._prefix + name, block), turn)

@@ -17,6 +17,7 @@ import numpy as np
 from .cache import Cache
 from .nn.embedding import unembedding_forward
 from .nn.scope import Gradients, Pass, Scope
+from .nn.softmax import log_softmax, softmax
 from .parallel import use_blas_threads
 
 PREFILL = 256  # tokens of a prompt read at once: as fast as all together, but a long prompt's activations fit in memory
@@ -334,7 +335,7 @@ def keep_top_p(logits, p):
     if p >= 1:
         return logits
     ordered = np.sort(logits)[..., ::-1]
-    reached = np.cumsum(softmax(ordered), axis=-1)
+    reached = np.cumsum(softmax(np.asarray(ordered, np.float64)), axis=-1)
     count = 1 + (reached[..., :-1] < p).sum(-1, keepdims=True)      # each prefix that falls short needs one token more
     return _keep_largest(logits, np.take_along_axis(ordered, count - 1, -1), count)
 
@@ -346,7 +347,7 @@ def keep_min_p(logits, p):
 
     The surer the model, the fewer stay.  Nguyen et al. 2024 §3.
     """
-    probabilities = softmax(logits)
+    probabilities = softmax(np.asarray(logits, np.float64))
     kept = probabilities >= p * probabilities.max(-1, keepdims=True)
     return np.where(kept, np.asarray(logits, np.float64), -np.inf)
 
@@ -356,22 +357,6 @@ def _keep_largest(logits, smallest, count):
     above, ties = logits > smallest, logits == smallest
     room = count - above.sum(-1, keepdims=True)
     return np.where(above | (ties & (np.cumsum(ties, -1) <= room)), logits, -np.inf)
-
-
-def softmax(logits):
-    r"""p = exp(z − max z)/Σ exp(z − max z)   over the last axis, in float64"""
-    logits = np.asarray(logits, np.float64)
-    p = np.exp(logits - logits.max(-1, keepdims=True))
-    p /= p.sum(-1, keepdims=True)
-    return p
-
-
-def log_softmax(logits):
-    r"""log p = z − max z − log Σ exp(z − max z)   over the last axis, in float64"""
-    logits = np.asarray(logits, np.float64)
-    z = logits - logits.max(-1, keepdims=True)
-    z -= np.log(np.exp(z).sum(-1, keepdims=True))
-    return z
 
 
 def sample(probabilities, rng):
@@ -400,7 +385,7 @@ class Context:
         self.rows = rows
         self.capacity = capacity
         self.team = model.solo_team
-        self.scopes = [Scope(model.params, Gradients(), run=Pass(backward=False)) for _ in range(self.team.threads)]
+        self.scopes = [Scope(model.params, Gradients(), run=Pass(fast=model.fast, backward=False)) for _ in range(self.team.threads)]
 
     def read(self):
         """Read every row from its first token -> the scores of its next one, logits (B, V), a buffer"""
@@ -439,8 +424,8 @@ class Context:
         def read(scope):
             for part in waiting:            # in their order, whichever thread is free: so those before it are under way
                 with part, _quiet():
-                    h = self.model._forward(ids[:, part.start - start : part.stop - start], scope, part.positions, part.keep,
-                                            part.layers, last=1)
+                    h = self.model._forward(ids[:, part.start - start : part.stop - start], scope, part.positions,
+                                            part.key_padding_mask, part.layers, last=1)
                 if part is parts[-1]:
                     last.append(h[:, -1])
 
@@ -467,7 +452,7 @@ def _steps(context, prompts, max_new_tokens, sampling, rngs) -> Iterator[tuple[n
         tokens[going] = _choose(warped, sampling.temperature, [rngs[r] for r in going])
         logprobs = np.zeros(len(tokens))
         if sampling.logprobs:
-            logprobs[going] = log_softmax(logits[going])[np.arange(len(going)), tokens[going]]
+            logprobs[going] = log_softmax(logits[going].astype(np.float64))[np.arange(len(going)), tokens[going]]
         yield tokens.copy(), logprobs
         ended |= np.isin(tokens, sampling.stop_ids)
         if n_new == max_new_tokens - 1 or ended.all():
@@ -509,7 +494,7 @@ def _choose(logits, temperature, rngs):
     """Warped logits (B, V) -> tokens (B,), row r drawn with rngs[r]"""
     if temperature == 0:
         return logits.argmax(-1)
-    return np.array([sample(p, rng) for p, rng in zip(softmax(logits), rngs, strict=True)])
+    return np.array([sample(p, rng) for p, rng in zip(softmax(logits.astype(np.float64)), rngs, strict=True)])
 
 
 # Checks --------------------------------------------------------------------------------------------------------------

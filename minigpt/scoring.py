@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from .nn.loss import IGNORED, cross_entropy_forward
+from .nn.cross_entropy import IGNORED, cross_entropy_forward
 from .nn.scope import Scope
-from .sampling import Context, checked_row, finite, log_softmax, softmax
+from .nn.softmax import log_softmax, softmax
+from .sampling import Context, checked_row, finite
 from .text import END_OF_TEXT, check_texts, tokenizer_of
 
 SHOWN = 2000        # tokens of a long text that its picture has
@@ -110,7 +111,7 @@ def score(model, text, start_id=None, progress=False):
     with tqdm(total=T, desc="scoring", unit="token", unit_scale=True, leave=False, disable=not progress) as bar:
         for i in range(0, len(firsts), together):
             part = slice(i, i + together)
-            s = Scope.of(study=False)
+            s = Scope.of(fast=model.fast)
             cross_entropy_forward(model(inputs[part]), targets[part], s)
             logprobs.append(-s.acts["nll"][targets[part] != IGNORED].astype(np.float64))
             bar.update(len(logprobs[-1]))
@@ -186,7 +187,7 @@ def _logprobs(model, given, rows):
     for t in range(longest):
         tokens = np.array([row[min(t, len(row) - 1)] for row in rows])          # a row that is done repeats its last
         going = np.array([t < len(row) for row in rows])
-        total += going * log_softmax(logits)[np.arange(len(rows)), tokens]
+        total += going * log_softmax(logits.astype(np.float64))[np.arange(len(rows)), tokens]
         if t + 1 < longest:
             logits = finite(context.append(tokens))
     return total

@@ -20,6 +20,7 @@ from .config import TransformerConfig
 from .files import write_atomic
 from .network import Network, checked_ids, checked_targets
 from .nn.block import block_backward, block_forward, decoder_block_backward, decoder_block_forward
+from .nn.cross_entropy import IGNORED, cross_entropy_backward, cross_entropy_forward
 from .nn.dropout import dropout_backward, dropout_forward
 from .nn.embedding import (
     embedding_backward,
@@ -28,7 +29,6 @@ from .nn.embedding import (
     unembedding_backward,
     unembedding_forward,
 )
-from .nn.loss import IGNORED, cross_entropy_backward, cross_entropy_forward
 from .nn.scope import Gradients, Pass, Scope
 
 
@@ -73,13 +73,13 @@ class Transformer(Network):
     One table W is both languages' embedding and the output layer; P are sine and cosine positions, so that there is no longest
     sequence.  Norms stand behind the branches (post-norm), so none stands at the end of a stack: torch.nn.Transformer puts one
     there unless it is given stacks with norm=None.  A source (B, S) is padded with pad_token_id at any side.
-    `params`, `grads`, `seed` and `threads` as in network.Network; names: parameter_table().
+    `params`, `grads`, `seed`, `threads` and `fast` as in network.Network; names: parameter_table().
     Vaswani et al. 2017 §3; articles A1 §3.1, A3 §4.2.
     """
 
-    def __init__(self, config: TransformerConfig, seed=0, dtype=np.float32, threads=None):
+    def __init__(self, config: TransformerConfig, seed=0, dtype=np.float32, threads=None, fast=True):
         self.config = config
-        super().__init__(parameter_table(config), seed, dtype, threads)
+        super().__init__(parameter_table(config), seed, dtype, threads, fast)
 
     def __call__(self, source, inputs):
         """Scores of the next token at every position of the target so far: (B, T, V), an array of the caller's own.
@@ -153,7 +153,7 @@ class Transformer(Network):
             if any(fnmatchcase(name, pattern) for pattern in patterns):
                 kept[name] = array.copy()
 
-        s = Scope(self.params, Gradients(), run=Pass(study=True, backward=False, visit=visit))
+        s = Scope(self.params, Gradients(), run=Pass(backward=False, visit=visit))
         self._loss(source, targets, s, count)
         if not kept:
             raise ValueError(f"names: {', '.join(map(repr, patterns))} match no activation; there are {', '.join(seen[:9])}, …")
@@ -184,41 +184,39 @@ class Transformer(Network):
         return model
 
     def _encode(self, source, s):
-        """source (B, S) -> what the decoder attends to: memory (B, S, C) and which of it is no padding, keep (B, S)"""
+        """source (B, S) -> what the decoder attends to: memory (B, S, C) and which of it is no padding, (B, S)"""
         c, encoder = self.config, s.at("encoder")
-        keep = source != c.pad_token_id
+        key_padding_mask = source != c.pad_token_id
         x = self._embed(source, encoder, s.at("wte"))
         for i in range(c.n_layer):
             x = block_forward(x, encoder.layer("h", i), c.n_head, activation="relu", eps=c.layer_norm_epsilon, pre_norm=False,
-                              causal=False, keep=keep, resid_dropout=c.dropout)
-        return x, keep
+                              causal=False, key_padding_mask=key_padding_mask, resid_dropout=c.dropout)
+        return x, key_padding_mask
 
-    def _decode(self, inputs, memory, keep, s, first=0, caches=None):
+    def _decode(self, inputs, memory, key_padding_mask, s, first=0, caches=None):
         """inputs (B, T) at positions first, first + 1, … -> logits (B, T, V); caches: a pair for each layer"""
         c, decoder = self.config, s.at("decoder")
         x = self._embed(inputs, decoder, s.at("wte"), first)
         for i in range(c.n_layer):
             cache, memory_cache = caches[i] if caches else (None, None)
-            x = decoder_block_forward(x, memory, decoder.layer("h", i), c.n_head, eps=c.layer_norm_epsilon, keep=keep,
-                                      resid_dropout=c.dropout, cache=cache, memory_cache=memory_cache)
+            x = decoder_block_forward(x, memory, decoder.layer("h", i), c.n_head, eps=c.layer_norm_epsilon,
+                                      key_padding_mask=key_padding_mask, resid_dropout=c.dropout, cache=cache, memory_cache=memory_cache)
         return unembedding_forward(x, s.at("wte"))
 
     def _embed(self, ids, s, wte, first=0):
         """√C W[ids] + P: ids (B, T) -> (B, T, C).  In the scope of a stack, whose lookup has the table of both."""
         c = self.config
-        x = s.reuse("embedded", embedding_forward(ids, s.tied("wte", wte)))
-        x *= math.sqrt(c.n_embd)
-        x += sinusoidal_positions(first + ids.shape[1], c.n_embd, self.dtype)[first:]
+        x = math.sqrt(c.n_embd) * embedding_forward(ids, s.tied("wte", wte))
+        x = x + sinusoidal_positions(first + ids.shape[1], c.n_embd, self.dtype)[first:]
         return dropout_forward(x, s.at("drop"), c.dropout)
 
     def _embed_backward(self, dx, s, wte):
-        d = s.reuse_grad("embedded", dropout_backward(dx, s.at("drop")))
-        d *= math.sqrt(self.config.n_embd)
-        embedding_backward(d, s.tied("wte", wte))
+        dx = math.sqrt(self.config.n_embd) * dropout_backward(dx, s.at("drop"))
+        embedding_backward(dx, s.tied("wte", wte))
 
     def _logits(self, source, inputs, s):
-        memory, keep = self._encode(source, s)
-        return self._decode(inputs, memory, keep, s)
+        memory, key_padding_mask = self._encode(source, s)
+        return self._decode(inputs, memory, key_padding_mask, s)
 
     def _loss(self, source, targets, s, count):
         """This part's share of the mean over `count` targets"""
@@ -231,14 +229,10 @@ class Transformer(Network):
         """The mirror of _loss: from the loss to every parameter"""
         encoder, decoder, L = s.at("encoder"), s.at("decoder"), self.config.n_layer
         dx = unembedding_backward(cross_entropy_backward(dloss, s.at("loss")), s.at("wte"))
-        dmemory = None
+        dmemory = 0
         for i in reversed(range(L)):
             dx, share = decoder_block_backward(dx, decoder.layer("h", i))
-            if dmemory is None:
-                dmemory = s.dacts.empty("memory", share.shape, share.dtype)
-                np.copyto(dmemory, share)
-            else:
-                dmemory += share                # every layer of the decoder attended to it
+            dmemory = dmemory + share           # every layer of the decoder attended to it
         self._embed_backward(dx, decoder, s.at("wte"))
         dx = dmemory
         for i in reversed(range(L)):

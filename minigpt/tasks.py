@@ -22,8 +22,9 @@ import numpy as np
 from .data import load_corpus
 from .network import named_views
 from .nn.linear import linear_backward, linear_forward
-from .nn.loss import cross_entropy_backward, cross_entropy_forward
-from .nn.scope import Gradients, Pass, Scope, Store
+from .nn.cross_entropy import cross_entropy_backward, cross_entropy_forward
+from .nn.fast.gradients import FastGradients
+from .nn.scope import Pass, Scope, Store
 from .optim import AdamW
 from .parallel import Team
 
@@ -248,7 +249,7 @@ class _Regression:
         self.flat_params, self.flat_grads = np.zeros((2, (n_in + 1) * n_out), np.float32)
         self.team = Team(1)
         params, grads = (named_views(self.table, flat) for flat in (self.flat_params, self.flat_grads))
-        self.s = Scope(Store(params), Gradients(grads), run=Pass())
+        self.s = Scope(Store(params), FastGradients(grads), run=Pass(fast=True))
 
 
 def _words(text: str) -> list[str]:

@@ -23,7 +23,7 @@ from .config import ConfigError, GPTConfig
 from .data import Batches, fingerprint, load_corpus, split, windows
 from .files import LockedError, lock, write_atomic
 from .model import GPT
-from .nn.loss import IGNORED
+from .nn.cross_entropy import IGNORED
 from .optim import SCHEDULES, AdamW, Muon, clip_scale, gradient_norm, schedule
 from .pretrained import save_pretrained
 from .tokenizer import from_state

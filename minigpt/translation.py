@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from .config import TransformerConfig
 from .files import write_atomic
-from .nn.loss import IGNORED
+from .nn.cross_entropy import IGNORED
 from .optim import AdamW, clip_scale, gradient_norm, schedule
 from .seq2seq import Transformer
 

@@ -1,22 +1,24 @@
-"""The layers: pairs of functions over a Scope, the backward under its forward.
+"""The layers as a textbook: pairs of functions over a Scope, the backward under its forward, a line for each equation.
 
     y = layernorm_forward(x, s);   dx = layernorm_backward(dy, s)
 
 The forward finds its parameters in s.params and leaves in s.acts what its backward needs; the backward adds to s.grads.
-No layer names a dtype: each takes it from its input. What a layer returns is a buffer of its scope, which the next call
-on the same scope overwrites: copy what you want to keep, or take a new Scope.
+No layer names a dtype: each takes it from its input.  Each layer marked @has_fast_twin has a tuned form in fast/, which runs
+where the pass asks for speed; there alone a layer may write over its inputs, and what it returns is a buffer that the next
+call on the same scope overwrites.
 """
 
-from .attention import (
-    attention_backward,
-    attention_forward,
-    cross_attention_backward,
-    cross_attention_forward,
-    multihead_backward,
-    multihead_forward,
-    split_heads,
+from .activations import (
+    gelu_backward,
+    gelu_forward,
+    gelu_tanh_backward,
+    gelu_tanh_forward,
+    relu_backward,
+    relu_forward,
 )
+from .attention import attention_backward, attention_forward
 from .block import block_backward, block_forward, decoder_block_backward, decoder_block_forward
+from .cross_entropy import cross_entropy_backward, cross_entropy_forward
 from .dropout import dropout_backward, dropout_forward
 from .embedding import (
     embedding_backward,
@@ -28,24 +30,28 @@ from .embedding import (
 from .layernorm import layernorm_backward, layernorm_forward
 from .linear import linear_backward, linear_forward
 from .lora import lora_backward, lora_forward
-from .loss import cross_entropy_backward, cross_entropy_forward
-from .mlp import (
-    activation_backward,
-    gelu_forward,
-    gelu_new_forward,
-    mlp_backward,
-    mlp_forward,
-    relu_forward,
+from .mask import attention_mask
+from .mlp import mlp_backward, mlp_forward
+from .multihead import (
+    cross_attention_backward,
+    cross_attention_forward,
+    merge_heads,
+    multihead_backward,
+    multihead_forward,
+    split_heads,
 )
+from .residual import residual_backward, residual_forward
 from .scope import Gradients, Pass, Scope, Store
+from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
     "Gradients", "Pass", "Scope", "Store",
-    "activation_backward", "attention_backward", "attention_forward", "block_backward", "block_forward",
+    "attention_backward", "attention_forward", "attention_mask", "block_backward", "block_forward",
     "cross_attention_backward", "cross_attention_forward", "cross_entropy_backward", "cross_entropy_forward",
     "decoder_block_backward", "decoder_block_forward", "dropout_backward", "dropout_forward", "embedding_backward",
-    "embedding_forward", "gelu_forward", "gelu_new_forward", "layernorm_backward", "layernorm_forward", "linear_backward",
-    "linear_forward", "lora_backward", "lora_forward", "mlp_backward", "mlp_forward", "multihead_backward",
-    "multihead_forward", "relu_forward", "sinusoidal_positions", "split_heads", "unembedding_backward",
-    "unembedding_forward",
+    "embedding_forward", "gelu_backward", "gelu_forward", "gelu_tanh_backward", "gelu_tanh_forward", "layernorm_backward",
+    "layernorm_forward", "linear_backward", "linear_forward", "log_softmax", "log_softmax_backward", "lora_backward",
+    "lora_forward", "merge_heads", "mlp_backward", "mlp_forward", "multihead_backward", "multihead_forward", "relu_backward",
+    "relu_forward", "residual_backward", "residual_forward", "sinusoidal_positions", "softmax", "softmax_backward",
+    "split_heads", "unembedding_backward", "unembedding_forward",
 ]

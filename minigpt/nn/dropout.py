@@ -4,40 +4,51 @@ import zlib
 
 import numpy as np
 
-from .ops import chunks
+from .twins import has_fast_twin
 
 
+@has_fast_twin
 def dropout_forward(x, s, p):
     r"""Set each element to 0 with probability p and scale the others so that the expected value stays.
 
         y = x ⊙ m,   m = 0 with probability p, else 1/(1 − p)
 
-    x -> y, any shape.  Without a dropout_key in the pass, or with p = 0, y is x itself.  The mask depends on the key and
-    on this scope's name alone, so a pass is repeatable and two places never share a mask.  Leaves keep (the mask m).
-    Srivastava et al. 2014 §4.
+    x -> y, any shape.  Without a dropout_key in the pass, or with p = 0, m is 1.  Srivastava et al. 2014 §4.
     """
-    if p == 0 or s.run.dropout_key is None:
-        s.saved["dropped"] = False
-        return x
-    s.saved["dropped"] = True
-    keep = dropout_mask(s, "keep", x.shape, x.dtype, p)
-    return np.multiply(x, keep, out=s.acts.empty("y", x.shape, x.dtype))
+    mask = s.acts["mask"] = dropout_mask(s, "mask", x.shape, x.dtype, p)
+    return x * mask
 
 
+@has_fast_twin
 def dropout_backward(dy, s):
-    r"""dx = dy ⊙ m"""
-    if not s.saved["dropped"]:
-        return dy
-    return np.multiply(dy, s.acts["keep"], out=s.dacts.empty("x", dy.shape, dy.dtype))
+    r"""Go back through the elements that stayed.
+
+        dx = dy ⊙ m
+    """
+    return dy * s.acts["mask"]
 
 
 def dropout_mask(s, name, shape, dtype, p):
-    """acts[name] filled with a mask: 0 with probability p, else 1/(1 − p)."""
-    rng = np.random.default_rng([*s.run.dropout_key, zlib.crc32((s.name + name).encode())])
-    mask = s.acts.empty(name, shape, dtype)
-    limit = min(round(p * 65_536), 65_535)       # 16 random bits decide on an element: a third of the cost of a random float
-    for (part,) in chunks(mask):
-        bits = rng.bit_generator.random_raw(-(-part.size // 4)).view(np.uint16)[: part.size]
-        np.greater_equal(bits, limit, out=part)
-        part *= 1 / (1 - limit / 65_536)
-    return mask
+    """Draw the mask m of a shape (B, …): 0 with probability p, else 1/(1 − p); the number 1 where nothing drops.
+
+    It depends on the pass's dropout_key, the place's name and the row of the batch alone, so a pass is repeatable, two places
+    never share a mask, and a batch that is worked on in parts gets the mask of the whole.
+    """
+    if p == 0 or s.run.dropout_key is None:
+        return np.ones((), dtype)
+    rng = np.random.default_rng(dropout_seed(s, name))
+    rows = slice(s.run.first_row, None)
+    bits = rng.integers(65_536, size=(s.run.first_row + shape[0], *shape[1:]), dtype=np.uint16)[rows]
+    limit, scale = dropout_limit(p)
+    return (bits >= limit).astype(dtype) * scale
+
+
+def dropout_seed(s, name):
+    """What the random numbers of one place in one pass start from"""
+    return [*s.run.dropout_key, zlib.crc32((s.name + name).encode())]
+
+
+def dropout_limit(p):
+    """Sixteen random bits drop an element where they are below `limit`, p in steps of 1/65,536 -> limit, and 1/(1 − p)"""
+    limit = min(round(p * 65_536), 65_535)
+    return limit, 1 / (1 - limit / 65_536)

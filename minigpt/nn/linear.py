@@ -1,41 +1,35 @@
 """The linear layer, y = x W + b."""
 
-import numpy as np
-
 from .lora import lora_backward, lora_forward
-from .ops import column_sum, rows
+from .rows import rows
+from .twins import has_fast_twin
 
 
+@has_fast_twin
 def linear_forward(x, s):
     r"""Multiply by a matrix and add a bias.
 
         y = x W + b
 
     x (..., Cin) -> y (..., Cout).  W (Cin, Cout), the way GPT-2 stores it; b (Cout,) may be absent.
-    With lora_A and lora_B beside W, lora.py adds its part.  Leaves x in s.acts.  Article A4 §4.2.
+    With lora_A and lora_B beside W, lora.py adds its part.  Article A4 §4.2.
     """
-    weight = s.params["weight"]
     s.acts["x"] = x
-    y = s.acts.empty("y", (*x.shape[:-1], weight.shape[1]), x.dtype)
-    np.matmul(rows(x), weight, out=rows(y))        # np.dot would fill y with zeros first: 1.5 % of a step
-    if "bias" in s.params:
-        y += s.params["bias"]
-    if "lora_A" in s.params:
-        rows(y)[...] += lora_forward(x, s)
-    return y
+    y = x @ s.params["weight"] + s.params.get("bias", 0)
+    return y + lora_forward(x, s) if "lora_A" in s.params else y
 
 
+@has_fast_twin
 def linear_backward(dy, s):
-    r"""dx = dy Wᵀ,   dW = xᵀ dy,   db = Σ dy over all positions
+    r"""Go back through the product: each factor's gradient is dy times the other factor.
+
+        dx = dy Wᵀ,   dW = xᵀ dy,   db = Σ dy,   both sums over all positions
 
     dy (..., Cout) -> dx (..., Cin)
     """
     x, weight = s.acts["x"], s.params["weight"]
-    s.grads.add_product("weight", rows(x).T, rows(dy))
+    s.grads.add("weight", rows(x).T @ rows(dy))
     if "bias" in s.params:
-        s.grads.add("bias", column_sum(dy))
-    dx = s.dacts.empty("x", x.shape, dy.dtype)
-    np.matmul(rows(dy), weight.T, out=rows(dx))
-    if "lora_A" in s.params:
-        rows(dx)[...] += lora_backward(dy, s)
-    return dx
+        s.grads.add("bias", rows(dy).sum(0))
+    dx = dy @ weight.T
+    return dx + lora_backward(dy, s) if "lora_A" in s.params else dx

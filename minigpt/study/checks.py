@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..nn.loss import IGNORED
+from ..nn.cross_entropy import IGNORED
 from ..optim import AdamW
 from .gradcheck import GradientError, check_model
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..nn.embedding import unembedding_forward
 from ..nn.layernorm import layernorm_forward
 from ..nn.scope import Gradients, Scope
-from ..sampling import softmax
+from ..nn.softmax import softmax
 from .pictures import label, lens_grid, likeliest, number_grid
 from .trace import Trace, all_names, select, study_pass
 

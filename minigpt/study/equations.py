@@ -3,21 +3,31 @@
 Here are words and symbols only; minigpt/nn/ computes, and tests/test_trace.py holds each line against NumPy.  In an equation a
 name without a prefix is a neighbour of the one defined; dx is the loss's gradient with respect to x; W and b are the weight
 and bias of the layer that is meant.
+
+The loss is computed from logp, which stays finite where a probability rounds to 0.  probs is exp(logp): to change probs is to
+change logp, and its gradient is dlogp / probs.
 """
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ..nn.attention import attention_backward, attention_forward, multihead_backward, multihead_forward
+from ..nn.activations import ACTIVATIONS
+from ..nn.attention import attention_backward, attention_forward
 from ..nn.block import block_backward, block_forward
+from ..nn.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..nn.embedding import embedding_backward, embedding_forward, unembedding_backward, unembedding_forward
 from ..nn.layernorm import layernorm_backward, layernorm_forward
 from ..nn.linear import linear_backward, linear_forward
-from ..nn.loss import cross_entropy_backward, cross_entropy_forward
-from ..nn.mlp import ACTIVATIONS, mlp_backward, mlp_forward
+from ..nn.mlp import mlp_backward, mlp_forward
+from ..nn.multihead import multihead_backward, multihead_forward
+
+
+# A function, in which the name is recorded on one line; or a function and what its line has in it
+Place = Callable | tuple[Callable, str]
 
 
 @dataclass(frozen=True)
@@ -27,13 +37,13 @@ class Equation:
     axes: str                   # letters, one for each axis: "B H T T"
     forward: str                # how the value comes about
     backward: str               # how its gradient does
-    functions: tuple[Callable, Callable]    # where the two are computed
+    places: tuple[Place, Place]     # where the two are computed
     section: str                # of the articles
     of_targets: bool = False    # there only where targets are given
 
     def source(self, name):
-        """("minigpt/nn/attention.py:51", "minigpt/nn/attention.py:111"): file and line of the value and of its gradient"""
-        return tuple(_line(function, name.rpartition(".")[2]) for function in self.functions)
+        """("minigpt/nn/attention.py:32", "minigpt/nn/attention.py:51"): file and line of the value and of its gradient"""
+        return tuple(_line(place, name.rpartition(".")[2]) for place in self.places)
 
 
 def activations(config):
@@ -46,16 +56,18 @@ def activations(config):
         table |= _block(config, i)
     last = f"h.{config.n_layer - 1}.out"
     if config.pre_norm:
-        table |= _norm("ln_f", last, "dout = dlogits W", unembedding_backward, config.bias)
+        table |= _norm("ln_f", last, "dout = dlogits W", (unembedding_backward, "return "), config.bias)
         last = "ln_f.out"
     objective = "A3 §4.3, A4 §3.1 Σ log P(x_t | x_<t)"
     return table | {
         "logits": Equation("B T V", f"logits = {last} Wᵀ", "dlogits = (probs − onehot(target))/n, 0 where ignored",
-                           (unembedding_forward, cross_entropy_backward), "A2 §2 输出层"),
-        "probs": Equation("B T V", "probs = softmax(logits)", "dprobs = −onehot(target)/(n probs), 0 where ignored",
-                          LOSS, "A2 §2 输出层"),
-        "nll": Equation("B T", "nll = −log probs[target], 0 where ignored", "dnll = 1/n", LOSS, objective, True),
-        "loss": Equation("", "loss = 1/n Σ nll, n targets count", "dloss = 1", LOSS, objective, True),
+                           ((unembedding_forward, "return "), cross_entropy_backward), "A2 §2 输出层"),
+        "logp": Equation("B T V", "logp = log softmax(logits)", "dlogp = −onehot(target)/n, 0 where ignored", LOSS, objective),
+        "probs": Equation("B T V", "probs = exp(logp) = softmax(logits)", "dprobs = −onehot(target)/(n probs), 0 where ignored",
+                          ((cross_entropy_forward, '"logp"'), (cross_entropy_backward, 'record_grad("logp"')), "A2 §2 输出层"),
+        "nll": Equation("B T", "nll = −logp[target], 0 where ignored", "dnll = 1/n", LOSS, objective, True),
+        "loss": Equation("", "loss = 1/n Σ nll, n targets count", "dloss = 1",
+                         ((cross_entropy_forward, "return "), (cross_entropy_backward, "dnll = ")), objective, True),
     }
 
 
@@ -71,18 +83,21 @@ def _block(config, i):
         after = f"d h.{i + 1}.in" if i + 1 < config.n_layer else _through("", "ln_f")
         return {
             f"{h}.in": Equation("B T C", f"in = {before}", f"din = {_through('dmid', 'ln_1')}", BLOCK, stream),
-            **_norm(f"{h}.ln_1", "in", f"dout = {from_attn}", multihead_backward, config.bias), **attn,
+            **_norm(f"{h}.ln_1", "in", f"dout = {from_attn}", (multihead_backward, '"c_attn"'), config.bias), **attn,
             f"{h}.mid": Equation("B T C", "mid = in + attn.out", f"dmid = {_through('dout', 'ln_2')}", BLOCK, stream),
-            **_norm(f"{h}.ln_2", "mid", f"dout = {from_mlp}", mlp_backward, config.bias), **mlp,
+            **_norm(f"{h}.ln_2", "mid", f"dout = {from_mlp}", (mlp_backward, '"c_fc"'), config.bias), **mlp,
             f"{h}.out": Equation("B T C", "out = mid + mlp.out", f"dout = {after}", BLOCK, stream),
         }
     after = f"d h.{i + 1}.in" if i + 1 < config.n_layer else "dlogits W"
+    din, dmid = ((block_backward, f'record_grad("{name}", residual_backward(d, ') for name in ("in", "mid"))
+    mid, out = ((block_forward, f'record("{name}", layernorm_forward') for name in ("mid", "out"))
+    dout = block_backward, 'record_grad("out"'
     return {
-        f"{h}.in": Equation("B T C", f"in = {before}", f"din = {_through('', 'ln_1')} + {from_attn}", BLOCK, stream),
-        **attn, **_norm(f"{h}.ln_1", "(in + attn.out)", "dout = dmid", block_backward, config.bias),
-        f"{h}.mid": Equation("B T C", "mid = ln_1.out", f"dmid = {_through('', 'ln_2')} + {from_mlp}", BLOCK, stream),
-        **mlp, **_norm(f"{h}.ln_2", "(mid + mlp.out)", f"dout = d h.{i}.out", block_backward, config.bias),
-        f"{h}.out": Equation("B T C", "out = ln_2.out", f"dout = {after}", BLOCK, stream),
+        f"{h}.in": Equation("B T C", f"in = {before}", f"din = {_through('', 'ln_1')} + {from_attn}", (block_forward, din), stream),
+        **attn, **_norm(f"{h}.ln_1", "(in + attn.out)", "dout = dmid", dmid, config.bias),
+        f"{h}.mid": Equation("B T C", "mid = ln_1.out", f"dmid = {_through('', 'ln_2')} + {from_mlp}", (mid, dmid), stream),
+        **mlp, **_norm(f"{h}.ln_2", "(mid + mlp.out)", f"dout = d h.{i}.out", dout, config.bias),
+        f"{h}.out": Equation("B T C", "out = ln_2.out", f"dout = {after}", (out, dout), stream),
     }
 
 
@@ -94,12 +109,12 @@ def _attn(config, i):
     mask = f", −∞ where {hidden}" if config.causal else ""
     section = "A0 §3.1.1, A3 §4.1, A4 §4.1 自注意力"
     return {
-        "q": Equation("B H T D", f"q = {x} W_q{b}", "dq = dscores k/√D", ATTENTION, section),
-        "k": Equation("B H T D", f"k = {x} W_k{b}", "dk = dscoresᵀ q/√D", ATTENTION, section),
-        "v": Equation("B H T D", f"v = {x} W_v{b}", "dv = attᵀ do", ATTENTION, section),
+        "q": Equation("B H T D", f"q = {x} W_q{b}", "dq = dscores k/√D", HEADS, section),
+        "k": Equation("B H T D", f"k = {x} W_k{b}", "dk = dscoresᵀ q/√D", HEADS, section),
+        "v": Equation("B H T D", f"v = {x} W_v{b}", "dv = attᵀ do", HEADS, section),
         "scores": Equation("B H T T", f"scores = q kᵀ/√D{mask}", "dscores = att ⊙ (datt − Σ_j datt ⊙ att)", ATTENTION, section),
         "att": Equation("B H T T", "att = softmax(scores)", "datt = do vᵀ", ATTENTION, section),
-        "o": Equation("B H T D", "o = att v", "do = dout Wᵀ, in heads", ATTENTION, section),
+        "o": Equation("B H T D", "o = att v", "do = dout Wᵀ, in heads", (attention_forward, (multihead_backward, "do = ")), section),
         "out": Equation("B T C", f"out = [o_1 … o_H] W{b}", "dout = dmid" if config.pre_norm else _through("", "ln_1"),
                         MULTIHEAD, "A0 §3.1.3, A1 §3.1 多头注意力"),
     }
@@ -114,10 +129,10 @@ def _mlp(config, i):
     }[config.activation_function]
     m, b = "ln_2.out" if config.pre_norm else "mid", " + b" if config.bias else ""
     wide = f"B T {'4C' if config.n_inner is None else 'n_inner'}"
-    functions = ACTIVATIONS[config.activation_function], mlp_backward
+    forward, backward = ((function, "return ") for function in ACTIVATIONS[config.activation_function])
     return {
-        "pre": Equation(wide, f"pre = {m} W{b}", "dpre = f′(pre) ⊙ dact", MLP, section),
-        "act": Equation(wide, f"act = f(pre) = {f}", "dact = dout Wᵀ", functions, section),
+        "pre": Equation(wide, f"pre = {m} W{b}", "dpre = f′(pre) ⊙ dact", (mlp_forward, backward), section),
+        "act": Equation(wide, f"act = f(pre) = {f}", "dact = dout Wᵀ", (forward, mlp_backward), section),
         "out": Equation("B T C", f"out = act W{b}", f"dout = d h.{i}.out" if config.pre_norm else _through("", "ln_2"),
                         MLP, section),
     }
@@ -152,13 +167,13 @@ def parameters(config):
     return table
 
 
-def _norm(name, x, backward, function, bias):
+def _norm(name, x, backward, place, bias):
     norm, b = "A1 §3.1, A3 §4.2 Layer Normalization", " + b" if bias else ""
     return {
         f"{name}.mean": Equation("B T 1", f"μ = mean({x})", "dμ = −r Σ dx̂", LAYERNORM, norm),
         f"{name}.rstd": Equation("B T 1", f"r = 1/√(mean(({x} − μ)²) + ε)", f"dr = Σ dx̂ ⊙ ({x} − μ)", LAYERNORM, norm),
         f"{name}.xhat": Equation("B T C", f"x̂ = ({x} − μ) r", "dx̂ = w ⊙ dout", LAYERNORM, norm),
-        f"{name}.out": Equation("B T C", f"out = w ⊙ x̂{b}", backward, (layernorm_forward, function), norm),
+        f"{name}.out": Equation("B T C", f"out = w ⊙ x̂{b}", backward, (layernorm_forward, place), norm),
     }
 
 
@@ -186,16 +201,22 @@ def _linear_parameters(name, axes, x, y, section, bias):
 
 
 @cache     # reading a source takes 2 ms, and the blocks are alike
-def _line(function, name):
-    """Where a function leaves a name, else where it begins: "minigpt/nn/mlp.py:24" """
+def _line(place, name):
+    """The line that a name is recorded on, or a parameter used, or a variable set: "minigpt/nn/mlp.py:24" """
+    function, marks = place if isinstance(place, tuple) else (place, "")
     lines, start = inspect.getsourcelines(function)
-    marked = [i for i, line in enumerate(lines) if f'"{name}"' in line]
-    left = [i for i in marked if "leave" in lines[i]]
-    file = Path(inspect.getfile(function))
-    return f"minigpt/nn/{file.name}:{start + (left or marked[-1:] or [0])[0]}"
+    patterns = [re.escape(marks)] if marks else [rf'(record|record_grad|add)\("{name}"', rf'params\["{name}"\]',
+                                                 rf'params\.get\("{name}"', rf"^ +(\w, )*{name}(, \w)* = "]
+    code = max(i for i, line in enumerate(lines) if '"""' in line) + 1        # below the docstring
+    for pattern in patterns:
+        for i, line in enumerate(lines[code:], code):
+            if re.search(pattern, line):
+                return f"minigpt/nn/{Path(inspect.getfile(inspect.unwrap(function))).name}:{start + i}"
+    raise LookupError(f"{function.__name__}: no line for {name}")
 
 
 ATTENTION = attention_forward, attention_backward
+HEADS = multihead_forward, attention_backward
 BLOCK = block_forward, block_backward
 EMBEDDING = embedding_forward, embedding_backward
 LAYERNORM = layernorm_forward, layernorm_backward

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..files import write_atomic
-from ..nn.loss import IGNORED
+from ..nn.cross_entropy import IGNORED
 from ..plot import smooth
 from ..sampling import checked_row
 from ..text import END_OF_TEXT, tokenizer_of

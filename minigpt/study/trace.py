@@ -5,7 +5,7 @@
     trace["h.0.attn.att"]               value, grad, shape, equation, backward, source, section
     trace["h.1.in"].parts               what its gradient is the sum of
 
-The values are those of the model's own layers in study mode; study.equations says what each name is.
+The values are those of the layers in nn/, the textbook; study.equations says what each name is.
 """
 
 import difflib
@@ -19,7 +19,7 @@ from itertools import groupby
 import numpy as np
 
 from ..nn.embedding import embedding_backward, unembedding_backward
-from ..nn.loss import IGNORED
+from ..nn.cross_entropy import IGNORED
 from ..nn.scope import Gradients, Pass, Scope
 from ..parallel import use_blas_threads
 from .equations import activations, parameters
@@ -265,8 +265,8 @@ def trace(model, ids, targets=None, names="*"):
         model.trace(ids, targets, names=["h.*.attn.att", "logits"])
 
     ids, targets (B, T) integers as in model.loss().  `names` is a pattern or several, where * stands for anything.  Without
-    targets there are no gradients, and layers share their buffers, so that no more memory is taken than for one layer and what
-    is kept.  With them one pass in study mode is held as well, until the trace is made.
+    targets there are no gradients, and no more memory is taken than for one layer and what is kept.  With them the whole
+    pass's activations are held as well, until the trace is made.
     Raises ValueError for a pattern that matches no name, before anything is computed, and what model.loss() raises.
     """
     chosen = select(names, all_names(model.config, targets))
@@ -295,10 +295,11 @@ def all_names(config, targets):
 
 
 def study_pass(model, ids, targets, visit, visit_grad=None):
-    """One pass of the model's own layers in study mode: (ids, targets, loss, scope), loss None without targets.
+    """One pass of the model by the textbook's layers: (ids, targets, loss, scope), loss None without targets.
 
     visit(name, array) gets every activation as it is made, under its name in study.equations, and may change it in place;
-    visit_grad(name, array), if there is one, every gradient.
+    visit_grad(name, array), if there is one, every gradient.  The layers record logp alone; probs is exp(logp) here, and
+    what a visitor changes in it is changed in logp.
     """
     if targets is None:
         ids, count, visit_grad = model._checked(ids), 1, None
@@ -307,11 +308,32 @@ def study_pass(model, ids, targets, visit, visit_grad=None):
         ids, targets, count = model._checked(ids, targets)
         wanted = targets
 
-    def named(watch):
-        return lambda name, array: watch(name.removeprefix("loss."), array)
+    logp = None         # the array, for watch_grad(); subtle: taking it from the scope would be a cycle, freed late
+
+    def watch(name, array):
+        nonlocal logp
+        name = name.removeprefix("loss.")
+        visit(name, array)
+        if name == "logp":
+            logp = array
+            probs = np.exp(array)
+            before = probs.copy()
+            visit("probs", probs)
+            changed = probs != before
+            with np.errstate(divide="ignore"):          # −∞ for a token that is held impossible
+                array[changed] = np.log(probs[changed])
+
+    def watch_grad(name, array):
+        name = name.removeprefix("loss.")
+        visit_grad(name, array)
+        if name == "logp":
+            dprobs, target = np.zeros_like(array), array != 0
+            with np.errstate(over="ignore"):
+                dprobs[target] = array[target] * np.exp(-logp[target])
+            visit_grad("probs", dprobs)
 
     backward = visit_grad is not None
-    run = Pass(study=True, backward=backward, visit=named(visit), visit_grad=named(visit_grad) if backward else None)
+    run = Pass(backward=backward, visit=watch, visit_grad=watch_grad if backward else None)
     s = Scope(model.params, Gradients(), run=run)
     with use_blas_threads(model.solo_team.threads):
         loss = model._loss(ids, wanted, s, count)

@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 
-from ...nn import Scope, attention_backward, attention_forward
-from ...sampling import softmax
+from ...nn import Scope, attention_backward, attention_forward, softmax, softmax_backward
 from .diagnosis import Exercise, Mistake
 
 

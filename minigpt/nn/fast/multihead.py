@@ -1,0 +1,22 @@
+"""Putting heads side by side without moving them: attention's twin writes them where they belong."""
+
+from ..multihead import split_heads
+
+
+def merge_heads(parts, s):
+    """Arrays (B, H, T, D) -> (B, T, parts·C)"""
+    B, H, T, D = parts[0].shape
+    if len(parts) == 1:
+        return parts[0].swapaxes(1, 2).reshape(B, T, H * D)        # a view of what beside() gave
+    merged, places = beside(s, parts)
+    for part, place in zip(parts, places, strict=True):
+        if part.base is not merged.base:
+            place[...] = part
+    return merged
+
+
+def beside(s, parts):
+    """An array (B, T, parts·C) and its heads, views in the shape of `parts`: what is written there merge_heads() need not move"""
+    B, H, T, D = parts[0].shape
+    merged = s.dacts.empty(f"merged.{len(parts)}", (B, T, len(parts) * H * D), parts[0].dtype)
+    return merged, split_heads(merged, len(parts), H)

@@ -1,0 +1,26 @@
+"""The residual connection: a branch's output is added to what went into it."""
+
+from .twins import has_fast_twin
+
+
+@has_fast_twin
+def residual_forward(x, branch, s):
+    r"""Add a branch to the stream that goes past it.
+
+        y = x + branch
+
+    x (B, T, C), branch (B, T, C), or (B, n, C) where it is of the last n positions alone -> y in the shape of branch.
+    He et al. 2015, eq. 1; article A3 §4.2.
+    """
+    return x[:, -branch.shape[1] :] + branch
+
+
+@has_fast_twin
+def residual_backward(dy, dbranch, s):
+    r"""Add the gradients of two ways: in the forward x went straight on and into a branch, so now both come back to it.
+
+        dx = dy + dbranch
+
+    dy, dbranch (B, T, C) -> dx (B, T, C); dbranch is what has come back through the branch to x.
+    """
+    return dy + dbranch
