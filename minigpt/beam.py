@@ -46,7 +46,7 @@ def beam_search(model, source, *, beams=4, length_penalty=0.6, max_new_tokens=No
 def _search(model, source, s, K, alpha, steps):
     """source (B, S) -> tokens (B, K, T), scores (B, K)"""
     c, B = model.config, len(source)
-    memory, key_padding_mask = (np.repeat(array, K, axis=0) for array in model._encode(source, s))       # K rows in succession for each
+    memory, key_padding_mask = (np.repeat(array, K, axis=0) for array in model._encode(source, s))      # K rows for each
     cache = Cache(c, B * K, steps, model.dtype)
     crosses = [MemoryCache() for _ in range(c.n_layer)]
     first_row = np.arange(B)[:, None] * K

@@ -124,19 +124,20 @@ class GPTConfig:
     def activation_bytes(self, batch_size=1, itemsize=4):
         """Bytes of what one training step of `batch_size` full contexts keeps for its backward pass, and of its gradients.
 
-            B T (L (8 C + 2 F + H (K + 1) + 4) + 15 C + F + V),   K = (T + min(T, 64))/2,   or T where it is not causal
+            B T (L (8 C + 2 F + H (K + 1) + 4) + 16 C + F + V),   K = (T + min(T, 64))/2,   or T where it is not causal
 
         Every block keeps, of each position: the two norms' outputs (C each) with mean and 1/σ, queries, keys and values (3 C),
         the heads' outputs and both branches' (C each), the MLP's slope and activation (F each), and for each head the weights
         of K keys and their sum: 64 queries at a time meet the keys up to the last of them.  Once for all blocks come the
-        gradients of a block (8 C + F), the embeddings, the last norm and scratch for norms (7 C), and the scores (V).
-        Dropout adds its masks and outputs.  Pieces of a fixed size, a few MB a thread, come on top.
+        gradients of a block (8 C + F), the embeddings, the last norm and scratch for norms (8 C), and the scores (V).
+        Dropout adds its masks and outputs, in attention a mask of all T keys.  Pieces of a fixed size, a few MB a thread, come
+        on top.
         """
         T, C, H, F = self.n_positions, self.n_embd, self.n_head, self.inner
         K = (T + min(T, 64)) / 2 if self.causal else T
         resid, attn, embd = self.resid_pdrop > 0, self.attn_pdrop > 0, self.embd_pdrop > 0
-        block = (8 + 4 * resid) * C + 2 * F + H * ((1 + attn) * K + 1) + 4
-        rest = (15 + 2 * resid + 3 * embd) * C + F + self.vocab_size
+        block = (8 + 4 * resid) * C + 2 * F + H * (K + attn * T + 1) + 4
+        rest = (16 + 2 * (resid + embd)) * C + F + self.vocab_size
         return round(itemsize * batch_size * T * (self.n_layer * block + rest))
 
     def training_bytes(self, batch_size=1, itemsize=4):

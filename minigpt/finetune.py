@@ -28,8 +28,8 @@ import numpy as np
 from . import data, pretrained, weights
 from .config import GPTConfig
 from .model import GPT, parameter_table
-from .nn.embedding import unembedding_backward
 from .nn.cross_entropy import IGNORED, cross_entropy_backward
+from .nn.embedding import unembedding_backward
 from .sampling import checked_row
 from .text import tokenizer_of
 from .tokenizer import CharTokenizer
@@ -130,7 +130,7 @@ class Classifier(GPT):
         return classifier
 
     @classmethod
-    def from_pretrained(cls, name_or_folder, *, dtype=np.float32, threads=None, strict=False) -> Classifier:
+    def from_pretrained(cls, name_or_folder, *, dtype=np.float32, threads=None, fast=True, strict=False) -> Classifier:
         """What save_pretrained() or transformers' GPT2ForSequenceClassification wrote, with its labels and its tokenizer.
 
         Errors: pretrained.from_pretrained; WeightFormatError where the folder holds no such classifier.
@@ -145,7 +145,7 @@ class Classifier(GPT):
             raise weights.WeightFormatError(
                 f"{folder}: {found}, expected a classifier; for a new head write Classifier.from_model(model, labels)"
             )
-        model = GPT.from_state_dict(tensors, config, dtype=dtype, threads=threads, strict=strict)
+        model = GPT.from_state_dict(tensors, config, dtype=dtype, threads=threads, fast=fast, strict=strict)
         model.tokenizer = pretrained.tokenizer_of(folder)
         classifier = cls.from_model(model, [names[str(i)] for i in range(len(names))])
         classifier.params[HEAD][...] = head
@@ -336,7 +336,7 @@ class FineTuner(Trainer):
 
     @staticmethod
     def _model(config, facts, threads) -> GPT:
-        arguments = {"seed": None, "dtype": facts["dtype"], "threads": threads}
+        arguments = {"seed": None, "dtype": facts["dtype"], "threads": threads, "fast": facts["fast"]}
         model = GPT(config, **arguments) if facts["labels"] is None else Classifier(config, facts["labels"], **arguments)
         scales = {name: np.ones(1, model.dtype) for name in facts["frozen"] if name not in model.params}
         model.train_only([(name, tuple(shape), initial) for name, shape, initial in facts["learning"]], scales)
@@ -362,7 +362,7 @@ def _refuse_adapters(model: GPT) -> None:
 
 def _like(model: GPT) -> GPT:
     """A model of the same kind and sizes; its weights are zero."""
-    arguments = {"seed": None, "dtype": model.dtype, "threads": model.team.threads}
+    arguments = {"seed": None, "dtype": model.dtype, "threads": model.team.threads, "fast": model.fast}
     if isinstance(model, Classifier):
         return Classifier(model.config, model.labels, **arguments)
     return GPT(model.config, **arguments)

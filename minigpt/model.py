@@ -117,7 +117,7 @@ class GPT(Network):
         return sum(self._split(run, len(ids), backward=True, dropout_key=dropout_key)), self.grads
 
     @classmethod
-    def from_pretrained(cls, name_or_folder, *, dtype=np.float32, threads=None, strict=False) -> "GPT":
+    def from_pretrained(cls, name_or_folder, *, dtype=np.float32, threads=None, fast=True, strict=False) -> "GPT":
         """The model of a folder in Hugging Face's layout, or by name: "gpt2" is downloaded, "shakespeare-char" comes along.
 
         Its `tokenizer` attribute is the folder's.  strict=True refuses weights that are not finite, else they warn.
@@ -125,11 +125,11 @@ class GPT(Network):
         """
         from .pretrained import from_pretrained  # here, since pretrained builds on this module
 
-        return from_pretrained(name_or_folder, dtype=dtype, threads=threads, strict=strict)
+        return from_pretrained(name_or_folder, dtype=dtype, threads=threads, fast=fast, strict=strict)
 
     @classmethod
     def from_state_dict(
-        cls, tensors, config, linear_layout="in_out", *, dtype=np.float32, threads=None, strict=False
+        cls, tensors, config, linear_layout="in_out", *, dtype=np.float32, threads=None, fast=True, strict=False
     ) -> "GPT":
         """A model with the weights of GPT-2's, nanoGPT's or minGPT's state dict: arrays by name, copied.
 
@@ -138,7 +138,7 @@ class GPT(Network):
         """
         from .pretrained import from_state_dict
 
-        return from_state_dict(tensors, config, linear_layout, dtype=dtype, threads=threads, strict=strict)
+        return from_state_dict(tensors, config, linear_layout, dtype=dtype, threads=threads, fast=fast, strict=strict)
 
     def save_pretrained(self, folder):
         """Write config.json, model.safetensors and the tokenizer, if there is one, as Hugging Face lays them out."""

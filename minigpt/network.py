@@ -125,10 +125,8 @@ class Network:
             self._flat_grads = np.zeros_like(self.flat_params)
         while len(self._shards) <= i:
             arrays = named_views(self.table, self._flat_grads)
-            if self.fast:
-                grads = SharedGradients(arrays, len(self._shards), self._order, self._written, self.frozen)
-            else:
-                grads = Gradients(arrays, self.frozen)
+            grads = (SharedGradients(arrays, len(self._shards), self._order, self._written, self.frozen) if self.fast
+                     else Gradients(arrays, self.frozen))
             self._shards.append(Scope(self.params, grads, run=Pass(fast=self.fast)))
         return self._shards[i]
 

@@ -49,12 +49,12 @@ class AdamW:
         """One update with learning rate `lr`; gradients are multiplied by `scale` on the way."""
         self.t += 1
         b1, b2 = self.betas
-        c1 = (1 - b1) / (1 - b1**self.t)
+        c1 = (1 - b1) / (1 - b1**self.t)                        # m̂/(√v̂ + ε) is c1 m/(c2 √v + ε) with m and v as they are kept
         c2 = math.sqrt((1 - b2) / (1 - b2**self.t))
 
         def update(start, stop):
             spare = self._scratch.empty(f"update from {start}", (min(CHUNK, stop - start),), self.params.dtype)
-            for i in range(start, stop, CHUNK):        # pieces that fit the cache: 3 × faster than whole arrays
+            for i in range(start, stop, CHUNK):        # pieces that fit the cache
                 j = min(i + CHUNK, stop)
                 w, g, m, v, t = self.params[i:j], self.grads[i:j], self.m[i:j], self.v[i:j], spare[: j - i]
                 m *= b1

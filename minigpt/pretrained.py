@@ -104,7 +104,7 @@ def write_folder(folder: str | os.PathLike[str], config: str, tensors, tokenizer
 
 def from_state_dict(
     tensors: Mapping[str, np.ndarray], config: GPTConfig, linear_layout: str = "in_out", *,
-    dtype=np.float32, threads=None, strict: bool = False, source: str = "state dict",
+    dtype=np.float32, threads=None, fast: bool = True, strict: bool = False, source: str = "state dict",
 ) -> GPT:
     """A model with these weights, copied.
 
@@ -142,7 +142,7 @@ def from_state_dict(
         problems.append("lm_head.weight differs from wte.weight, expected equal or tie_word_embeddings=False")
     if problems:
         raise weights.WeightFormatError(f"{source}: {'; '.join(problems)}; check the file and its config")
-    model = GPT(config, seed=None, dtype=dtype, threads=threads)
+    model = GPT(config, seed=None, dtype=dtype, threads=threads, fast=fast)
     waiting, infinite = iter(sorted(shapes, key=lambda name: -arrays[name].size)), set()
 
     def fill():
@@ -164,7 +164,7 @@ def from_state_dict(
 
 
 def from_pretrained(
-    name_or_folder: str | os.PathLike[str], *, dtype=np.float32, threads=None, strict: bool = False
+    name_or_folder: str | os.PathLike[str], *, dtype=np.float32, threads=None, fast: bool = True, strict: bool = False
 ) -> GPT:
     """Load a model; its `tokenizer` attribute is the folder's tokenizer, or None where the folder has none.
 
@@ -181,7 +181,8 @@ def from_pretrained(
     except UnicodeDecodeError as error:
         raise ConfigError(f"{config_path}: not UTF-8 ({error.reason} at byte {error.start}), expected JSON") from None
     path = weight_file(folder)
-    model = from_state_dict(weights.load(path), config, dtype=dtype, threads=threads, strict=strict, source=str(path))
+    tensors = weights.load(path)
+    model = from_state_dict(tensors, config, dtype=dtype, threads=threads, fast=fast, strict=strict, source=str(path))
     model.tokenizer = tokenizer_of(folder)
     return model
 

@@ -385,7 +385,8 @@ class Context:
         self.rows = rows
         self.capacity = capacity
         self.team = model.solo_team
-        self.scopes = [Scope(model.params, Gradients(), run=Pass(fast=model.fast, backward=False)) for _ in range(self.team.threads)]
+        self.scopes = [Scope(model.params, Gradients(), run=Pass(fast=model.fast, backward=False))
+                       for _ in range(self.team.threads)]
 
     def read(self):
         """Read every row from its first token -> the scores of its next one, logits (B, V), a buffer"""

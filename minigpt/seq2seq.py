@@ -200,7 +200,8 @@ class Transformer(Network):
         for i in range(c.n_layer):
             cache, memory_cache = caches[i] if caches else (None, None)
             x = decoder_block_forward(x, memory, decoder.layer("h", i), c.n_head, eps=c.layer_norm_epsilon,
-                                      key_padding_mask=key_padding_mask, resid_dropout=c.dropout, cache=cache, memory_cache=memory_cache)
+                                      key_padding_mask=key_padding_mask, resid_dropout=c.dropout, cache=cache,
+                                      memory_cache=memory_cache)
         return unembedding_forward(x, s.at("wte"))
 
     def _embed(self, ids, s, wte, first=0):

@@ -21,9 +21,9 @@ import numpy as np
 
 from .data import load_corpus
 from .network import named_views
-from .nn.linear import linear_backward, linear_forward
 from .nn.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from .nn.fast.gradients import FastGradients
+from .nn.linear import linear_backward, linear_forward
 from .nn.scope import Pass, Scope, Store
 from .optim import AdamW
 from .parallel import Team

@@ -132,7 +132,7 @@ class Trainer:
         where the text is another one.
         """
         saved = checkpoint.load_newest(Path(folder))
-        facts = saved.facts
+        facts = {"fast": True, **saved.facts}       # an old checkpoint does not say
         has = {**facts["config"], **facts["recipe"]}
         if other := [f"{k} {v!r} (the run has {has[k]!r})" for k, v in fields.items() if k not in CHANGEABLE and v != has[k]]:
             raise CheckpointError(f"{folder}: {', '.join(other)}, expected what the run began with; leave these out")
@@ -224,7 +224,8 @@ class Trainer:
         facts = {
             "version": __version__, "seconds": self.seconds, "best": self.best, "position": self.batches.position,
             "config": self.model.config.to_dict(), "recipe": asdict(self.recipe), "dtype": self.model.dtype.name,
-            "threads": self.model.team.threads, "tokenizer": self.tokenizer.state(), "data_source": self.data_source,
+            "threads": self.model.team.threads, "fast": self.model.fast, "tokenizer": self.tokenizer.state(),
+            "data_source": self.data_source,
             "data_fingerprint": self.data_fingerprint, **self._facts(),
         }
         return checkpoint.save(self.folder, Checkpoint(self.step, arrays, facts))
@@ -270,7 +271,7 @@ class Trainer:
     @staticmethod
     def _model(config, facts, threads) -> GPT:
         """The model of a checkpoint; its parameters are loaded afterwards."""
-        return GPT(config, dtype=facts["dtype"], threads=threads)
+        return GPT(config, dtype=facts["dtype"], threads=threads, fast=facts["fast"])
 
     def _facts(self) -> dict:
         """What _model() needs beside the configuration"""

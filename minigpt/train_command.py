@@ -48,6 +48,8 @@ def _parser():
     length.add_argument("--steps", type=int, metavar="N", help="updates of the weights")
     length.add_argument("--minutes", type=float, metavar="M", help="time to train instead; the schedule follows the clock")
     run.add_argument("--seed", type=int, metavar="N", help="of weights, batches and dropout (default 1337)")
+    run.add_argument("--textbook", action="store_true", help="train with the layers as one reads them, without their tuned "
+                     "twins: the same model, slower")
     run.add_argument("--threads", type=int, metavar="N", help="cores to use (default: all)")
     run.add_argument("--eval-interval", type=int, metavar="N", help="steps between evaluations, each with a checkpoint")
     run.add_argument("--sample-tokens", type=int, metavar="N", help="length of the samples on the way, 0 for none")
@@ -80,7 +82,8 @@ def _train(args) -> int:
     if "dropout" in given:
         given.update(dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), given.pop("dropout")))
     trainer = _resumed(given, out, threads) if resume else _new(given, out, threads)
-    print(f"{trainer.model.config.n_params:,} parameters, {trainer.model.team.threads} threads, "
+    storey = f"{trainer.model.team.threads} threads" if trainer.model.fast else "the textbook's layers"
+    print(f"{trainer.model.config.n_params:,} parameters, {storey}, "
           f"ready after {time.perf_counter() - start:.1f} s; the run is kept in {trainer.folder}{os.sep}", flush=True)
     status = trainer.run()
     _summarise(trainer)
@@ -106,13 +109,13 @@ def _new(given, out, threads) -> Trainer:
     )
     config = GPTConfig(vocab_size=tokenizer.vocab_size, **model_fields)
     name = corpus.name if corpus.name in ("shakespeare", "python") else os.path.abspath(corpus.name)
-    model = GPT(config, recipe.seed, threads=threads)
+    model = GPT(config, recipe.seed, threads=threads, fast=not given.get("textbook", False))
     return Trainer(model, tokenizer, tokenizer.encode_array(corpus.text), recipe, folder, name)
 
 
 def _resumed(given, out, threads) -> Trainer:
     """The run of a folder, by default of the latest"""
-    for name in ("preset", "data", "tokenizer", "vocab_size"):
+    for name in ("preset", "data", "tokenizer", "vocab_size", "textbook"):
         if name in given:
             raise ValueError(f"--{name.replace('_', '-')}: given with --resume, expected what the run began with; leave it out")
     if out is None:

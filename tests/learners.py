@@ -1,12 +1,14 @@
-"""What learners write: a right answer in plain NumPy for every exercise, and the changes of a line or two that spoil it."""
+"""What learners write: a right answer for every exercise, and the changes of a line or two that spoil it.
+
+Each writes the function that is asked for, and takes what belongs to other exercises from minigpt.nn.
+"""
 
 import inspect
 import math
 
 import numpy as np
 
-from minigpt.nn import layernorm_backward as norm_back
-from minigpt.nn import mlp_backward, multihead_backward
+from minigpt import nn
 
 
 def softmax(x):
@@ -21,16 +23,14 @@ def softmax_backward(dy, y):
 
 
 def cross_entropy(logits, targets):
-    z = logits - logits.max(-1, keepdims=True)
-    logp = z - np.log(np.exp(z).sum(-1, keepdims=True))
+    logp = nn.log_softmax(logits)
     picked = np.take_along_axis(logp, targets[..., None], axis=-1)
     return -picked.mean()
 
 
 def cross_entropy_backward(logits, targets):
     B, T, V = logits.shape
-    e = np.exp(logits - logits.max(-1, keepdims=True))
-    d = e / e.sum(-1, keepdims=True)
+    d = nn.softmax(logits)
     d[np.arange(B)[:, None], np.arange(T), targets] -= 1
     return d / (B * T)
 
@@ -62,10 +62,9 @@ def layernorm_forward(x, w, b, eps):
 
 
 def layernorm_backward(dy, x, w, eps):
-    C = x.shape[-1]
-    centred = x - x.sum(-1, keepdims=True) / C
-    r = ((centred**2).sum(-1, keepdims=True) / C + eps) ** -0.5
-    xhat = centred * r
+    s = nn.Scope.of(weight=w)
+    nn.layernorm_forward(x, s, eps)
+    xhat, r, C = s.acts["xhat"], s.acts["rstd"], x.shape[-1]
     g = dy * w
     m1 = g.sum(-1, keepdims=True) / C
     m2 = (g * xhat).sum(-1, keepdims=True) / C
@@ -79,10 +78,9 @@ def attention_forward(q, k, v):
     T, D = q.shape[1:]
     scores = np.einsum("btd,bsd->bts", q, k)
     scores = scores / D**0.5
-    hidden = np.triu(np.ones((T, T), bool), 1)
-    scores[:, hidden] = -np.inf
-    att = np.exp(scores - scores.max(-1, keepdims=True))
-    att = att / att.sum(-1, keepdims=True)
+    seen = nn.attention_mask(T, T)
+    scores[:, ~seen] = -np.inf
+    att = nn.softmax(scores)
     return np.einsum("bts,bsd->btd", att, v)
 
 
@@ -90,24 +88,22 @@ def attention_backward(do, q, k, v):
     T, D = q.shape[1:]
     scores = np.einsum("btd,bsd->bts", q, k)
     scores = scores / D**0.5
-    scores[:, np.triu(np.ones((T, T), bool), 1)] = -np.inf
-    att = np.exp(scores)
-    att = att / att.sum(-1, keepdims=True)
+    scores[:, ~nn.attention_mask(T, T)] = -np.inf
+    att = nn.softmax(scores)
     dv = np.einsum("bts,btd->bsd", att, do)
     datt = np.einsum("btd,bsd->bts", do, v)
-    row = np.sum(att * datt, -1, keepdims=True)
-    ds = att * (datt - row)
+    ds = nn.softmax_backward(datt, att)
     dq = np.einsum("bts,bsd->btd", ds, k) / D**0.5
     dk = np.einsum("bts,btd->bsd", ds, q) / D**0.5
     return dq, dk, dv
 
 
 def block_backward(dy, s):
-    d = mlp_backward(dy, s.at("mlp"))
-    d = norm_back(d, s.at("ln_2"))
+    d = nn.mlp_backward(dy, s.at("mlp"))
+    d = nn.layernorm_backward(d, s.at("ln_2"))
     dm = dy + d
-    d = multihead_backward(dm, s.at("attn"))
-    d = norm_back(d, s.at("ln_1"))
+    d = nn.multihead_backward(dm, s.at("attn"))
+    d = nn.layernorm_backward(d, s.at("ln_1"))
     return dm + d
 
 
@@ -145,7 +141,7 @@ def changed(name, *changes):
     return space[name]
 
 
-MASK = ("    scores[:, np.triu(np.ones((T, T), bool), 1)] = -np.inf\n", "")
+MASK = ("    scores[:, ~nn.attention_mask(T, T)] = -np.inf\n", "")
 SCALE = ("    scores = scores / D**0.5\n", "")
 
 # {exercise: [([(old, new), …], words of the message)]}: every mistake that an exercise claims to recognise, planted
@@ -170,34 +166,33 @@ PLANTED = {
         ([(", axis=-1, keepdims=True", "")], "over the wrong axis"),
     ],
     "cross_entropy": [
-        ([(" - np.log(np.exp(z).sum(-1, keepdims=True))", ""), ("logits - logits.max(-1, keepdims=True)", "logits")],
-         "lacks the softmax's denominator"),
+        ([("nn.log_softmax(logits)", "logits")], "lacks the softmax's denominator"),
         ([("picked.mean", "np.exp(picked).mean")], "lacks the logarithm"),
         ([("-picked.mean()", "1 - np.exp(picked).mean()")], "lacks the logarithm"),
         ([("-picked.mean()", "-picked.mean() / math.log(2)")], "logarithm of base 2"),
-        ([("z).sum(-1,", "z).sum(0,"), ("logits.max(-1,", "logits.max(0,")], "softmax is over the wrong axis"),
-        ([("z).sum(-1,", "z).sum(1,"), ("logits.max(-1,", "logits.max(1,")], "softmax is over the wrong axis"),
-        ([("z).sum(-1, keepdims=True", "z).sum("), ("logits.max(-1, keepdims=True", "logits.max(")],
+        ([("nn.log_softmax(logits)", "np.log(np.exp(logits) / np.exp(logits).sum(0))")], "softmax is over the wrong axis"),
+        ([("nn.log_softmax(logits)", "np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))")],
          "softmax is over the wrong axis"),
+        ([("nn.log_softmax(logits)", "np.log(np.exp(logits) / np.exp(logits).sum())")], "softmax is over the wrong axis"),
         ([("-picked.mean()", "-np.log(np.exp(picked).mean())")], "log of the mean p"),
-        ([("logits - logits.max(-1, keepdims=True)", "logits")], "not on large ones: exp overflows"),
-        ([("z - np.log(np.exp(z).sum(-1, keepdims=True))", "np.log(np.exp(z) / np.exp(z).sum(-1, keepdims=True))")],
-         "underflows to 0 has log 0"),
+        ([("nn.log_softmax(logits)", "logits - np.log(np.exp(logits).sum(-1, keepdims=True))")],
+         "not on large ones: exp overflows"),
+        ([("nn.log_softmax(logits)", "np.log(nn.softmax(logits))")], "underflows to 0 has log 0"),
     ],
     "cross_entropy_backward": [
         ([("    d[np.arange(B)[:, None], np.arange(T), targets] -= 1\n", "")], "lacks −1 at the target"),
-        ([("e / e.sum(-1, keepdims=True)", "np.zeros_like(e)")], "lacks the softmax"),
-        ([("return d", "p = e / e.sum(-1, keepdims=True)\n    return (d - p) / p")], "gradient for the probabilities"),
+        ([("nn.softmax(logits)", "np.zeros_like(logits)")], "lacks the softmax"),
+        ([("return d", "p = nn.softmax(logits)\n    return (d - p) / p")], "gradient for the probabilities"),
         ([("-= 1", "+= 1")], "added 1 at the target"),
-        ([("d = e / e.sum(-1, keepdims=True)", "d = e / e.sum(-1, keepdims=True) / (B * T)"),
-          ("return d / (B * T)", "return d")], "divided the softmax by N but not the 1"),
+        ([("nn.softmax(logits)", "nn.softmax(logits) / (B * T)"), ("return d / (B * T)", "return d")],
+         "divided the softmax by N but not the 1"),
         ([("-= 1", "-= 1 / (B * T)"), ("return d / (B * T)", "return d")],
          "divided the 1 at the target by N but not the softmax"),
-        ([("e.sum(-1,", "e.sum(0,"), ("logits.max(-1,", "logits.max(0,")], "softmax is over the wrong axis"),
-        ([("e.sum(-1,", "e.sum(1,"), ("logits.max(-1,", "logits.max(1,")], "softmax is over the wrong axis"),
-        ([("e.sum(-1, keepdims=True)", "e.sum()"), ("logits.max(-1, keepdims=True)", "logits.max()")],
-         "softmax is over the wrong axis"),
-        ([(" - logits.max(-1, keepdims=True)", "")], "not on large ones: exp overflows"),
+        ([("nn.softmax(logits)", "np.exp(logits) / np.exp(logits).sum(0)")], "softmax is over the wrong axis"),
+        ([("nn.softmax(logits)", "np.exp(logits) / np.exp(logits).sum(1, keepdims=True)")], "softmax is over the wrong axis"),
+        ([("nn.softmax(logits)", "np.exp(logits) / np.exp(logits).sum()")], "softmax is over the wrong axis"),
+        ([("nn.softmax(logits)", "np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)")],
+         "not on large ones: exp overflows"),
     ],
     "linear_backward": [
         ([("dw +=", "dw =")], "the last sequence of the batch alone"),
@@ -251,22 +246,25 @@ PLANTED = {
     "attention_forward": [
         ([SCALE], "lack the factor 1/√D"),
         ([("D**0.5", "D")], "divided by D; it should be √D"),
-        ([("    scores[:, hidden] = -np.inf\n", "")], "lacks the mask"),
-        ([("np.triu(np.ones((T, T), bool), 1)", "np.tril(np.ones((T, T), bool), -1)")], "the wrong way round"),
-        ([("    scores[:, hidden] = -np.inf\n", ""), ("    return", "    att[:, hidden] = 0\n    return")],
+        ([("    scores[:, ~seen] = -np.inf\n", "")], "lacks the mask"),
+        ([("~seen", "~seen.T")], "the wrong way round"),
+        ([("    scores[:, ~seen] = -np.inf\n", ""), ("    return", "    att[:, ~seen] = 0\n    return")],
          "its rows no longer sum to 1"),
         ([("-np.inf", "0")], "your mask sets scores to 0"),
-        ([("scores.max(-1,", "scores.max(-2,"), ("att.sum(-1,", "att.sum(-2,")], "softmax is over the wrong axis"),
+        ([("nn.softmax(scores)", "np.exp(scores) / np.exp(scores).sum(-2, keepdims=True)")],
+         "softmax is over the wrong axis"),
         ([('"bts,bsd->btd"', '"bst,bsd->btd"')], "multiplied by the transpose of att"),
-        ([(" - scores.max(-1, keepdims=True)", "")], "not on large ones: exp overflows"),
+        ([("nn.softmax(scores)", "np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)")],
+         "not on large ones: exp overflows"),
     ],
     "attention_backward": [
-        ([("(datt - row)", "datt")], "lacks the sum"),
-        ([("(datt - row)", "(datt - att * datt)")], "only the diagonal of the softmax's Jacobian"),
-        ([("att * (datt - row)", "datt - row")], "lacks the factor att in front"),
-        ([("datt, -1,", "datt, -2,")], "summed datt ⊙ att over the wrong axis"),
-        ([("datt, -1, keepdims=True", "datt")], "summed datt ⊙ att over the wrong axis"),
-        ([("att * (datt - row)", "datt")], "stops before the softmax"),
+        ([("nn.softmax_backward(datt, att)", "att * datt")], "lacks the sum"),
+        ([("nn.softmax_backward(datt, att)", "att * (datt - att * datt)")], "only the diagonal of the softmax's Jacobian"),
+        ([("nn.softmax_backward(datt, att)", "datt - np.sum(att * datt, -1, keepdims=True)")], "lacks the factor att in front"),
+        ([("nn.softmax_backward(datt, att)", "att * (datt - np.sum(att * datt, -2, keepdims=True))")],
+         "summed datt ⊙ att over the wrong axis"),
+        ([("nn.softmax_backward(datt, att)", "att * (datt - np.sum(att * datt))")], "summed datt ⊙ att over the wrong axis"),
+        ([("nn.softmax_backward(datt, att)", "datt")], "stops before the softmax"),
         ([MASK], "your att lacks the mask"),
         ([SCALE], "your att lacks 1/√D"),
         ([SCALE, ("ds, k) / D**0.5", "ds, k)"), ("ds, q) / D**0.5", "ds, q)")], "your att lacks 1/√D"),
@@ -278,18 +276,19 @@ PLANTED = {
         ([("dm = dy + d", "dm = d"), ("return dm + d", "return d")], "lacks the residual stream"),
         ([("dm = dy + d", "dm = d")], "lacks the way past the MLP"),
         ([("return dm + d", "return d")], "lacks the way past attention"),
-        ([("multihead_backward(dm,", "multihead_backward(dy,")], "your attention branch got dy"),
+        ([("nn.multihead_backward(dm,", "nn.multihead_backward(dy,")], "your attention branch got dy"),
         ([("return dm + d", "return dy + d")], "way past attention start from dy"),
-        ([('mlp_backward(dy, s.at("mlp"))', 'multihead_backward(dy, s.at("attn"))'),
-          ('multihead_backward(dm, s.at("attn"))', 'mlp_backward(dm, s.at("mlp"))'),
-          ('norm_back(d, s.at("ln_2"))', 'norm_back(d, s.at("ln_1"))  # first'),
-          ('norm_back(d, s.at("ln_1"))\n', 'norm_back(d, s.at("ln_2"))\n')], "went through attention first"),
-        ([('    d = norm_back(d, s.at("ln_1"))\n', "")], "lacks ln_1"),
-        ([('    d = norm_back(d, s.at("ln_2"))\n', "")], "lacks ln_2"),
-        ([('d = mlp_backward(dy, s.at("mlp"))', 'd = norm_back(dy, s.at("ln_2"))'),
-          ('    d = norm_back(d, s.at("ln_2"))\n', '    d = mlp_backward(d, s.at("mlp"))\n'),
-          ('d = multihead_backward(dm, s.at("attn"))', 'd = norm_back(dm, s.at("ln_1"))'),
-          ('    d = norm_back(d, s.at("ln_1"))\n', '    d = multihead_backward(d, s.at("attn"))\n')],
+        ([('nn.mlp_backward(dy, s.at("mlp"))', 'nn.multihead_backward(dy, s.at("attn"))'),
+          ('nn.multihead_backward(dm, s.at("attn"))', 'nn.mlp_backward(dm, s.at("mlp"))'),
+          ('nn.layernorm_backward(d, s.at("ln_2"))', 'nn.layernorm_backward(d, s.at("ln_1"))  # first'),
+          ('nn.layernorm_backward(d, s.at("ln_1"))\n', 'nn.layernorm_backward(d, s.at("ln_2"))\n')],
+         "went through attention first"),
+        ([('    d = nn.layernorm_backward(d, s.at("ln_1"))\n', "")], "lacks ln_1"),
+        ([('    d = nn.layernorm_backward(d, s.at("ln_2"))\n', "")], "lacks ln_2"),
+        ([('d = nn.mlp_backward(dy, s.at("mlp"))', 'd = nn.layernorm_backward(dy, s.at("ln_2"))'),
+          ('    d = nn.layernorm_backward(d, s.at("ln_2"))\n', '    d = nn.mlp_backward(d, s.at("mlp"))\n'),
+          ('d = nn.multihead_backward(dm, s.at("attn"))', 'd = nn.layernorm_backward(dm, s.at("ln_1"))'),
+          ('    d = nn.layernorm_backward(d, s.at("ln_1"))\n', '    d = nn.multihead_backward(d, s.at("attn"))\n')],
          "go through the norm first"),
     ],
     "tied_embedding_backward": [

@@ -7,6 +7,7 @@ import pytest
 
 from minigpt.beam import beam_search
 from minigpt.config import TransformerConfig
+from minigpt.nn import log_softmax
 from minigpt.seq2seq import Transformer
 
 PAD, BOS, EOS = 0, 1, 2
@@ -23,8 +24,7 @@ def make_model(seed, V=5, dtype=np.float64, threads=1):
 
 def log_p(model, source, prefix):
     """log P of every next token after a prefix, from an uncached pass: (V,)"""
-    logits = model(source[None], np.array([[BOS, *prefix]]))[0, -1]
-    return logits - np.log(np.exp(logits).sum())
+    return log_softmax(model(source[None], np.array([[BOS, *prefix]]))[0, -1])
 
 
 def lp(n, alpha):

@@ -13,10 +13,10 @@ N_POSITIONS = 7
 TIGHT = {"rtol": 0, "atol": 1e-10}      # float64; products of other shapes round otherwise
 
 
-@pytest.fixture(scope="module")
-def model():
+@pytest.fixture(scope="module", params=[False, True], ids=["textbook", "engine"])
+def model(request):
     config = GPTConfig(vocab_size=11, n_positions=N_POSITIONS, n_embd=15, n_layer=2, n_head=3)
-    model = GPT(config, seed=3, dtype=np.float64, threads=1)
+    model = GPT(config, seed=3, dtype=np.float64, threads=1, fast=request.param)
     rng = np.random.default_rng(4)
     for array in model.params.values():
         array += 0.3 * rng.standard_normal(array.shape)     # so that positions, biases and norms all matter
@@ -30,11 +30,11 @@ def ids():
 
 def read(model, cache, ids):
     """One pass over ids (B, T) behind what the cache holds -> (B, T, C), a copy"""
-    scope = Scope(model.params, Gradients(), run=Pass(backward=False))
+    scope = Scope(model.params, Gradients(), run=Pass(fast=model.fast, backward=False))
     T = ids.shape[1]
     (part,) = cache.parts(T, T)
     with part:
-        h = model._forward(ids, scope, part.positions, part.keep, part.layers)
+        h = model._forward(ids, scope, part.positions, part.key_padding_mask, part.layers)
     cache.advance(T)
     return h.copy()
 
@@ -45,7 +45,7 @@ def next_part(cache, T):
 
 
 def read_at_once(model, ids):
-    return model._forward(ids, Scope(model.params, Gradients())).copy()
+    return model._forward(ids, Scope(model.params, Gradients(), run=Pass(fast=model.fast, backward=False))).copy()
 
 
 @pytest.mark.parametrize("length", range(1, N_POSITIONS + 1))
@@ -75,8 +75,8 @@ def test_passes_at_the_same_time_equal_one(model, ids, size, before, order):
 
     def run(part):
         with part:
-            scope = Scope(model.params, Gradients(), run=Pass(backward=False))
-            return model._forward(ids[:, part.start : part.stop], scope, part.positions, part.keep, part.layers)
+            scope = Scope(model.params, Gradients(), run=Pass(fast=model.fast, backward=False))
+            return model._forward(ids[:, part.start : part.stop], scope, part.positions, part.key_padding_mask, part.layers)
 
     with ThreadPoolExecutor(len(parts)) as pool:
         started = [pool.submit(run, part) for part in (parts if order == "in turn" else parts[::-1])]
@@ -119,14 +119,14 @@ def test_positions_count_from_the_first_token():
     np.testing.assert_array_equal(next_part(cache, 2).positions, [[3, 4], [1, 2]])
 
 
-def test_keep_is_false_at_padding_only():
+def test_the_mask_is_false_at_padding_only():
     cache = Cache(GPTConfig(n_embd=4, n_layer=1, n_head=1), 2, 8, np.float32, padding=[0, 2])
     cache.advance(2)
-    np.testing.assert_array_equal(next_part(cache, 1).keep, [[True, True, True], [False, False, True]])
+    np.testing.assert_array_equal(next_part(cache, 1).key_padding_mask, [[True, True, True], [False, False, True]])
 
 
 def test_without_padding_nothing_is_masked(model):
-    assert next_part(Cache(model.config, 2, 4, np.float64), 3).keep is None
+    assert next_part(Cache(model.config, 2, 4, np.float64), 3).key_padding_mask is None
 
 
 def test_a_repeated_cache_continues_each_row_like_its_original(model, ids):

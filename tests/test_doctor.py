@@ -7,11 +7,13 @@ import warnings
 import numpy as np
 import pytest
 
+from gradients import both_storeys
 from minigpt import GPT, GPTConfig, machine, model
 from minigpt import cache as cache_module
 from minigpt.__main__ import main
 from minigpt.config import PRESETS
-from minigpt.nn import attention, block, embedding
+from minigpt.nn import attention, block, embedding, multihead
+from minigpt.nn.fast import attention as fast_attention
 from minigpt.optim import AdamW
 from minigpt.study import checks, costs, doctor
 from minigpt.tokenizer import CharTokenizer
@@ -27,8 +29,8 @@ CONFIGS = {
 }
 
 
-def fresh(dtype=np.float32, **changes):
-    return GPT(GPTConfig(**{**SMALL, **changes}), dtype=dtype)
+def fresh(dtype=np.float32, fast=True, **changes):
+    return GPT(GPTConfig(**{**SMALL, **changes}), dtype=dtype, fast=fast)
 
 
 @pytest.fixture
@@ -66,22 +68,21 @@ def test_a_first_loss_that_is_no_number_is_found():
 
 
 def test_attention_without_a_mask_is_found(monkeypatch):
-    monkeypatch.setattr(attention, "_mask", lambda *arguments: None)
-    finding = checks.causality(fresh())
+    monkeypatch.setattr(attention, "attention_mask", lambda T, S, **options: np.ones((T, S), bool))
+    finding = checks.causality(fresh(fast=False))
     assert (finding.ok, "position 0 depends on position 8, which comes later" in finding.text) == (False, True)
 
 
 def test_a_mask_that_is_one_position_off_is_found(monkeypatch):
     """Each query sees one key of the future; at the end of the text there is none."""
-    monkeypatch.setattr(attention, "_triangle", lambda n, dtype: np.triu(np.full((n, n), -np.inf, dtype), 2))
-    finding = checks.causality(fresh())
+    monkeypatch.setattr(attention, "attention_mask", lambda T, S, **options: np.tri(T, S, 1, dtype=bool))
+    finding = checks.causality(fresh(fast=False))
     assert (finding.ok, "comes later" in finding.text) == (False, True)
 
 
 def test_attention_that_sees_itself_alone_is_found(monkeypatch):
-    monkeypatch.setattr(attention, "_mask", lambda q, k, offset, causal, window, dtype: np.where(
-        np.eye(q.stop - q.start, dtype=bool), dtype.type(0), dtype.type(-np.inf)))
-    finding = checks.causality(fresh())
+    monkeypatch.setattr(attention, "attention_mask", lambda T, S, **options: np.eye(T, S, dtype=bool))
+    finding = checks.causality(fresh(fast=False))
     assert (finding.ok, "position 4 does not depend on position 3" in finding.text) == (False, True)
 
 
@@ -100,14 +101,14 @@ def unembedding_backward_without_the_table(dlogits, s):
     return dlogits @ s.params["weight"]
 
 
-def attention_backward_without_scale(do, s, out=None):
-    dq, dk, dv = attention_backward(do, s, out)
+def attention_backward_without_scale(do, s):
+    dq, dk, dv = attention_backward(do, s)
     dq *= 3
     return dq, dk, dv
 
 
 layernorm_backward, block_backward = block.layernorm_backward, model.block_backward
-attention_backward = attention.attention_backward
+attention_backward = multihead.attention_backward
 initialise = GPT._initialise
 
 
@@ -120,14 +121,15 @@ PLANTED = {      # what is replaced, by what; the first array that is wrong on t
     "a term of layer norm": (block, layernorm_backward_without_its_mean, "h.1.attn.c_proj.weight", "h.1.ln_2.bias"),
     "the residual connection": (model, block_backward_without_the_residual, "h.0.mlp.c_proj.weight", "h.1.ln_1.bias"),
     "the head's share of wte": (model, unembedding_backward_without_the_table, "wte.weight", "wpe.weight"),
-    "a factor of dq": (attention, attention_backward_without_scale, "h.1.attn.c_attn.weight", "h.1.attn.c_proj.bias"),
+    "a factor of dq": (multihead, attention_backward_without_scale, "h.1.attn.c_attn.weight", "h.1.attn.c_proj.bias"),
 }
 
 
 @pytest.mark.parametrize("module, mistake, wrong, right", PLANTED.values(), ids=PLANTED.keys())
-def test_a_mistake_in_the_backward_is_found_where_it_is(module, mistake, wrong, right, monkeypatch):
+@both_storeys
+def test_a_mistake_in_the_backward_is_found_where_it_is(module, mistake, wrong, right, fast, monkeypatch):
     monkeypatch.setattr(module, mistake.__name__.partition("_without")[0], mistake)
-    finding = checks.gradients(fresh(np.float64))
+    finding = checks.gradients(fresh(np.float64, fast))
     assert finding.ok is False
     assert f"on the way back first {wrong}, by " in finding.text
     assert finding.text.endswith(f"{right} is still right")
@@ -355,7 +357,7 @@ def test_a_huge_model_is_examined_without_making_it(capsys, huge, monkeypatch):
 
 
 @pytest.mark.parametrize("module, name, mistake, row", [
-    (attention, "_mask", lambda *arguments: None, "causality"),
+    (fast_attention, "_mask", lambda *arguments: None, "causality"),
     (block, "layernorm_backward", layernorm_backward_without_its_mean, "gradients"),
     (AdamW, "step", lambda self, lr, scale=1.0: None, "one batch"),
     (GPT, "_initialise", initialise_50_times_too_large, "first loss"),

@@ -71,7 +71,66 @@ def test_edits_of_one_name_are_made_in_their_order():
 def test_edited_probabilities_make_the_loss():
     model, ids, targets = example()
     assert model.run(ids, targets, edits={"probs": 0.25}).loss == pytest.approx(np.log(4))
+    assert model.run(ids, targets, edits={"logp": -2.0}).loss == pytest.approx(2)
+    assert model.run(ids, targets, edits={"logp": lambda logp: logp - 1}).loss == pytest.approx(model.loss(ids, targets) + 1)
     assert model.run(ids, targets, edits={"nll": 3.0}).loss == pytest.approx(3)
+
+
+def test_probabilities_and_their_logarithms_are_edited_together():
+    model, ids, targets = example()
+    trace = model.run(ids, targets, edits={"logp": -2.0}, names="*")
+    np.testing.assert_allclose(trace["probs"].value, np.exp(-2), rtol=1e-15)
+    trace = model.run(ids, targets, edits={"logp": -2.0, "probs": lambda p: p / 2}, names="*")
+    assert trace.loss == pytest.approx(2 + np.log(2))
+    assert (trace["logp"].value == -2).all()                    # as it was when its turn came, before that of probs
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["probs", "logp", "logits", "h.0.attn.att"])
+def test_an_edit_that_changes_nothing_changes_no_bit(name, dtype):
+    model, ids, targets = example(dtype=dtype)
+    plain, edited = (model.run(ids, targets, edits=edits, names="*") for edits in ({}, {name: lambda array: array}))
+    assert edited.loss == plain.loss
+    for each in plain:
+        np.testing.assert_array_equal(edited[each].value, plain[each].value, err_msg=each)
+
+
+def test_one_edited_probability_leaves_the_others_to_the_last_bit():
+    model, ids, targets = example()
+
+    def halve(probs):
+        probs[0, 1, targets[0, 1]] /= 2
+        return probs
+
+    plain, edited = (model.run(ids, targets, edits=edits, names="nll")["nll"].value for edits in ({}, {"probs": halve}))
+    assert edited[0, 1] == pytest.approx(plain[0, 1] + np.log(2))
+    edited[0, 1] = plain[0, 1]
+    np.testing.assert_array_equal(edited, plain)
+
+
+def test_a_target_held_impossible_costs_infinitely_much():
+    model, ids, targets = example()
+    assert model.run(ids, targets, edits={"probs": 0}).loss == np.inf       # and no warning, which would be an error here
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_loss_is_finite_where_a_probability_rounds_to_zero(dtype):
+    model, ids, targets = example(dtype=dtype)
+    far = np.where(np.arange(7) == targets[..., None], -200, 0).astype(dtype)       # exp(−200) is 0 in float32
+    trace = model.run(ids, targets, edits={"logits": far})
+    assert trace.loss == pytest.approx(200 + np.log(6), rel=1e-6)
+    assert trace["probs"].value.min() == np.exp(dtype(-200 - np.log(6)))
+
+
+def test_the_gradients_are_finite_where_a_probability_rounds_to_zero():
+    model, ids, targets = example(dtype=np.float32)
+    model.params["wte.weight"][...] *= 300
+    trace = model.trace(ids, targets)
+    logp = np.take_along_axis(trace["logp"].value, targets[..., None], -1)
+    assert logp.min() < -200
+    assert trace.loss == pytest.approx(-logp.mean(), rel=1e-6)
+    for name, step in trace.items():
+        assert np.isfinite(step.grad).all() or name == "probs", name            # dprobs = −1/(n probs) is −∞ there
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

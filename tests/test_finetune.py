@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import make_classifier_fixture as fixture
+from gradients import both_storeys
 from minigpt import GPT, GPTConfig
 from minigpt.finetune import (
     HEAD,
@@ -22,7 +23,7 @@ from minigpt.finetune import (
     train_head,
     with_characters,
 )
-from minigpt.nn.loss import IGNORED
+from minigpt.nn.cross_entropy import IGNORED
 from minigpt.tokenizer import CharTokenizer, Tokenizer
 from minigpt.train import Recipe
 from minigpt.weights import WeightFormatError
@@ -33,9 +34,9 @@ CONFIG = GPTConfig(vocab_size=CHARS.vocab_size, n_positions=7, n_embd=12, n_laye
 EVERY_MATRIX = "h.*"
 
 
-def classifier(dtype=np.float64, threads=1):
+def classifier(dtype=np.float64, threads=1, fast=True):
     """Ours, with the fixture's weights"""
-    model = Classifier(GPTConfig(**fixture.CONFIG), fixture.LABELS, seed=None, dtype=dtype, threads=threads)
+    model = Classifier(GPTConfig(**fixture.CONFIG), fixture.LABELS, seed=None, dtype=dtype, threads=threads, fast=fast)
     for name, array in fixture.weights().items():
         model.params[name][...] = array
     return model
@@ -57,9 +58,9 @@ def batch():
     return padded([labelled(row, label) for row, label in zip(rows, labels, strict=True)])
 
 
-def random_model(dtype=np.float64, seed=0, **changes):
+def random_model(dtype=np.float64, seed=0, fast=True, **changes):
     """A GPT, every parameter random"""
-    model = GPT(replace(CONFIG, **changes), seed, dtype, threads=2)
+    model = GPT(replace(CONFIG, **changes), seed, dtype, threads=2, fast=fast)
     model.flat_params += 0.3 * np.random.default_rng(seed).standard_normal(model.flat_params.shape)
     model.tokenizer = CHARS
     return model
@@ -93,8 +94,9 @@ def test_the_fixture_is_of_these_sizes():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_logits_loss_and_gradients_equal_transformers(threads):
-    model = classifier(threads=threads)
+@both_storeys
+def test_logits_loss_and_gradients_equal_transformers(threads, fast):
+    model = classifier(threads=threads, fast=fast)
     np.testing.assert_allclose(model(*padded_ids("right")), FROZEN["logits"], rtol=1e-12)
     loss, grads = model.loss_and_grads(*batch())
     assert loss == pytest.approx(FROZEN["loss"], rel=1e-12)
@@ -164,13 +166,14 @@ def test_padding_changes_nothing_on_whichever_side_it_stands():
     np.testing.assert_array_equal(left, right)
 
 
-def test_gradients_of_the_head_and_of_the_body_by_central_differences():
-    check_model(classifier(), batch())
+@both_storeys
+def test_gradients_of_the_head_and_of_the_body_by_central_differences(fast):
+    check_model(classifier(fast=fast), batch())
 
 
 @pytest.mark.parametrize("keep", [np.ones((1, 3)), np.ones((1, 2), bool), np.zeros((1, 3), bool)])
 def test_a_mask_that_is_none_is_refused(keep):
-    with pytest.raises(ValueError, match=r"keep: .*expected bool"):
+    with pytest.raises(ValueError, match=r"key_padding_mask: .*expected bool"):
         classifier()(np.zeros((1, 3), int), keep)
 
 
@@ -282,13 +285,15 @@ def adapted(model, names=EVERY_MATRIX, rank=2, alpha=3.0):
     return model
 
 
-def test_lora_gradients_by_central_differences():
-    model = adapted(Classifier.from_model(random_model(), ["a", "b"]))
+@both_storeys
+def test_lora_gradients_by_central_differences(fast):
+    model = adapted(Classifier.from_model(random_model(fast=fast), ["a", "b"]))
     check_model(model, padded(examples(5)))
 
 
-def test_lora_gradients_of_a_model_that_speaks():
-    model = adapted(random_model(), ["h.*.attn.c_attn", "h.1.mlp.c_proj"])
+@both_storeys
+def test_lora_gradients_of_a_model_that_speaks(fast):
+    model = adapted(random_model(fast=fast), ["h.*.attn.c_attn", "h.1.mlp.c_proj"])
     chosen = ["h.0.attn.c_attn", "h.1.attn.c_attn", "h.1.mlp.c_proj"]
     assert [name for name, _, _ in model.table[::2]] == [f"{name}.lora_A" for name in chosen]
     check_model(model, padded([answered([1, 2], [3, 4, 0]), answered([5], [1])]))

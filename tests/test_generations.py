@@ -1,10 +1,9 @@
 """GPT-1 and GPT-3 beside GPT-2: where the norms stand, which blocks see only a band, what the published sizes come to."""
 
-import math
-
 import numpy as np
 import pytest
 
+from gradients import both_storeys
 from minigpt import GPT, ConfigError, GPTConfig
 from minigpt.nn import Scope, attention_backward, attention_forward
 from minigpt.study.gradcheck import check_model
@@ -14,8 +13,8 @@ GENERATIONS = {"GPT-1": {"pre_norm": False}, "GPT-3": {"attention_window": 3}}
 each = pytest.mark.parametrize("changes", GENERATIONS.values(), ids=GENERATIONS.keys())
 
 
-def make(changes, dtype=np.float64, threads=2):
-    model = GPT(GPTConfig(**SIZES, **changes), seed=None, dtype=dtype, threads=threads)
+def make(changes, dtype=np.float64, fast=True):
+    model = GPT(GPTConfig(**SIZES, **changes), seed=None, dtype=dtype, threads=2, fast=fast)
     rng = np.random.default_rng(0)
     for array in model.params.values():
         array[...] = 0.5 * rng.standard_normal(array.shape)
@@ -24,51 +23,17 @@ def make(changes, dtype=np.float64, threads=2):
 
 
 @each
-def test_gradients(changes):
-    model, ids, targets = make(changes)
+@both_storeys
+def test_gradients(changes, fast):
+    model, ids, targets = make(changes, fast=fast)
     check_model(model, ids, targets)
 
 
-def plain(model, ids):
-    """One sequence's logits, written from the papers, nothing shared with the library"""
-    p, c = model.params, model.config
-    T, C, H = len(ids), c.n_embd, c.n_head
-
-    def norm(x, name):
-        x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + c.layer_norm_epsilon)
-        return x * p[f"{name}.weight"] + p[f"{name}.bias"]
-
-    def linear(x, name):
-        return x @ p[f"{name}.weight"] + p[f"{name}.bias"]
-
-    def attn(x, i):
-        distance = np.arange(T)[:, None] - np.arange(T)
-        seen = (distance >= 0) & ((distance < 3) if c.attention_window and i % 2 else True)
-        q, k, v = (part.reshape(T, H, -1).swapaxes(0, 1) for part in np.split(linear(x, f"h.{i}.attn.c_attn"), 3, axis=-1))
-        exp = np.exp(q @ k.swapaxes(1, 2) / math.sqrt(C // H)) * seen
-        o = exp / exp.sum(-1, keepdims=True) @ v
-        return linear(o.swapaxes(0, 1).reshape(T, C), f"h.{i}.attn.c_proj")
-
-    def mlp(x, i):
-        h = linear(x, f"h.{i}.mlp.c_fc")
-        h = 0.5 * h * (1 + np.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h * h * h)))
-        return linear(h, f"h.{i}.mlp.c_proj")
-
-    x = p["wte.weight"][ids] + p["wpe.weight"][:T]
-    for i in range(c.n_layer):
-        if c.pre_norm:
-            x = x + attn(norm(x, f"h.{i}.ln_1"), i)
-            x = x + mlp(norm(x, f"h.{i}.ln_2"), i)
-        else:
-            x = norm(x + attn(x, i), f"h.{i}.ln_1")
-            x = norm(x + mlp(x, i), f"h.{i}.ln_2")
-    return (norm(x, "ln_f") if c.pre_norm else x) @ p["wte.weight"].T
-
-
 @each
-def test_logits_are_those_of_the_plain_equations(changes):
+def test_logits_are_the_textbooks(changes):
     model, ids, _ = make(changes)
-    np.testing.assert_allclose(model(ids), [plain(model, row) for row in ids], rtol=0, atol=1e-12)
+    textbook, _, _ = make(changes, fast=False)
+    np.testing.assert_allclose(model(ids), textbook(ids), rtol=0, atol=1e-12)
 
 
 @each
@@ -138,7 +103,7 @@ def test_a_band_does_less_than_dense_attention():
     q, k, v, do = rng.standard_normal((4, 1, 2, T, 8))
 
     def scores(window):
-        s = Scope.of(study=False)
+        s = Scope.of(fast=True)
         attention_forward(q.copy(), k, v, s, window=window)
         attention_backward(do, s)
         return sum(array.size for name, array in s.acts.items() if name.startswith("exp"))

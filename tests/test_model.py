@@ -4,13 +4,16 @@ import json
 import math
 import os
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from gradients import both_storeys
 from minigpt import GPT, ConfigError, GPTConfig
 from minigpt.model import parameter_table
-from minigpt.nn import embedding
+from minigpt.nn import softmax
+from minigpt.nn.fast import embedding
 from minigpt.optim import AdamW, Muon, clip_scale, gradient_norm
 from minigpt.parallel import blas_threads
 from minigpt.study.gradcheck import check_model
@@ -19,9 +22,9 @@ SMALL = {"vocab_size": 11, "n_positions": 9, "n_embd": 6, "n_layer": 2, "n_head"
 DROPOUT = {"embd_pdrop": 0.2, "attn_pdrop": 0.3, "resid_pdrop": 0.1}
 
 
-def small(seed=0, dtype=np.float64, threads=1, **changes):
+def small(seed=0, dtype=np.float64, threads=1, fast=True, **changes):
     """A model whose weights are large enough that every part of it matters"""
-    return GPT(GPTConfig(**{**SMALL, "initializer_range": 0.5, **changes}), seed=seed, dtype=dtype, threads=threads)
+    return GPT(GPTConfig(**{**SMALL, "initializer_range": 0.5, **changes}), seed=seed, dtype=dtype, threads=threads, fast=fast)
 
 
 def batch(seed, B=4, T=7, V=11, ignored=0.0):
@@ -49,8 +52,9 @@ def copies(grads):
      {"tie_word_embeddings": False}],
     ids=["GPT-2's", "no bias", "exact gelu", "narrow MLP, large epsilon", "dropout", "untied"],
 )
-def test_gradients_of_every_parameter(changes):
-    check_model(small(1, **changes), *batch(1, B=2, T=5, ignored=0.2), dropout_key=(1,), samples=12)
+@both_storeys
+def test_gradients_of_every_parameter(changes, fast):
+    check_model(small(1, fast=fast, **changes), *batch(1, B=2, T=5, ignored=0.2), dropout_key=(1,), samples=12)
 
 
 def test_gradients_of_every_parameter_over_two_threads():
@@ -74,13 +78,14 @@ def test_the_loss_is_minus_log_p_of_the_targets():
     model = small(5)
     ids, targets = batch(5, ignored=0.3)
     logits = model(ids)
-    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    p = softmax(logits)
     expected = [-math.log(p[b, t, targets[b, t]]) for b, t in np.ndindex(ids.shape) if targets[b, t] != -100]
     assert model.loss(ids, targets) == pytest.approx(np.mean(expected), rel=1e-12)
 
 
-def test_scale_multiplies_the_gradients_and_not_the_loss():
-    model = small(6)
+@both_storeys
+def test_scale_multiplies_the_gradients_and_not_the_loss(fast):
+    model = small(6, fast=fast)
     ids, targets = batch(6)
     loss, grads = model.loss_and_grads(ids, targets)
     expected = {name: 0.25 * grad for name, grad in grads.items()}
@@ -90,8 +95,9 @@ def test_scale_multiplies_the_gradients_and_not_the_loss():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_two_half_batches_add_up_to_the_whole(threads):
-    model = small(7, threads=threads)
+@both_storeys
+def test_two_half_batches_add_up_to_the_whole(threads, fast):
+    model = small(7, threads=threads, fast=fast)
     ids, targets = batch(7, B=6)
     loss, grads = model.loss_and_grads(ids, targets)
     expected = copies(grads)
@@ -109,8 +115,9 @@ def test_batches_of_different_sizes_add_up_over_threads():
     assert_equal_gradients(model.grads, single.grads, rtol=1e-10, atol=1e-13)
 
 
-def test_without_accumulate_the_gradients_start_afresh():
-    model = small(9)
+@both_storeys
+def test_without_accumulate_the_gradients_start_afresh(fast):
+    model = small(9, fast=fast)
     ids, targets = batch(9)
     expected = copies(model.loss_and_grads(ids, targets)[1])
     model.loss_and_grads(*batch(10))
@@ -224,58 +231,24 @@ def test_every_array_keeps_its_dtype_over_a_step(dtype, activation):
 # The forward pass
 
 
-def plain_gpt(ids, params, config):
-    """Logits of one sequence (T,), by GPT-2's equations one after another, nothing shared with the library"""
-    p = dict(params)
-    T, C, D = len(ids), config.n_embd, config.n_embd // config.n_head
-
-    def norm(x, name):
-        x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + config.layer_norm_epsilon)
-        return x * p[f"{name}.weight"] + p.get(f"{name}.bias", 0)
-
-    def linear(x, name):
-        return x @ p[f"{name}.weight"] + p.get(f"{name}.bias", 0)
-
-    def activate(x):
-        if config.activation_function == "gelu_new":
-            return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-        if config.activation_function == "gelu":
-            return 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
-        return np.maximum(x, 0)
-
-    x = p["wte.weight"][ids] + p["wpe.weight"][:T]
-    for i in range(config.n_layer):
-        qkv = linear(norm(x, f"h.{i}.ln_1"), f"h.{i}.attn.c_attn")
-        heads = []
-        for start in range(0, C, D):
-            q, k, v = (qkv[:, part * C + start : part * C + start + D] for part in range(3))
-            exp = np.exp(q @ k.T / math.sqrt(D)) * np.tri(T)
-            heads.append(exp / exp.sum(-1, keepdims=True) @ v)
-        x = x + linear(np.concatenate(heads, axis=-1), f"h.{i}.attn.c_proj")
-        x = x + linear(activate(linear(norm(x, f"h.{i}.ln_2"), f"h.{i}.mlp.c_fc")), f"h.{i}.mlp.c_proj")
-    return norm(x, "ln_f") @ p["wte.weight" if config.tie_word_embeddings else "lm_head.weight"].T
-
-
 @pytest.mark.parametrize(
     "changes",
     [{}, {"bias": False}, {"activation_function": "gelu"}, {"activation_function": "relu"}, {"n_head": 3},
      {"n_inner": 7}, {"layer_norm_epsilon": 0.3}, {"tie_word_embeddings": False}],
     ids=str,
 )
-def test_logits_equal_the_equations(changes):
-    model = small(19, **changes)
-    rng = np.random.default_rng(19)
-    for w in model.params.values():
-        w += 0.3 * rng.standard_normal(w.shape)          # biases and norms away from 0 and 1
+def test_logits_equal_the_textbooks(changes):
+    model, textbook = small(19, threads=2, **changes), small(19, fast=False, **changes)
+    model.flat_params += 0.3 * np.random.default_rng(19).standard_normal(model.flat_params.size)    # norms and biases not 1, 0
+    textbook.flat_params[:] = model.flat_params
     ids, _ = batch(19, B=3)
-    logits = model(ids)
-    for b in range(3):
-        np.testing.assert_allclose(logits[b], plain_gpt(ids[b], model.params, model.config), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(model(ids), textbook(ids), rtol=1e-10, atol=1e-12)       # float64, sums in another order
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_position_does_not_see_the_next_token(dtype):
-    model = small(20, dtype)
+@both_storeys
+def test_a_position_does_not_see_the_next_token(dtype, fast):
+    model = small(20, dtype, fast=fast)
     ids, _ = batch(20, B=2, T=9)
     before = model(ids)
     for t in range(1, 9):
@@ -296,8 +269,9 @@ def test_every_earlier_token_is_seen():
         assert (model(changed)[:, t:] != before[:, t:]).all()
 
 
-def test_the_logits_of_one_call_survive_the_next():
-    model = small(22)
+@both_storeys
+def test_the_logits_of_one_call_survive_the_next(fast):
+    model = small(22, fast=fast)
     a = model(batch(22)[0])
     before = a.copy()
     model(batch(23)[0])
@@ -352,26 +326,32 @@ def test_dropout_repeats_with_its_key():
 @pytest.mark.parametrize(
     "name, masks",
     [
-        ("embd_pdrop", ["drop.keep"]),
-        ("attn_pdrop", ["h.0.attn.drop.0", "h.1.attn.drop.0"]),
-        ("resid_pdrop", [f"h.{i}.{branch}.dropout.keep" for i in range(2) for branch in ("attn", "mlp")]),
+        ("embd_pdrop", ["drop.mask"]),
+        ("attn_pdrop", ["h.0.attn.drop", "h.1.attn.drop"]),
+        ("resid_pdrop", [f"h.{i}.{branch}.dropout.mask" for i in range(2) for branch in ("attn", "mlp")]),
     ],
 )
-def test_each_dropout_probability_has_its_places(name, masks):
-    model = small(30, **{name: 0.5})
+@both_storeys
+def test_each_dropout_probability_has_its_places(name, masks, fast):
+    model = small(30, fast=fast, **{name: 0.5})
     model.loss_and_grads(*batch(30), dropout_key=(1,))
     acts = model._shard(0).acts
-    found = [name for name in acts if name.endswith((".drop.0", ".keep"))]
+    found = [name for name in acts if name.endswith((".drop", ".mask")) and acts[name].ndim]    # a 1 where nothing drops
     assert found == masks
     assert all(0 < (acts[name] == 0).mean() < 1 for name in found)
 
 
-def test_the_parts_of_a_batch_never_share_a_mask():
-    model = small(31, threads=2, **DROPOUT)
-    model.loss_and_grads(*batch(31), dropout_key=(1,))
-    first, second = (model._shard(i).acts["drop.keep"] for i in range(2))
-    assert first.shape == second.shape
-    assert (first != second).any()
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_one_dropout_key_is_one_result_for_every_number_of_threads(threads):
+    one, several, textbook = small(31, **DROPOUT), small(31, threads=threads, **DROPOUT), small(31, fast=False, **DROPOUT)
+    losses = [model.loss_and_grads(*batch(31, B=5), dropout_key=(1,))[0] for model in (one, several, textbook)]
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-13)
+    for model in (several, textbook):
+        assert_equal_gradients(model.grads, one.grads, rtol=1e-10, atol=1e-14)       # sums in another order, float64
+    whole = textbook._shard(0).acts
+    for name in ("drop.mask", "h.1.attn.drop", "h.0.mlp.dropout.mask"):
+        np.testing.assert_array_equal(np.concatenate([several._shard(i).acts[name] for i in range(threads)]), whole[name])
+        assert all((a != b).any() for a, b in pairwise(whole[name]))                # no two sequences share a mask
 
 
 def test_dropout_of_a_step_does_not_reach_the_next_evaluation():
@@ -380,6 +360,89 @@ def test_dropout_of_a_step_does_not_reach_the_next_evaluation():
     before = model.loss(ids, targets)
     model.loss_and_grads(ids, targets, dropout_key=(1,))
     assert model.loss(ids, targets) == before
+
+
+# The textbook: GPT(config, fast=False)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, DROPOUT, {"pre_norm": False, "activation_function": "gelu"}, {"activation_function": "relu", "bias": False},
+     {"tie_word_embeddings": False, "attention_window": 3}],
+    ids=["GPT-2's", "dropout", "GPT-1's", "relu, no bias", "untied, banded"],
+)
+def test_the_textbook_trains_to_the_engines_losses(changes):
+    def losses(model):
+        adamw = AdamW(model)
+        for step in range(6):
+            yield model.loss_and_grads(*batch(step, ignored=0.2), dropout_key=(step,))[0]
+            adamw.step(1e-2, clip_scale(gradient_norm(model.flat_grads, model.team), 1.0))
+
+    engine, textbook = small(34, threads=2, **changes), small(34, fast=False, **changes)
+    np.testing.assert_allclose([*losses(textbook)], [*losses(engine)], rtol=1e-9)    # float64; rounding grows with the steps
+    for name, w in textbook.params.items():
+        np.testing.assert_allclose(w, engine.params[name], rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_textbook_gives_the_same_bits_again_with_any_number_of_threads(threads):
+    model, other = small(35, fast=False, **DROPOUT), small(35, threads=threads, fast=False, **DROPOUT)
+    losses = [model.loss_and_grads(*batch(35), dropout_key=(1,))[0]]
+    first = model.flat_grads.copy()
+    model.loss_and_grads(*batch(36), accumulate=True)
+    losses += [each.loss_and_grads(*batch(35), dropout_key=(1,))[0] for each in (model, other)]
+    assert len(set(losses)) == 1
+    for each in (model, other):
+        np.testing.assert_array_equal(each.flat_grads, first)
+
+
+def test_the_textbooks_gradients_are_views_that_accumulate_as_the_engines_do():
+    engine, textbook = small(36), small(36, fast=False)
+    for model in (engine, textbook):
+        grads = model.grads
+        for i in range(3):
+            assert model.loss_and_grads(*batch(i), scale=1 / 3, accumulate=i > 0)[1] is grads
+        assert grads is model.grads
+        assert all(np.shares_memory(grad, model.flat_grads) for grad in grads.values())
+    np.testing.assert_allclose(textbook.flat_grads, engine.flat_grads, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_textbook_keeps_its_dtype(dtype):
+    model = small(37, dtype, fast=False, **DROPOUT)
+    loss, _ = model.loss_and_grads(*batch(37), dropout_key=(1,))
+    assert type(loss) is float
+    assert model(batch(37)[0]).dtype == dtype
+    shard = model._shard(0)
+    arrays = {**shard.grads, **shard.acts, **shard.dacts}
+    assert {name: a.dtype for name, a in arrays.items() if a.dtype.kind == "f" and a.dtype != dtype} == {}
+
+
+def test_the_textbook_is_saved_loaded_and_goes_on_as_the_engine_does(tmp_path):
+    textbook, engine = small(38, fast=False), small(38)
+    textbook.save_pretrained(tmp_path)
+    ids, targets = batch(38)
+    for fast in (False, True):
+        loaded = GPT.from_pretrained(tmp_path, dtype=np.float64, fast=fast)
+        assert loaded.fast == fast
+        np.testing.assert_allclose(loaded(ids), textbook(ids), rtol=1e-10, atol=1e-12)
+    for options in ({"temperature": 0}, {"seed": 3, "top_k": 5}):
+        np.testing.assert_array_equal(textbook.generate(ids, 2, **options), engine.generate(ids, 2, **options))
+        lists = [list(ids[0, :2]), list(ids[1, :4])]                     # padded on the left
+        assert [*map(list, textbook.generate(lists, 4, **options))] == [*map(list, engine.generate(lists, 4, **options))]
+    assert textbook.loss(ids, targets) == pytest.approx(engine.loss(ids, targets), rel=1e-13)
+    np.testing.assert_allclose(textbook.score(ids[0]).logprobs, engine.score(ids[0]).logprobs, rtol=1e-10)
+
+
+def test_the_textbook_leaves_the_engine_alone(monkeypatch):
+    """Not one tuned layer runs, forward, backward or while generating"""
+    monkeypatch.setattr("minigpt.nn.twins.fast_twin", lambda name: pytest.fail(f"{name} of nn/fast"))
+    model = small(39, fast=False, **DROPOUT)
+    ids, targets = batch(39)
+    model.loss_and_grads(ids, targets, dropout_key=(1,))
+    model(ids, np.ones(ids.shape, bool))
+    model.generate(ids, 2, seed=0)
+    model.score(ids[0])
 
 
 # Threads
@@ -611,8 +674,9 @@ def test_bad_targets_are_refused(method, targets, error, message):
 # Where a NaN came from
 
 
-def test_after_a_healthy_pass_nothing_is_nonfinite():
-    model = small(50)
+@both_storeys
+def test_after_a_healthy_pass_nothing_is_nonfinite(fast):
+    model = small(50, fast=fast)
     model.loss_and_grads(*batch(50))
     assert model.first_nonfinite() is None
 
@@ -627,13 +691,16 @@ def test_a_broken_weight_is_found_by_name(name, value):
     assert model.first_nonfinite() == f"params {name}"
 
 
-@pytest.mark.parametrize("layer", ["h.0.attn.c_attn", "h.1.attn.c_proj", "h.1.mlp.c_fc"])
-def test_an_overflow_is_found_at_the_layer_where_it_happens(layer):
-    model = small(52, np.float32)
+@pytest.mark.parametrize(
+    "layer, recorded", [("h.0.attn.c_attn", "h.0.attn.q"), ("h.1.attn.c_proj", "h.1.attn.out"), ("h.1.mlp.c_fc", "h.1.mlp.pre")]
+)
+@both_storeys
+def test_an_overflow_is_found_at_the_layer_where_it_happens(layer, recorded, fast):
+    model = small(52, np.float32, fast=fast)
     model.params[f"{layer}.weight"][...] = 3e38
     with np.errstate(over="ignore", invalid="ignore"):
         model.loss_and_grads(*batch(52))
-    assert model.first_nonfinite() == f"acts {layer}.y"
+    assert model.first_nonfinite() == (f"acts {layer}.y" if fast else f"acts {recorded}")
 
 
 def test_activations_are_not_looked_at_after_a_pass_that_keeps_none():
@@ -767,8 +834,9 @@ def test_a_model_larger_than_the_memory_says_so_first(monkeypatch):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_padding_is_never_attended_to(threads):
-    model = small(5, threads=threads)
+@both_storeys
+def test_padding_is_never_attended_to(threads, fast):
+    model = small(5, threads=threads, fast=fast)
     ids, _ = batch(5, B=3)
     keep = np.arange(7) >= np.array([[0], [2], [6]])
     changed = np.where(keep, ids, (ids + 1) % 11)
@@ -783,7 +851,7 @@ def test_a_mask_that_keeps_all_changes_nothing():
 
 @pytest.mark.parametrize("keep", [np.ones((4, 6), bool), np.ones((4, 7), int), np.ones(7, bool)])
 def test_a_mask_of_another_form_is_refused(keep):
-    with pytest.raises(ValueError, match=r"keep: .* expected bool \(4, 7\)"):
+    with pytest.raises(ValueError, match=r"key_padding_mask: .* expected bool \(4, 7\)"):
         small()(batch(5)[0], keep)
 
 

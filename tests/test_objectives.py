@@ -10,8 +10,9 @@ from minigpt import GPT, ConfigError, GPTConfig
 from minigpt.checkpoint import CheckpointError
 from minigpt.data import Batches, Corpus
 from minigpt.finetune import Classifier
+from minigpt.nn import log_softmax, softmax
 from minigpt.nn.block import block_forward
-from minigpt.nn.loss import IGNORED
+from minigpt.nn.cross_entropy import IGNORED
 from minigpt.objectives import (
     CLS,
     MASK,
@@ -201,7 +202,7 @@ def test_texts_that_are_too_short_are_refused(call, message):
 
 def by_hand(logits, asked):
     """The mean of −log softmax over what is asked: {(b, t): target}"""
-    return np.mean([math.log(sum(map(math.exp, logits[b, t]))) - logits[b, t, target] for (b, t), target in asked.items()])
+    return -np.mean([log_softmax(logits[place])[target] for place, target in asked.items()])
 
 
 def test_the_masked_loss_is_the_mean_over_the_gaps_alone():
@@ -408,7 +409,7 @@ def test_a_causal_model_believes_what_it_scores():
 def test_belief_in_a_follower_is_the_log_odds_of_the_answer():
     model, (first, second) = make(), np.random.default_rng(0).integers(V, size=(2, 3, 3))
     logits = model(paired(first, second, V))[:, 0]
-    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    p = softmax(logits)
     np.testing.assert_allclose(follows(model, first, second), np.log(p[:, V + NEXT] / p[:, V + OTHER]), rtol=1e-9)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minigpt import GPT, GPTConfig
-from minigpt.nn.ops import CHUNK
+from minigpt.nn.fast.ops import CHUNK
 from minigpt.optim import SCHEDULES, AdamW, Muon, clip_scale, gradient_norm, orthogonalise, schedule
 from minigpt.parallel import Team
 

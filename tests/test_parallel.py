@@ -1,15 +1,11 @@
 """The team of threads: order, errors, and BLAS's thread count before and after."""
 
-import random
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 
 from minigpt import parallel
-from minigpt.parallel import Order, SharedGradients, Team, blas_threads, cpu_count, use_blas_threads
+from minigpt.parallel import Team, blas_threads, cpu_count, use_blas_threads
 
 needs_openblas = pytest.mark.skipif(blas_threads() is None, reason="NumPy here has no OpenBLAS whose threads can be counted")
 
@@ -149,116 +145,3 @@ def test_without_control_over_blas_nothing_is_set(monkeypatch):
     assert blas_threads() is None
     with use_blas_threads(2):
         assert blas_threads() is None
-
-
-# Sums in a fixed order
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("n", [1, 2, 3])
-def test_threads_pass_each_place_in_the_order_of_their_numbers(n, seed):
-    order, passed = Order(), {"a": [], "b": []}
-    order.begin(n)
-
-    def run(i):
-        rng = random.Random(10 * seed + i)
-        for places, turn in (["a"], i), (["b"], i), (["a", "b"], n + i):
-            time.sleep(0.002 * rng.random())
-            for place in places:
-                order.wait(place, turn)
-            for place in places:
-                passed[place].append(i)
-                order.pass_on(place, turn)
-
-    with ThreadPoolExecutor(n) as pool:
-        list(pool.map(run, range(n), timeout=10))
-    assert passed == {"a": 2 * list(range(n)), "b": 2 * list(range(n))}
-
-
-def test_nobody_waits_for_a_thread_that_has_failed():
-    order = Order()
-    order.begin(2)
-
-    with ThreadPoolExecutor(2) as pool:
-        waiting = pool.submit(order.wait, "a", 1)
-        time.sleep(0.01)
-        assert not waiting.done()
-        order.abandon()
-        waiting.result(timeout=10)
-        pool.submit(order.wait, "b", 1).result(timeout=10)          # nor does who comes later
-
-
-def test_a_turn_that_comes_while_a_hand_is_held_out_is_not_missed():
-    order = Order()
-    order.begin(2)
-
-    class Slow(dict):
-        def __setitem__(self, key, hand):
-            order.pass_on("a", 0)               # sees no hand yet
-            super().__setitem__(key, hand)
-
-    order._hands = Slow()
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(order.wait, "a", 1)
-        try:
-            waiting.result(timeout=2)
-        finally:
-            order.abandon()                     # or a failure would wait for ever
-
-
-@pytest.mark.parametrize("n", [1, 2, 3])
-@pytest.mark.parametrize("block", [2, 1000])
-@pytest.mark.parametrize("slow", ["the first", "the last"])
-def test_shared_gradients_are_the_sum_in_the_order_of_the_parts(monkeypatch, n, block, slow):
-    """To the last bit, whoever is faster; by a plain sum, one contribution after the other"""
-    monkeypatch.setattr("minigpt.nn.scope.BLOCK", block)
-    rng = np.random.default_rng(n)
-    a, b, rows, vectors = (rng.standard_normal((n, *shape)).astype(np.float32) for shape in ((4, 3), (3, 2), (2, 2), (2,)))
-    ids = np.array([3, 0])
-    order, arrays = Order(), {"w": np.full((4, 2), np.nan, np.float32), "v": np.full(2, np.nan, np.float32)}
-    written = {}
-    parts = [SharedGradients(arrays, i, order, written) for i in range(n)]
-
-    def run(i):
-        delay = random.Random(i)
-        for contribute in (
-            lambda: parts[i].add("v", vectors[i]),
-            lambda: parts[i].add_product("w", a[i], b[i]),
-            lambda: parts[i].add_rows("w", (4, 2), ids, rows[i]),
-        ):
-            time.sleep(0.002 * delay.random() * (n - i if slow == "the first" else i))
-            contribute()
-
-    w, v = np.zeros((4, 2), np.float32), np.zeros(2, np.float32)
-    for _ in range(2):                                              # the second pass adds to the first
-        order.begin(n)
-        with ThreadPoolExecutor(n) as pool:
-            list(pool.map(run, range(n), timeout=10))
-        for i in range(n):
-            w += np.concatenate([a[i][start : start + block // 2] @ b[i] for start in range(0, 4, block // 2)])
-            v += vectors[i]
-        for i in range(n):
-            for id, row in zip(ids, rows[i], strict=True):
-                w[id] += row
-        np.testing.assert_array_equal(parts[0]["w"], w)
-        np.testing.assert_array_equal(parts[0]["v"], v)
-
-
-def test_of_the_first_two_parts_neither_waits_to_begin():
-    order, written = Order(), {}
-    arrays = {"v": np.full(1, np.nan, np.float32), "w": np.full((2, 1), np.nan, np.float32)}
-    parts = [SharedGradients(arrays, i, order, written) for i in range(3)]
-    order.begin(3)
-    with ThreadPoolExecutor(2) as pool:
-        parts[1].add("v", np.float32([2]))                  # returns, though part 0 has not come
-        third = pool.submit(parts[2].add, "v", np.float32([4]))
-        rows = pool.submit(parts[1].add_rows, "w", (2, 1), np.array([0]), np.float32([[1]]))
-        time.sleep(0.01)
-        assert not third.done()                             # from the third on the order counts,
-        assert not rows.done()                              # and in sums that are made piece by piece
-        parts[0].add("v", np.float32([1]))
-        parts[0].add_rows("w", (2, 1), np.array([0]), np.float32([[8]]))
-        third.result(timeout=10)
-        rows.result(timeout=10)
-    assert parts[0]["v"] == 7
-    np.testing.assert_array_equal(parts[0]["w"], [[9], [0]])

@@ -1,11 +1,15 @@
 """What the README shows is what its code prints."""
 
+import inspect
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
+
+from minigpt.nn import attention_backward
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -26,3 +30,8 @@ def test_every_file_that_the_readme_names_is_there():
     quoted = re.findall(r"`((?:minigpt|scripts|tests)/[\w./-]+)`", README)
     assert links
     assert [name for name in links + quoted if not (root / name).exists()] == []
+
+
+def test_the_lines_of_attention_are_the_librarys():
+    (lines,) = re.findall(r"```py\n(.*?)```", README, re.DOTALL)
+    assert textwrap.indent(lines, "    ") in inspect.getsource(attention_backward)

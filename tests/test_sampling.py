@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minigpt import GPT, GPTConfig
+from minigpt.nn import log_softmax, softmax
 from minigpt.sampling import (
     Sampling,
     add_bias,
@@ -18,11 +19,9 @@ from minigpt.sampling import (
     keep_min_p,
     keep_top_k,
     keep_top_p,
-    log_softmax,
     penalise_repetition,
     sample,
     scale_by_temperature,
-    softmax,
     stream,
 )
 

@@ -1,10 +1,11 @@
-"""The four stores: names, shared memory, gradients that add up, and the two ways a pass can treat buffers."""
+"""The four stores: names, shared memory, gradients that add up, and what a pass records."""
 
 import numpy as np
 import pytest
 
+from gradients import both_storeys
 from minigpt.nn import Gradients, Pass, Scope, Store
-from minigpt.nn.scope import blocks
+from minigpt.nn.fast.gradients import FastGradients
 
 
 def test_a_store_seen_from_a_prefix_shares_its_arrays():
@@ -70,65 +71,72 @@ def test_two_names_never_share_memory():
     assert not np.shares_memory(acts.empty("x", (4,), np.float64), acts.at("h").empty("x", (4,), np.float64))
 
 
-def test_gradients_add_up():
-    grads = Gradients()
+# Gradients: the textbook's, and what the engine's share with them; the rest of those is test_gradients.py's
+
+
+both_kinds = pytest.mark.parametrize("kind", [Gradients, FastGradients])
+
+
+@both_kinds
+def test_gradients_add_up(kind):
+    grads = kind()
     grads.add("b", np.array([1.0, 2.0]))
     grads.add("b", np.array([10.0, 20.0]))
     np.testing.assert_array_equal(grads["b"], [11, 22])
 
 
-def test_gradients_start_afresh_after_reset():
-    grads = Gradients()
+@both_kinds
+def test_gradients_start_afresh_after_reset(kind):
+    grads = kind()
     grads.add("b", np.array([1.0, 2.0]))
     grads.reset()
     grads.add("b", np.array([10.0, 20.0]))
     np.testing.assert_array_equal(grads["b"], [10, 20])
 
 
-def test_products_add_up():
-    rng = np.random.default_rng(1)
-    a, b, c, d = (rng.standard_normal(shape) for shape in ((2, 5), (5, 3), (2, 4), (4, 3)))
-    grads = Gradients()
-    grads.add_product("w", a, b)
-    grads.add_product("w", c, d)
-    np.testing.assert_allclose(grads["w"], a @ b + c @ d, rtol=1e-13)     # another order of the same sums
+@both_kinds
+def test_gradients_go_into_the_arrays_given_at_the_start(kind):
+    flat = np.zeros(4)
+    grads = kind({"h.w": flat.reshape(2, 2)})
+    for _ in range(2):
+        grads.reset()
+        grads.at("h").add("w", np.full((2, 2), 3.0))
+        grads.at("h").add("w", np.full((2, 2), 4.0))
+        np.testing.assert_array_equal(flat, 7)
 
 
-def test_gradients_go_into_the_arrays_given_at_the_start():
-    flat = np.full(4, np.nan)
-    grads = Gradients({"h.w": flat.reshape(2, 2)})
-    grads.at("h").add_product("w", np.eye(2), np.ones((2, 2)))
-    np.testing.assert_array_equal(flat, 1)
+@both_kinds
+def test_what_is_frozen_gets_no_gradient(kind):
+    grads = kind(frozen=["h.w"])
+    grads.at("h").add("w", np.ones(2))
+    grads.add("w", np.ones(2))
+    assert list(grads) == ["w"]
+    assert grads.at("h").is_frozen("w")
+    assert not grads.is_frozen("w")
 
 
-@pytest.mark.parametrize("block", [1, 7, 12, 1000])
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4)])
-def test_products_in_blocks_equal_whole_ones(monkeypatch, block, order, shape):
-    monkeypatch.setattr("minigpt.nn.scope.BLOCK", block)
-    rng = np.random.default_rng(2)
-    a, b = rng.standard_normal((shape[0], 2)), rng.standard_normal((2, shape[1]))
-    grads = Gradients({"w": np.full(shape, np.nan, order=order)})
-    grads.add_product("w", a, b)
-    np.testing.assert_allclose(grads["w"], a @ b, rtol=1e-14)
-    grads.add_product("w", a, b)
-    np.testing.assert_allclose(grads["w"], 2 * (a @ b), rtol=1e-14)
-
-
-def test_blocks_cut_an_array_across_its_longer_side(monkeypatch):
-    monkeypatch.setattr("minigpt.nn.scope.BLOCK", 6)
-    everything = slice(None)
-    assert blocks(np.zeros((5, 3))) == [(slice(0, 2), everything), (slice(2, 4), everything), (slice(4, 6), everything)]
-    assert blocks(np.zeros((3, 4))) == [(everything, slice(0, 2)), (everything, slice(2, 4))]
-    assert blocks(np.zeros(7)) == [(slice(0, 6),), (slice(6, 12),)]
-
-
-def test_rows_are_added_to_a_table_that_is_zero_at_first():
-    grads = Gradients({"w": np.full((4, 2), np.nan)})
+@both_kinds
+def test_rows_are_added_to_a_table_that_is_zero_at_first(kind):
+    grads = kind()
     grads.add_rows("w", (4, 2), np.array([1, 3, 1]), np.array([[1.0, 2.0], [3.0, 4.0], [10.0, 20.0]]))
     np.testing.assert_array_equal(grads["w"], [[0, 0], [11, 22], [0, 0], [3, 4]])
     grads.add_rows("w", (4, 2), np.array([0]), np.array([[5.0, 6.0]]))
     np.testing.assert_array_equal(grads["w"], [[5, 6], [11, 22], [0, 0], [3, 4]])
+
+
+@both_kinds
+def test_a_gradient_and_rows_of_it_add_up_in_any_order(kind):
+    expected = [[1, 1], [4, 5]]
+    for rows_first in (False, True):
+        grads = kind()
+        steps = [lambda grads=grads: grads.add("w", np.ones((2, 2))),
+                 lambda grads=grads: grads.add_rows("w", (2, 2), np.array([1]), np.array([[3.0, 4.0]]))]
+        for step in steps[::-1] if rows_first else steps:
+            step()
+        np.testing.assert_array_equal(grads["w"], expected)
+
+
+# Scopes
 
 
 def test_a_scope_descends_by_name_in_all_four_stores():
@@ -153,21 +161,22 @@ def test_a_layer_is_the_scope_of_its_dotted_name():
     assert s.layer("h", 3).name == "h.3."
 
 
-def test_layers_share_their_dacts_on_the_fast_path():
-    s = Scope.of(study=False)
+def test_layers_share_their_dacts_in_the_engine():
+    s = Scope.of(fast=True)
     first = s.layer("h", 0).dacts.empty("x", (2,), np.float64)
     assert np.shares_memory(s.layer("h", 1).dacts.empty("x", (2,), np.float64), first)
 
 
-def test_layers_keep_their_own_dacts_in_study_mode():
-    s = Scope.of(study=True)
-    s.layer("h", 0).dacts.empty("x", (2,), np.float64)
-    s.layer("h", 1).dacts.empty("x", (2,), np.float64)
+def test_layers_keep_their_own_dacts_in_the_textbook():
+    s = Scope.of()
+    s.layer("h", 0).record_grad("x", np.zeros(2))
+    s.layer("h", 1).record_grad("x", np.zeros(2))
     assert list(s.dacts) == ["h.0.x", "h.1.x"]
 
 
-def test_layers_share_their_acts_where_no_backward_follows():
-    s = Scope(Store(), Gradients(), run=Pass(study=False, backward=False))
+@both_storeys
+def test_layers_share_their_acts_where_no_backward_follows(fast):
+    s = Scope(Store(), Gradients(), run=Pass(fast=fast, backward=False))
     s.layer("h", 0).acts["x"] = first = np.zeros(2)
     assert s.layer("h", 1).acts["x"] is first
     s.run.backward = True
@@ -175,26 +184,11 @@ def test_layers_share_their_acts_where_no_backward_follows():
     assert s.acts["h.x"] is first
 
 
-def test_layers_keep_their_own_acts_for_a_backward():
-    s = Scope.of(study=False)
+@both_storeys
+def test_layers_keep_their_own_acts_for_a_backward(fast):
+    s = Scope.of(fast=fast)
     first = s.layer("h", 0).acts.empty("x", (2,), np.float64)
     assert not np.shares_memory(s.layer("h", 1).acts.empty("x", (2,), np.float64), first)
-
-
-def test_reuse_is_the_array_itself_on_the_fast_path():
-    s, x, dx = Scope.of(study=False), np.zeros(3), np.zeros(3)
-    assert s.reuse("x", x) is x
-    assert s.reuse_grad("x", dx) is dx
-    assert s.acts["x"] is x
-    assert s.dacts["x"] is dx
-
-
-def test_reuse_is_a_copy_in_study_mode():
-    s, x = Scope.of(study=True), np.arange(3.0)
-    copy = s.reuse("x", x)
-    assert not np.shares_memory(copy, x)
-    np.testing.assert_array_equal(copy, x)
-    assert s.acts["x"] is copy
 
 
 def test_scratch_is_shared_by_all_layers_of_a_pass():
@@ -204,7 +198,7 @@ def test_scratch_is_shared_by_all_layers_of_a_pass():
 
 
 def test_what_holds_for_a_pass_is_seen_in_every_scope():
-    s = Scope(Store(), Gradients(), run=Pass(study=False))
+    s = Scope(Store(), Gradients(), run=Pass(fast=True))
     below = s.at("h.0")
     s.run.dropout_key = (1, 2)
     assert below.run.dropout_key == (1, 2)
@@ -222,11 +216,49 @@ def test_a_tied_scope_has_anothers_parameters_and_its_own_activations():
     assert tied.name == "encoder.wte."                                  # what dropout masks and visitors go by
 
 
-def test_all_of_a_matrix_that_lies_transposed_is_added_to(monkeypatch):
-    monkeypatch.setattr("minigpt.nn.scope.BLOCK", 2)
-    grads = Gradients({"w": np.full((2, 5), np.nan).T})
-    value = np.arange(10.0).reshape(5, 2)
-    grads.add("w", value)
-    np.testing.assert_array_equal(grads["w"], value)
-    grads.add("w", value)
-    np.testing.assert_array_equal(grads["w"], 2 * value)
+# What a pass records
+
+
+def test_a_pass_runs_the_textbook_where_nothing_else_is_said():
+    assert not Pass().fast
+    assert not Scope.of().run.fast
+    assert type(Scope.of().grads) is Gradients
+    assert Scope.of(fast=True).run.fast
+    assert type(Scope.of(fast=True).grads) is FastGradients
+
+
+def test_the_textbook_records_the_array_itself_under_its_name():
+    s, x, dx = Scope.of(), np.zeros(3), np.ones(3)
+    assert s.at("h.0").record("x", x) is x
+    assert s.at("h.0").record_grad("x", dx) is dx
+    assert s.acts["h.0.x"] is x
+    assert s.dacts["h.0.x"] is dx
+
+
+def test_a_visitor_may_change_an_activation_before_it_is_used():
+    def visit(name, array):
+        assert name == "h.0.x"
+        array *= 2
+
+    s = Scope(Store(), Gradients(), run=Pass(visit=visit))
+    np.testing.assert_array_equal(s.at("h.0").record("x", np.ones(3)), 2)
+    np.testing.assert_array_equal(s.acts["h.0.x"], 2)
+
+
+def test_a_gradient_goes_to_its_visitor_and_is_not_kept():
+    seen = {}
+    s = Scope(Store(), Gradients(), run=Pass(visit_grad=seen.__setitem__))
+    dx = np.ones(3)
+    assert s.at("h.0").record_grad("x", dx) is dx
+    assert seen["h.0.x"] is dx
+    assert len(s.dacts) == 0
+
+
+def test_the_engine_records_nothing():
+    def visit(name, array):
+        raise AssertionError(name)
+
+    s, x = Scope(Store(), Gradients(), run=Pass(fast=True, visit=visit, visit_grad=visit)), np.zeros(3)
+    assert s.record("x", x) is x
+    assert s.record_grad("x", x) is x
+    assert len(s.acts) == len(s.dacts) == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minigpt import GPT, GPTConfig
-from minigpt.sampling import log_softmax, softmax
+from minigpt.nn import log_softmax, softmax
 from minigpt.scoring import Score
 from minigpt.tokenizer import CharTokenizer, Tokenizer
 
@@ -211,7 +211,7 @@ def test_scores_are_per_token_or_per_byte(char_model, normalise, length):
     assert [choice.answer for choice in choices] == sorted(ANSWERS, key=expected.get, reverse=True)
     scores = [choice.score for choice in choices]
     np.testing.assert_allclose(scores, [expected[choice.answer] for choice in choices], rtol=1e-12)
-    np.testing.assert_allclose([choice.probability for choice in choices], softmax(scores), rtol=1e-12)
+    np.testing.assert_allclose([choice.probability for choice in choices], softmax(np.array(scores)), rtol=1e-12)
 
 
 def test_each_next_token_as_an_answer_has_the_models_own_probability(char_model):

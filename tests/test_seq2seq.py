@@ -9,8 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gradients import both_storeys
 from minigpt import ConfigError
+from minigpt.beam import beam_search
 from minigpt.config import TransformerConfig
+from minigpt.nn import softmax
 from minigpt.optim import AdamW, Muon, clip_scale, gradient_norm, orthogonalise
 from minigpt.seq2seq import Transformer
 from minigpt.study.gradcheck import check_gradients
@@ -20,9 +23,9 @@ V = 11
 SMALL = {"vocab_size": V, "n_embd": 6, "n_layer": 2, "n_head": 2, "dropout": 0.0}
 
 
-def small(seed=0, dtype=np.float64, threads=1, **changes):
+def small(seed=0, dtype=np.float64, threads=1, fast=True, **changes):
     """A model whose norms and biases are away from 1 and 0, so that every part of it matters"""
-    model = Transformer(TransformerConfig(**{**SMALL, **changes}), seed=seed, dtype=dtype, threads=threads)
+    model = Transformer(TransformerConfig(**{**SMALL, **changes}), seed=seed, dtype=dtype, threads=threads, fast=fast)
     model.flat_params += 0.3 * np.random.default_rng([seed, 1]).standard_normal(model.flat_params.size)
     return model
 
@@ -47,8 +50,9 @@ def reads(targets):
 
 @pytest.mark.parametrize("changes", [{}, {"dropout": 0.2}, {"n_inner": 7, "layer_norm_epsilon": 0.1}, {"n_layer": 1}],
                          ids=["plain", "dropout", "narrow MLP, large epsilon", "one layer"])
-def test_gradients_of_every_parameter(changes):
-    check_model_gradients(small(1, **changes), samples=8)
+@both_storeys
+def test_gradients_of_every_parameter(changes, fast):
+    check_model_gradients(small(1, fast=fast, **changes), samples=8)
 
 
 def test_gradients_of_every_parameter_over_two_threads():
@@ -67,12 +71,25 @@ def check_model_gradients(model, samples):
     check_gradients(forward, backward, {}, SimpleNamespace(params=model.params, grads=model.grads), samples=samples)
 
 
-def test_two_threads_equal_one():
+def test_two_threads_and_the_textbook_equal_one():
+    """With dropout too: the masks of a key are the same"""
     source, targets = batch(3, B=5)
-    losses, grads = zip(*(small(3, threads=threads).loss_and_grads(source, targets) for threads in (1, 2)), strict=True)
-    assert losses[0] == pytest.approx(losses[1], rel=1e-13)
-    for name, grad in grads[0].items():
-        np.testing.assert_allclose(grads[1][name], grad, rtol=1e-10, atol=1e-14, err_msg=name)
+    models = [small(3, dropout=0.2, **how) for how in ({}, {"threads": 2}, {"fast": False})]
+    losses, grads = zip(*(model.loss_and_grads(source, targets, dropout_key=(1,)) for model in models), strict=True)
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-13)
+    for other in grads[1:]:
+        for name, grad in grads[0].items():
+            np.testing.assert_allclose(other[name], grad, rtol=1e-10, atol=1e-14, err_msg=name)
+
+
+def test_the_textbook_translates_as_the_engine_does():
+    engine, textbook = small(18), small(18, fast=False)
+    (source, targets), texts = batch(18), []
+    np.testing.assert_allclose(textbook(source, reads(targets)), engine(source, reads(targets)), rtol=1e-10, atol=1e-12)
+    for model in (engine, textbook):
+        texts.append(beam_search(model, source, beams=3, max_new_tokens=6))
+    np.testing.assert_array_equal(texts[0][0], texts[1][0])
+    np.testing.assert_allclose(texts[0][1], texts[1][1], rtol=1e-10)
 
 
 def test_two_half_batches_add_up_to_the_whole():
@@ -88,7 +105,7 @@ def test_two_half_batches_add_up_to_the_whole():
 def test_the_loss_is_minus_log_p_of_the_targets_that_count():
     model, (source, targets) = small(5), batch(5)
     logits = model(source, reads(targets))
-    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    p = softmax(logits)
     expected = np.mean([-math.log(p[b, t, targets[b, t]]) for b, t in np.ndindex(targets.shape) if targets[b, t] != -100])
     assert model.loss(source, targets) == pytest.approx(expected, rel=1e-12)
     assert model.loss_and_grads(source, targets)[0] == model.loss(source, targets)
@@ -220,7 +237,7 @@ def test_a_row_of_a_map_belongs_to_the_prediction_of_its_target():
     assert abs(a[:, :, 2] - b[:, :, 2]).max() > 1e-6
 
 
-def test_activations_are_those_of_the_fast_pass():
+def test_activations_are_those_of_the_models_own_pass():
     model, (source, targets) = small(22), batch(22)
     logits = model.activations(source, targets, ["loss.logits"])["loss.logits"]
     np.testing.assert_allclose(logits, model(source, reads(targets)), rtol=1e-10, atol=1e-12)

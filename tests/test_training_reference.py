@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 import make_training_fixture as fixture
+from gradients import both_storeys
 from minigpt import GPT, GPTConfig
 from minigpt.optim import AdamW, clip_scale, gradient_norm
 
 FROZEN = json.loads(fixture.FIXTURE.read_text(encoding="utf-8"))
 
 
-def model_with_starting_weights(dtype=np.float64, threads=1):
-    model = GPT(GPTConfig(**fixture.CONFIG), dtype=dtype, threads=threads)
+def model_with_starting_weights(dtype=np.float64, threads=1, fast=True):
+    model = GPT(GPTConfig(**fixture.CONFIG), dtype=dtype, threads=threads, fast=fast)
     weights = fixture.starting_weights()
     assert weights.keys() == model.params.keys()
     for name, w in weights.items():
@@ -21,10 +22,10 @@ def model_with_starting_weights(dtype=np.float64, threads=1):
     return model
 
 
-def train(dtype=np.float64, threads=1):
+def train(dtype=np.float64, threads=1, fast=True):
     """(losses, norms) of minigpt, by the fixture's recipe"""
     recipe = fixture.RECIPE
-    model = model_with_starting_weights(dtype, threads)
+    model = model_with_starting_weights(dtype, threads, fast)
     adamw = AdamW(model, betas=recipe["betas"], eps=recipe["eps"], weight_decay=recipe["weight_decay"])
     losses, norms = [], []
     for ids, targets in fixture.batches():
@@ -44,14 +45,16 @@ def test_the_fixture_is_clipped_at_some_steps_and_not_at_others():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_twenty_losses_and_norms_equal_torchs(threads):
-    losses, norms = train(threads=threads)
+@both_storeys
+def test_twenty_losses_and_norms_equal_torchs(threads, fast):
+    losses, norms = train(threads=threads, fast=fast)
     np.testing.assert_allclose(losses, FROZEN["losses"], rtol=1e-9)        # float64; rounding grows from step to step
     np.testing.assert_allclose(norms, FROZEN["norms"], rtol=1e-8)
 
 
-def test_twenty_losses_in_float32_stay_near_torchs():
-    losses, _ = train(np.float32)
+@both_storeys
+def test_twenty_losses_in_float32_stay_near_torchs(fast):
+    losses, _ = train(np.float32, fast=fast)
     np.testing.assert_allclose(losses, FROZEN["losses"], rtol=1e-3)
 
 

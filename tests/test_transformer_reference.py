@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 import make_transformer_fixture as fixture
+from gradients import both_storeys
 from minigpt.config import TransformerConfig
 from minigpt.seq2seq import Transformer
 
 FROZEN = json.loads(fixture.FIXTURE.read_text(encoding="utf-8"))
 
 
-def step(threads=1):
+def step(threads=1, fast=True):
     """(logits, loss, gradients by our names) of minigpt, from the fixture's weights"""
-    model = Transformer(TransformerConfig(**fixture.CONFIG), seed=None, dtype=np.float64, threads=threads)
+    model = Transformer(TransformerConfig(**fixture.CONFIG), seed=None, dtype=np.float64, threads=threads, fast=fast)
     weights = fixture.starting_weights()
     assert weights.keys() == model.params.keys()
     for name, w in weights.items():
@@ -35,8 +36,9 @@ def test_the_fixture_was_made_by_this_recipe():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_logits_loss_and_gradients_equal_torchs(threads):
-    logits, loss, grads = step(threads)
+@both_storeys
+def test_logits_loss_and_gradients_equal_torchs(threads, fast):
+    logits, loss, grads = step(threads, fast)
     np.testing.assert_allclose(logits, FROZEN["logits"], rtol=0, atol=1e-11)       # float64, logits up to about 5
     assert loss == pytest.approx(FROZEN["loss"], rel=1e-12)
     found = fixture.summary(by_their_names(grads))

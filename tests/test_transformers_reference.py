@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gradients import both_storeys
 from minigpt import GPT, GPTConfig, weights
 
 pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("default")]      # the reference warns of its own affairs
@@ -47,8 +48,8 @@ def arrays(theirs):
     return {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
 
 
-def make_ours(theirs, dtype):
-    return GPT.from_state_dict(arrays(theirs), GPTConfig.from_json(theirs.config.to_json_string()), dtype=dtype)
+def make_ours(theirs, dtype, fast=True):
+    return GPT.from_state_dict(arrays(theirs), GPTConfig.from_json(theirs.config.to_json_string()), dtype=dtype, fast=fast)
 
 
 def make_batch():
@@ -62,9 +63,10 @@ def their_logits(theirs, ids):
         return theirs(torch.tensor(ids)).logits.numpy()
 
 
-def test_logits_equal_transformers(changes, dtype):
+@both_storeys
+def test_logits_equal_transformers(changes, dtype, fast):
     theirs, ids = make_theirs(changes, dtype), make_batch()
-    logits = make_ours(theirs, dtype)(ids)
+    logits = make_ours(theirs, dtype, fast)(ids)
     assert logits.dtype == dtype
     np.testing.assert_allclose(logits, their_logits(theirs, ids), rtol=0, atol=LOGITS[dtype])
 
@@ -89,11 +91,12 @@ def test_loss_and_every_gradient_equal_autograds(changes, dtype):
         np.testing.assert_allclose(grads[name], grad, rtol=0, atol=3e-6 * max(1, abs(grad).max()), err_msg=name)
 
 
-def test_gradients_equal_autograds_to_the_last_digits_of_float64(changes):
+@both_storeys
+def test_gradients_equal_autograds_to_the_last_digits_of_float64(changes, fast):
     import torch
 
     theirs, ids = make_theirs(changes, "float64"), make_batch()
-    ours = make_ours(theirs, "float64")
+    ours = make_ours(theirs, "float64", fast)
     targets = np.random.default_rng(2).integers(0, SIZES["vocab_size"], ids.shape)
     logits = theirs(torch.tensor(ids)).logits                            # and the loss in float64, unlike transformers' own
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), torch.tensor(targets).flatten())
@@ -159,11 +162,12 @@ def make_gpt1(dtype):
     return theirs
 
 
-def test_gpt1_gives_transformers_logits_and_gradients(dtype):
+@both_storeys
+def test_gpt1_gives_transformers_logits_and_gradients(dtype, fast):
     import torch
 
     theirs, ids = make_gpt1(dtype), make_batch()
-    ours = make_ours(theirs, dtype)
+    ours = make_ours(theirs, dtype, fast)
     assert not ours.config.pre_norm
     targets = np.random.default_rng(2).integers(0, SIZES["vocab_size"], ids.shape)
     logits = theirs(torch.tensor(ids)).logits

@@ -27,9 +27,7 @@ def embedding_backward(dy, s):
 
     dy (..., C).  There is no gradient for ids.
     """
-    dweight = np.zeros_like(s.params["weight"])
-    np.add.at(dweight, s.acts["ids"], s.record_grad("out", dy))
-    s.grads.add("weight", dweight)
+    s.grads.add_rows("weight", s.params["weight"].shape, s.acts["ids"], s.record_grad("out", dy))
 
 
 @has_fast_twin

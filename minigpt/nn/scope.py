@@ -37,7 +37,7 @@ class Store(MutableMapping):
         return below
 
     def empty(self, name, shape, dtype):
-        """A buffer of this name with arbitrary contents, for the engine: the same memory as last time where it is large enough."""
+        """For the engine: an array with arbitrary contents, the same memory as last time wherever it is large enough."""
         key = self._prefix + name
         array = self._buffers.get(key)
         if array is None or array.shape != shape or array.dtype != dtype:
@@ -100,6 +100,14 @@ class Gradients(Store):
             self[name] += value
         else:
             self[name] = self[name] + value if name in self else value
+
+    def add_rows(self, name, shape, ids, values):
+        """grads[name][ids[i]] += values[i] for each i; name is a table of this shape, 0 where nothing is added"""
+        if self.is_frozen(name):
+            return
+        if name not in self:
+            self[name] = np.zeros(shape, values.dtype)
+        np.add.at(self[name], ids, values)
 
     def is_frozen(self, name):
         """Whether this parameter does not learn"""

@@ -1,8 +1,8 @@
 """What every name in a trace is: its axes, its equation, the equation of its gradient, where both stand, and the article.
 
-Here are words and symbols only; minigpt/nn/ computes, and tests/test_trace.py holds each line against NumPy.  In an equation a
-name without a prefix is a neighbour of the one defined; dx is the loss's gradient with respect to x; W and b are the weight
-and bias of the layer that is meant.
+Here are words and symbols only; minigpt/nn/ computes, and tests/test_trace.py holds each line against the layers and each
+gradient against central differences.  In an equation a name without a prefix is a neighbour of the one defined; dx is the
+loss's gradient with respect to x; W and b are the weight and bias of the layer that is meant.
 
 The loss is computed from logp, which stays finite where a probability rounds to 0.  probs is exp(logp): to change probs is to
 change logp, and its gradient is dlogp / probs.
@@ -24,7 +24,6 @@ from ..nn.layernorm import layernorm_backward, layernorm_forward
 from ..nn.linear import linear_backward, linear_forward
 from ..nn.mlp import mlp_backward, mlp_forward
 from ..nn.multihead import multihead_backward, multihead_forward
-
 
 # A function, in which the name is recorded on one line; or a function and what its line has in it
 Place = Callable | tuple[Callable, str]
@@ -93,7 +92,8 @@ def _block(config, i):
     mid, out = ((block_forward, f'record("{name}", layernorm_forward') for name in ("mid", "out"))
     dout = block_backward, 'record_grad("out"'
     return {
-        f"{h}.in": Equation("B T C", f"in = {before}", f"din = {_through('', 'ln_1')} + {from_attn}", (block_forward, din), stream),
+        f"{h}.in": Equation("B T C", f"in = {before}", f"din = {_through('', 'ln_1')} + {from_attn}", (block_forward, din),
+                            stream),
         **attn, **_norm(f"{h}.ln_1", "(in + attn.out)", "dout = dmid", dmid, config.bias),
         f"{h}.mid": Equation("B T C", "mid = ln_1.out", f"dmid = {_through('', 'ln_2')} + {from_mlp}", (mid, dmid), stream),
         **mlp, **_norm(f"{h}.ln_2", "(mid + mlp.out)", f"dout = d h.{i}.out", dout, config.bias),
@@ -114,7 +114,8 @@ def _attn(config, i):
         "v": Equation("B H T D", f"v = {x} W_v{b}", "dv = attᵀ do", HEADS, section),
         "scores": Equation("B H T T", f"scores = q kᵀ/√D{mask}", "dscores = att ⊙ (datt − Σ_j datt ⊙ att)", ATTENTION, section),
         "att": Equation("B H T T", "att = softmax(scores)", "datt = do vᵀ", ATTENTION, section),
-        "o": Equation("B H T D", "o = att v", "do = dout Wᵀ, in heads", (attention_forward, (multihead_backward, "do = ")), section),
+        "o": Equation("B H T D", "o = att v", "do = dout Wᵀ, in heads",
+                      (attention_forward, (multihead_backward, "do = ")), section),
         "out": Equation("B T C", f"out = [o_1 … o_H] W{b}", "dout = dmid" if config.pre_norm else _through("", "ln_1"),
                         MULTIHEAD, "A0 §3.1.3, A1 §3.1 多头注意力"),
     }
@@ -205,7 +206,7 @@ def _line(place, name):
     """The line that a name is recorded on, or a parameter used, or a variable set: "minigpt/nn/mlp.py:24" """
     function, marks = place if isinstance(place, tuple) else (place, "")
     lines, start = inspect.getsourcelines(function)
-    patterns = [re.escape(marks)] if marks else [rf'(record|record_grad|add)\("{name}"', rf'params\["{name}"\]',
+    patterns = [re.escape(marks)] if marks else [rf'(record|record_grad|add|add_rows)\("{name}"', rf'params\["{name}"\]',
                                                  rf'params\.get\("{name}"', rf"^ +(\w, )*{name}(, \w)* = "]
     code = max(i for i, line in enumerate(lines) if '"""' in line) + 1        # below the docstring
     for pattern in patterns:

@@ -84,7 +84,7 @@ def check_gradients(forward, backward, inputs, s=None, *, tolerance=1e-7, sample
                             f"mostly rounding; pass {name}.astype(np.float64)")
 
     def run():
-        return np.array(forward(*(x.copy() for x in inputs.values()), s, **options))  # copies: a fast path may overwrite x
+        return np.array(forward(*(x.copy() for x in inputs.values()), s, **options))  # copies: the engine may overwrite x
 
     y = run()
     if y.dtype != np.float64:

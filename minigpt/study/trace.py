@@ -18,8 +18,8 @@ from itertools import groupby
 
 import numpy as np
 
-from ..nn.embedding import embedding_backward, unembedding_backward
 from ..nn.cross_entropy import IGNORED
+from ..nn.embedding import embedding_backward, unembedding_backward
 from ..nn.scope import Gradients, Pass, Scope
 from ..parallel import use_blas_threads
 from .equations import activations, parameters
@@ -308,7 +308,7 @@ def study_pass(model, ids, targets, visit, visit_grad=None):
         ids, targets, count = model._checked(ids, targets)
         wanted = targets
 
-    logp = None         # the array, for watch_grad(); subtle: taking it from the scope would be a cycle, freed late
+    logp = np.empty(0)      # the array recorded, for watch_grad(); subtle: taken from the scope it would be a cycle, freed late
 
     def watch(name, array):
         nonlocal logp

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigpt import GPT, GPTConfig
-from minigpt.nn import attention
+from minigpt.nn import multihead
 from minigpt.optim import AdamW, clip_scale, gradient_norm
 from minigpt.parallel import cpu_count
 
@@ -52,10 +52,10 @@ def batch(config, batch_size):
     return tokens[:, :-1], tokens[:, 1:]
 
 
-def minigpt_step(config, batch_size):
-    """step() takes a training step and gives its loss"""
+def minigpt_step(config, batch_size, fast=True):
+    """step() takes a training step and gives its loss; fast=False: by the textbook's layers"""
     config = GPTConfig(**config)
-    model = GPT(config, seed=None)
+    model = GPT(config, seed=None, fast=fast)
     for name, array in model.params.items():
         array[...] = weights(name, array.shape)
     optimizer = AdamW(model, betas=BETAS, weight_decay=WEIGHT_DECAY)
@@ -93,9 +93,9 @@ def torch_step(config, batch_size):
     return step
 
 
-def minigpt_steps(config, batch_size, steps):
+def minigpt_steps(config, batch_size, steps, fast=True):
     """minigpt's side of a race"""
-    return _lap(minigpt_step(config, batch_size), steps)
+    return _lap(minigpt_step(config, batch_size, fast), steps)
 
 
 def torch_steps(config, batch_size, steps):
@@ -197,7 +197,23 @@ def rows(quick):
         speed, _, memory = compare("L", 6, MALLOC, "PyTorch, malloc tuned")
         yield speed
         yield memory
+    for name, rounds in (("S", 10), ("M", 5), ("L", 3)):
+        yield textbook_row(name, 1 if quick else rounds)
     yield from memory_over_time(quick)
+
+
+def textbook_row(name, rounds):
+    """What the tuning is worth: steps by the textbook's layers against steps by the engine's"""
+    settings, batch_size, steps = SIZES[name]
+    arguments = dict(config=settings, batch_size=batch_size, steps=steps)
+    laps, _ = race({
+        "textbook": Entry("bench.training.minigpt_steps", {**arguments, "fast": False}),
+        "engine": Entry("bench.training.minigpt_steps", arguments),
+    }, rounds, warmup=0)
+    seconds = {name: [result["seconds"] for result in lap.results] for name, lap in laps.items()}
+    tokens = batch_size * settings["n_positions"] * steps
+    return Row(f"textbook ÷ engine, step {name}", "tokens/s", rate(tokens, seconds["textbook"]), "the engine",
+               rate(tokens, seconds["engine"]), ratio(seconds["engine"], seconds["textbook"]))
 
 
 def memory_over_time(quick):
@@ -243,8 +259,8 @@ def attention_share(n_positions, batch_size, seconds=1.0):
 
         return run
 
-    originals = attention.attention_forward, attention.attention_backward
-    attention.attention_forward, attention.attention_backward = map(timed, originals)
+    originals = multihead.attention_forward, multihead.attention_backward
+    multihead.attention_forward, multihead.attention_backward = map(timed, originals)
     try:
         model.loss_and_grads(ids, targets)
         spent, passes, start = 0.0, 0, time.perf_counter()
@@ -253,7 +269,7 @@ def attention_share(n_positions, batch_size, seconds=1.0):
             passes += 1
         total = time.perf_counter() - start
     finally:
-        attention.attention_forward, attention.attention_backward = originals
+        multihead.attention_forward, multihead.attention_backward = originals
     return passes * ids.size / total, spent / total
 
 

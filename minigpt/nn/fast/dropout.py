@@ -24,7 +24,7 @@ def dropout_backward(dy, s):
 
 def dropout_mask(s, name, shape, dtype, p):
     """acts[name] filled with the mask that nn.dropout.dropout_mask() draws"""
-    generator = np.random.default_rng(dropout_seed(s, name)).bit_generator
+    generator = np.random.PCG64(dropout_seed(s, name))      # default_rng()'s
     mask = s.acts.empty(name, shape, dtype)
     before = s.run.first_row * (mask.size // shape[0])      # elements of the rows that are other parts'
     generator.advance(before // 4)                          # a word decides on four elements

@@ -16,7 +16,7 @@ def merge_heads(parts, s):
 
 
 def beside(s, parts):
-    """An array (B, T, parts·C) and its heads, views in the shape of `parts`: what is written there merge_heads() need not move"""
+    """An array (B, T, parts·C) and its heads, views in the shape of `parts`, which merge_heads() need not move"""
     B, H, T, D = parts[0].shape
     merged = s.dacts.empty(f"merged.{len(parts)}", (B, T, len(parts) * H * D), parts[0].dtype)
     return merged, split_heads(merged, len(parts), H)

@@ -4,7 +4,7 @@
     exercises.TABLE                                        # prints the list
     exercises.hint("softmax")                              # the task; called again, the next hint
     exercises.check("softmax", my_function)                # compares with minigpt on small arrays
-    exercises.solution("softmax")                          # minigpt's own source
+    exercises.solution("softmax")                          # minigpt's own source, from minigpt/nn/
 
 A function takes and returns plain NumPy arrays in float64.  The exercises stand in the modules beside this one, each with
 the mistakes that it recognises; how a result is compared with them stands in diagnosis.py.
@@ -58,15 +58,14 @@ def hint(name, number=None):
 
 
 def solution(name):
-    """Print how minigpt does it: the source of its functions, and how that maps onto the exercise."""
+    """Print how minigpt does it: the source of its functions, each under its file and line."""
     exercise = _find(name)
     for function in exercise.sources:
         lines, first = inspect.getsourcelines(function)
         print(f"# {function.__module__.replace('.', '/')}.py, line {first}\n{''.join(lines)}")
-    print(f"How it maps: {exercise.mapping}")
     if "s" in inspect.signature(exercise.sources[0]).parameters:
-        print("s is the layer's Scope, with arrays by name in s.params, s.acts, s.grads and s.dacts. s.leave(…) and "
-              "s.leave_grad(…) hand an array on and record it for traces.")
+        print("s is the layer's Scope, with arrays by name in s.params, s.acts, s.grads and s.dacts. s.record(…) and "
+              "s.record_grad(…) keep an array in s.acts and s.dacts, and return it.")
 
 
 def check(name, function):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ...nn import Scope, attention_backward, attention_forward, softmax, softmax_backward
+from ...nn import Scope, attention_backward, attention_forward, attention_mask, softmax, softmax_backward
 from .diagnosis import Exercise, Mistake
 
 
@@ -18,26 +18,27 @@ def _transposed(x):
     return x.swapaxes(-1, -2)
 
 
+def _att(q, k, causal=True):
+    s = Scope.of()
+    attention_forward(q, k, k, s, causal=causal)
+    return s.acts["att"]
+
+
+def _unscaled_att(q, k):
+    return _att(q * math.sqrt(q.shape[-1]), k)
+
+
 def _scores(q, k):
     return q @ _transposed(k) / math.sqrt(q.shape[-1])
 
 
-def _seen(scores):
-    """Query t sees key j where j ≤ t: (T, T) booleans"""
-    return np.tri(scores.shape[-1], dtype=bool)
+def _seen(q):
+    return attention_mask(q.shape[-2], q.shape[-2])
 
 
-def _masked(scores):
-    return np.where(_seen(scores), scores, -np.inf)
-
-
-def _unscaled_att(q, k):
-    return softmax(_masked(q @ _transposed(k)))
-
-
-def _dscores(do, q, k, v, att=None, jacobian=lambda datt, att: att * (datt - (datt * att).sum(-1, keepdims=True))):
+def _dscores(do, q, k, v, att=None, jacobian=softmax_backward):
     """The gradient of the scores, with another att or another Jacobian of the softmax"""
-    return jacobian(do @ _transposed(v), softmax(_masked(_scores(q, k))) if att is None else att)
+    return jacobian(do @ _transposed(v), _att(q, k) if att is None else att)
 
 
 def _dq(dscores, q, k):
@@ -82,24 +83,21 @@ EXERCISES = (
         mistakes=(
             Mistake("o", "your scores lack the factor 1/√D", lambda q, k, v: _unscaled_att(q, k) @ v),
             Mistake("o", "your scores are divided by D; it should be √D",
-                    lambda q, k, v: softmax(_masked(_scores(q, k) / math.sqrt(q.shape[-1]))) @ v),
+                    lambda q, k, v: _att(q / math.sqrt(q.shape[-1]), k) @ v),
             Mistake("o", "your attention lacks the mask: position t must not see a key j > t",
-                    lambda q, k, v: softmax(_scores(q, k)) @ v),
+                    lambda q, k, v: _att(q, k, causal=False) @ v),
             Mistake("o", "your mask is the wrong way round: it hides the past and shows the future",
-                    lambda q, k, v: softmax(_transposed(_masked(np.zeros_like(_scores(q, k)))) + _scores(q, k)) @ v),
+                    lambda q, k, v: softmax(np.where(_transposed(_seen(q)), _scores(q, k), -np.inf)) @ v),
             Mistake("o", "you set hidden entries of att to 0 after the softmax, so its rows no longer sum to 1: "
-                    "set the scores to −∞ before it", lambda q, k, v: softmax(_scores(q, k)) * _seen(_scores(q, k)) @ v),
+                    "set the scores to −∞ before it", lambda q, k, v: _att(q, k, causal=False) * _seen(q) @ v),
             Mistake("o", "your mask sets scores to 0, which still gets a weight, exp(0) = 1: it must be −∞",
-                    lambda q, k, v: softmax(_scores(q, k) * _seen(_scores(q, k))) @ v),
+                    lambda q, k, v: softmax(_scores(q, k) * _seen(q)) @ v),
             Mistake("o", "your softmax is over the wrong axis: for each query it is over the keys, the last axis of the scores",
-                    lambda q, k, v: _transposed(softmax(_transposed(_masked(_scores(q, k))))) @ v),
+                    lambda q, k, v: _transposed(softmax(_transposed(np.where(_seen(q), _scores(q, k), -np.inf)))) @ v),
             Mistake("o", "you multiplied by the transpose of att: o = att V",
-                    lambda q, k, v: _transposed(softmax(_masked(_scores(q, k)))) @ v),
+                    lambda q, k, v: _transposed(_att(q, k)) @ v),
         ),
-        sources=(attention_forward,),
-        mapping="q is scaled instead of the scores. `e` holds the scores, then their exp, and in study mode att, which is `e "
-                "*= inverse`; else o is divided instead, since it is smaller. `tiles`, `groups`, `keep` and `drop` are there "
-                "for speed, padding and dropout; in the exercise there is one tile and no more.",
+        sources=(attention_forward, attention_mask),
         large=lambda inputs: {**inputs, "q": 100 * inputs["q"], "k": 100 * inputs["k"]},
         unstable="exp overflows above 709; subtract the maximum of each row of the scores before exp",
     ),
@@ -131,7 +129,7 @@ EXERCISES = (
                              lambda datt, att: att * (datt - (datt * att).sum())),
             *_wrong_jacobian("your dscores stops before the softmax: datt is the gradient of att, not of the scores",
                              lambda datt, att: datt),
-            *_wrong_dscores(NO_MASK, lambda do, q, k, v: _dscores(do, q, k, v, softmax(_scores(q, k)))),
+            *_wrong_dscores(NO_MASK, lambda do, q, k, v: _dscores(do, q, k, v, _att(q, k, causal=False))),
             *_wrong_dscores(NO_SCALE, lambda do, q, k, v: _dscores(do, q, k, v, _unscaled_att(q, k)),
                             lambda do, q, k, v: _dscores(do, q, k, v, _unscaled_att(q, k)) * math.sqrt(q.shape[-1])),
             Mistake("dq", "your dq has dscores transposed: dQ = dscores K/√D",
@@ -139,13 +137,10 @@ EXERCISES = (
             Mistake("dk", "your dk lacks the transpose: dK = dscoresᵀ Q/√D",
                     lambda do, q, k, v: _dk(_transposed(_dscores(do, q, k, v)), q, k)),
             Mistake("dv", "your dv lacks the transpose: dV = attᵀ dO",
-                    lambda do, q, k, v: softmax(_masked(_scores(q, k))) @ do),
-            Mistake("dv", NO_MASK, lambda do, q, k, v: _transposed(softmax(_scores(q, k))) @ do),
+                    lambda do, q, k, v: _att(q, k) @ do),
+            Mistake("dv", NO_MASK, lambda do, q, k, v: _transposed(_att(q, k, causal=False)) @ do),
             Mistake("dv", NO_SCALE, lambda do, q, k, v: _transposed(_unscaled_att(q, k)) @ do),
         ),
-        sources=(attention_backward,),
-        mapping="`e` is att and `inv` is 1 in study mode; else att is e · inv. `delta` is Σ_j datt ⊙ att, found as do · o, "
-                "and `d` is first datt, then dscores. The q of the forward was scaled, so dk needs no factor and dq gets it "
-                "at the end.",
+        sources=(attention_backward, softmax_backward),
     ),
 )

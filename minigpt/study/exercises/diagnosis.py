@@ -32,7 +32,8 @@ class Exercise:
     """A function to write.
 
     `shapes` reads "dy (B, T, C), x (B, T, C) -> dx (B, T, C)": inputs and outputs in order, each with a shape or a type.
-    draw(rng, B, T, C) -> {input: array};  truth(**inputs) -> the outputs, from minigpt's own functions.
+    draw(rng, B, T, C) -> {input: array};  truth(**inputs) -> the outputs, from the textbook's own functions.
+    sources: what shows how minigpt does it.
     large(inputs) -> inputs on which a careless formula overflows; `unstable` says so in words.
     """
 
@@ -45,7 +46,6 @@ class Exercise:
     truth: Callable
     mistakes: tuple[Mistake, ...]
     sources: tuple[Callable, ...]
-    mapping: str
     large: Callable | None = None
     unstable: str = ""
 
@@ -131,8 +131,7 @@ def _try(exercise, function, inputs, changed):
     if len(outputs) != len(names):
         many = "1 array" if len(outputs) == 1 else f"{len(outputs)} arrays"
         return f"your function returned {many}, expected {len(names)} in this order: {', '.join(names)}"
-    # subtle: copies, before the truth is asked for: both may be the same buffer of a Scope
-    yours = {name: np.array(x) if isinstance(x, np.ndarray) else x for name, x in zip(names, outputs, strict=True)}
+    yours = dict(zip(names, outputs, strict=True))
     truth = exercise.truth(**inputs)
     truth = truth if isinstance(truth, tuple) else (truth,)
     return Trial(inputs, {name: np.array(x) for name, x in zip(names, truth, strict=True)}, yours, _sizes(exercise, inputs))

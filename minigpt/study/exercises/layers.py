@@ -1,19 +1,20 @@
 """Exercises on the layers that work on each position alone: linear, GELU and layer norm."""
 
-import math
-
 import numpy as np
 
 from ...nn import (
     Scope,
-    activation_backward,
+    gelu_backward,
     gelu_forward,
-    gelu_new_forward,
+    gelu_tanh_backward,
+    gelu_tanh_forward,
     layernorm_backward,
     layernorm_forward,
     linear_backward,
     linear_forward,
 )
+from ...nn.activations import SQRT_2_OVER_PI
+from ...nn.rows import rows
 from .diagnosis import Exercise, Mistake
 
 
@@ -24,10 +25,10 @@ def _linear_backward(dy, x, w):
     return dx, s.grads["weight"], s.grads["bias"]
 
 
-def _gelu_backward(dy, x, forward=gelu_new_forward):
+def _gelu_backward(dy, x, forward=gelu_tanh_forward, backward=gelu_tanh_backward):
     s = Scope.of()
     forward(x, s)
-    return activation_backward(dy, s)
+    return backward(dy, s)
 
 
 def _layernorm_backward(dy, x, w, eps):
@@ -39,8 +40,7 @@ def _layernorm_backward(dy, x, w, eps):
 
 def _gelu_terms(x):
     """t = tanh u and u' of the tanh form"""
-    a = math.sqrt(2 / math.pi)
-    return np.tanh(a * (x + 0.044715 * x**3)), a * (1 + 3 * 0.044715 * x**2)
+    return np.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x**3)), SQRT_2_OVER_PI * (1 + 3 * 0.044715 * x**2)
 
 
 def _normalised(x, eps, axis=-1, ddof=0):
@@ -78,9 +78,7 @@ EXERCISES = (
                     "positions",
                     lambda dy, x, w: dy.sum(-1), lambda dy, x, w: dy.sum((0, 2)), lambda dy, x, w: dy.sum((1, 2))),
         ),
-        sources=(linear_backward,),
-        mapping="`rows(x)` is x.reshape(-1, Cin), and `column_sum(dy)` the sum of dy over all positions. dW and db are added "
-                "to `s.grads`, since a parameter may be used twice.",
+        sources=(linear_backward, rows),
     ),
     Exercise(
         name="gelu_backward",
@@ -105,15 +103,13 @@ EXERCISES = (
                     lambda dy, x: dy * 0.5 * (1 + _gelu_terms(x)[0] + x * (1 - _gelu_terms(x)[0] ** 2))),
             Mistake("dx", "your u' lacks the 3: the derivative of x³ is 3 x²",
                     lambda dy, x: dy * 0.5 * (1 + _gelu_terms(x)[0] + x * (1 - _gelu_terms(x)[0] ** 2)
-                                              * (2 * math.sqrt(2 / math.pi) + _gelu_terms(x)[1]) / 3)),
+                                              * (2 * SQRT_2_OVER_PI + _gelu_terms(x)[1]) / 3)),
             Mistake("dx", "the derivative of tanh u is 1 − tanh² u, yours is 1 − tanh u",
                     lambda dy, x: dy * 0.5 * (1 + _gelu_terms(x)[0] + x * (1 - _gelu_terms(x)[0]) * _gelu_terms(x)[1])),
             Mistake("dx", "this is the gradient of the exact GELU, with erf; GPT-2 has the tanh form",
-                    lambda dy, x: _gelu_backward(dy, x, gelu_forward)),
+                    lambda dy, x: _gelu_backward(dy, x, gelu_forward, gelu_backward)),
         ),
-        sources=(gelu_new_forward, activation_backward),
-        mapping="The forward computes the slope dy/dx, where σ(2u) = ½ (1 + tanh u), there `t`, is at hand; with it ½ (1 − "
-                "tanh² u) = 2 σ (1 − σ). The backward only multiplies by `slope`.",
+        sources=(gelu_tanh_forward, gelu_tanh_backward),
     ),
     Exercise(
         name="layernorm_forward",
@@ -147,8 +143,6 @@ EXERCISES = (
             Mistake("y", "your y lacks the weight w", lambda x, w, b, eps: _normalised(x, eps)[0] + b),
         ),
         sources=(layernorm_forward,),
-        mapping="`row_mean(x)` is μ, the mean over the last axis, and `rstd` is r. The steps are done in place, on `xhat` and "
-                "`rstd`.",
     ),
     Exercise(
         name="layernorm_backward",
@@ -192,7 +186,5 @@ EXERCISES = (
                     lambda dy, x, w, eps: dy.sum(-1)),
         ),
         sources=(layernorm_backward,),
-        mapping="`mean` is first μ; then it is w/C, which makes `np.dot(dy, mean)` the mean of w ⊙ dy, that is of dx̂, and "
-                "`np.dot(product, mean)` that of dx̂ ⊙ x̂. What follows `if s.run.study` is for traces alone.",
     ),
 )

@@ -1,20 +1,17 @@
 """Exercises on the softmax and the loss."""
 
-import math
-
 import numpy as np
 
-from ...nn import Scope, cross_entropy_backward, cross_entropy_forward, log_softmax, softmax, softmax_backward
+from ...nn import (
+    Scope,
+    cross_entropy_backward,
+    cross_entropy_forward,
+    log_softmax,
+    log_softmax_backward,
+    softmax,
+    softmax_backward,
+)
 from .diagnosis import Exercise, Mistake
-
-
-def _softmax_backward(dy, y):
-    """Attention on one-hot values is the softmax alone: with K = √C I and V = I, o = softmax(q)."""
-    C, s = y.shape[-1], Scope.of()
-    one_hot = np.broadcast_to(np.eye(C), (len(y), C, C))
-    attention_forward(np.log(y), math.sqrt(C) * one_hot, one_hot, s, causal=False)
-    attention_backward(dy, s)
-    return s.dacts["scores"].reshape(y.shape)
 
 
 def _cross_entropy_backward(logits, targets):
@@ -58,7 +55,7 @@ EXERCISES = (
             "first.",
         ),
         draw=lambda rng, B, T, C: {"x": rng.standard_normal((B, T, C))},
-        truth=lambda x: softmax(x),
+        truth=softmax,
         mistakes=(
             Mistake("y", "you summed over the wrong axis: each row along the last axis must sum to 1, and yours does not",
                     lambda x: _along(0, x), lambda x: _along(1, x)),
@@ -68,7 +65,6 @@ EXERCISES = (
                     lambda x: np.exp(x - x.max(-1, keepdims=True))),
         ),
         sources=(softmax,),
-        mapping="`logits` is x here, and `p` is y.",
         large=lambda inputs: {"x": 1000 * inputs["x"]},
         unstable="exp(x) overflows above x = 709; subtract the maximum of the row first, which changes nothing else",
     ),
@@ -83,7 +79,7 @@ EXERCISES = (
             "dx = y ⊙ (dy − Σ_j dy_j y_j), with one sum for each row, along the last axis.",
         ),
         draw=lambda rng, B, T, C: {"dy": rng.standard_normal((B, T, C)), "y": softmax(rng.standard_normal((B, T, C)))},
-        truth=_softmax_backward,
+        truth=softmax_backward,
         mistakes=(
             Mistake("dx", "your dx has only the diagonal of the Jacobian, y (1 − y): every x also lowers the other y of its "
                     "row",
@@ -99,10 +95,7 @@ EXERCISES = (
             Mistake("dx", "you summed over the wrong axis: Σ dy ⊙ y is one number for each row, along the last axis",
                     *(lambda dy, y, axis=axis: y * (dy - (dy * y).sum(axis, keepdims=True)) for axis in (0, 1, None))),
         ),
-        sources=(attention_backward,),
-        mapping="There the softmax is one step of attention: y is `e`, times `inv` outside study mode, and dy is datt. "
-                "`delta` is Σ dy ⊙ y, found as do · o; with `d -= delta[b, :, queries] * inv` and `d *= e` d becomes y ⊙ (dy "
-                "− Σ dy ⊙ y).",
+        sources=(softmax_backward,),
     ),
     Exercise(
         name="cross_entropy",
@@ -130,9 +123,7 @@ EXERCISES = (
             Mistake("loss", "you took the log of the mean p; the loss is the mean of the logs",
                     lambda logits, targets: -np.log(_right(softmax(logits), targets).mean())),
         ),
-        sources=(cross_entropy_forward,),
-        mapping="`nll` is log Σ exp(z) − z[target] at each position, and `highest` the maximum m of the row. The columns come "
-                "in pieces of 1024, and targets of −100 do not count.",
+        sources=(cross_entropy_forward, log_softmax),
         large=_large_logits,
         unstable="exp overflows above 709, and a p that underflows to 0 has log 0 = −∞; subtract the maximum of the row, and "
         "compute log Σ exp(z) − z[target] instead of the log of p",
@@ -167,9 +158,7 @@ EXERCISES = (
                     *(lambda logits, targets, axis=axis:
                       (_along(axis, logits) - _one_hot(targets, logits.shape[-1])) / targets.size for axis in (0, 1, None))),
         ),
-        sources=(cross_entropy_backward,),
-        mapping="`exp` times `scale` is softmax/N, both left by the forward. Then `dloss / n`, here 1/N, is subtracted at "
-                "each target. What follows `if s.run.study` is for traces alone.",
+        sources=(cross_entropy_backward, log_softmax_backward),
         large=_large_logits,
         unstable="exp overflows above 709; subtract the maximum of the row before exp",
     ),

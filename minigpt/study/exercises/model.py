@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from ...nn import (
+    Gradients,
     Scope,
     block_backward,
     block_forward,
@@ -31,11 +32,11 @@ def _block(rng, B, T, C):
 
 
 def _mlp_branch(d, s):
-    return layernorm_backward(mlp_backward(d, s.at("mlp")), s.at("ln_2")).copy()
+    return layernorm_backward(mlp_backward(d, s.at("mlp")), s.at("ln_2"))
 
 
 def _attn_branch(d, s):
-    return layernorm_backward(multihead_backward(d, s.at("attn")), s.at("ln_1")).copy()
+    return layernorm_backward(multihead_backward(d, s.at("attn")), s.at("ln_1"))
 
 
 def _no_ln_1(dy, s):
@@ -144,8 +145,6 @@ EXERCISES = (
                     _norms_first),
         ),
         sources=(block_backward,),
-        mapping="The exercise is the case `pre_norm`. `_add_grad` adds dy and dbranch, and `dropout_backward` hands "
-                "on what it gets where nothing was dropped.",
     ),
     Exercise(
         name="tied_embedding_backward",
@@ -172,9 +171,7 @@ EXERCISES = (
             Mistake("dwte", "the lookup wrote over the head's share of the rows it found: add to them",
                     lambda dlogits, h, dx, ids: _last_come(dlogits, h, dx, ids, 0)),
         ),
-        sources=(unembedding_backward, embedding_backward),
-        mapping="Both are called on the same scope, and the second adds to what the first left in `s.grads`. Up to "
-                "`ONE_HOT_ROWS` rows the lookup's share is a product with one-hot ids, which is faster than adding row by row.",
+        sources=(unembedding_backward, embedding_backward, Gradients.add_rows),
     ),
     Exercise(
         name="adamw_step",
@@ -226,9 +223,6 @@ EXERCISES = (
             Mistake("v", "you added the decay to the gradient, as in Adam with L2; in AdamW it acts on w alone",
                     lambda **i: i["beta2"] * i["v"] + (1 - i["beta2"]) * (i["g"] + i["weight_decay"] * i["w"]) ** 2),
         ),
-        sources=(AdamW.step,),
-        mapping="`self.m` is m/(1 − β₁) and `self.v` is v/(1 − β₂), so that g and g² are added as they are. `c1` and `c2` "
-                "hold these factors and the bias corrections: m̂/(√v̂ + ε) is c1 m/(c2 √v + ε), with both sides of the "
-                "fraction divided by c2. Only matrices decay.",
+        sources=(AdamW,),
     ),
 )
