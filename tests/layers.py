@@ -54,8 +54,10 @@ def arrays(case, dtype=np.float64, layout=LAYOUTS["C"], seed=1):
 
     def draw(value):
         if isinstance(value, tuple):
-            value = rng.standard_normal(value, np.float32).astype(dtype)
-        return layout(value) if isinstance(value, np.ndarray) and value.ndim else value
+            value = rng.standard_normal(value, np.float32)
+        if not isinstance(value, np.ndarray):
+            return value
+        return layout(value.astype(dtype) if value.dtype.kind == "f" else value)
 
     return tuple({name: draw(value) for name, value in values.items()} for values in (case.params, case.inputs, case.options))
 
@@ -147,6 +149,7 @@ def elementwise_cases():
     for name, (forward, backward) in ACTIVATIONS.items():
         for size, shape in ("small", (2, 3, 5)), ("two chunks", (3, CHUNK // 3 + 7)):
             yield Case(f"{name}, {size}", forward, backward, {"x": shape})
+    yield Case("relu at its kink", nn.relu_forward, nn.relu_backward, {"x": np.array([0.0, -0.0, 1e-30, -1e-30])})
     for p in (0.0, 0.3):
         for shape in ((5,), (2, 3, 5), (3, CHUNK // 3 + 7)):
             yield Case(f"dropout {p} of {shape}", nn.dropout_forward, nn.dropout_backward, {"x": shape}, options={"p": p})

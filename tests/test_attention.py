@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gradients import both_storeys, check_recorded
-from layers import LAYOUTS, MASKS, padding
+from layers import MASKS, padding
 from minigpt.nn import Scope, attention_backward, attention_forward
 from minigpt.nn.fast import attention
 from minigpt.study.gradcheck import check_gradients
@@ -147,10 +147,11 @@ def test_queries_before_the_first_key_that_is_no_padding_get_zeros(fast):
     assert np.isfinite(o).all()
 
 
+@pytest.mark.parametrize("T", [5, 70])
 @pytest.mark.parametrize("size", [1e3, -1e3])
 @both_storeys
-def test_scores_far_from_zero_do_not_overflow(size, fast):
-    q, k, v = (x.astype(np.float32) for x in heads(13, B=1, H=1).values())
+def test_scores_far_from_zero_do_not_overflow(T, size, fast):
+    q, k, v = (x.astype(np.float32) for x in heads(13, B=1, H=1, T=T, S=T).values())
     q[..., 0], k[..., 0] = size, abs(size)                          # scores near ±5.8e5 in every entry
     assert np.isfinite(attention_forward(q, k, v, Scope.of(fast=fast))).all()
 
@@ -175,17 +176,3 @@ def test_a_shorter_pass_of_the_engine_after_a_longer_one_is_not_disturbed(small_
     np.testing.assert_array_equal(called(shorter, used), called(shorter, fresh))
     for actual, expected in zip(attention_backward(do, used), attention_backward(do, fresh), strict=True):
         np.testing.assert_array_equal(actual, expected)
-
-
-@pytest.mark.parametrize("T", [1, 5, 70])
-def test_the_engine_writes_over_q_and_over_no_other_input(T):
-    for layout in LAYOUTS.values():
-        q, k, v = (layout(x) for x in heads(17, T=T, S=70).values())
-        before = k.copy(), v.copy()
-        s = Scope.of(fast=True)
-        o = attention_forward(q, k, v, s)
-        do = np.random.default_rng(17).standard_normal(o.shape)
-        do_before = do.copy()
-        attention_backward(do, s)
-        for array, then in zip((k, v, do), (*before, do_before), strict=True):
-            np.testing.assert_array_equal(array, then)

@@ -93,7 +93,7 @@ class Gradients(Store):
                 del self[name]
 
     def add(self, name, value):
-        """grads[name] += value"""
+        """grads[name] += value, an array of the layer's own: the first one is kept, not copied"""
         if self.is_frozen(name):
             return
         if self._prefix + name in self._given:

@@ -2,7 +2,8 @@
 
 Every function has the name, the arguments and the meaning of the layer in minigpt.nn that it is the twin of, where the
 equations are derived; training, evaluation and generation run these.  They work on tiles and chunks that fit the cache and
-write to buffers: what a layer returns the next call on the same scope overwrites, and a layer may write over its inputs.
+write to buffers: what a layer returns the next call on the same scope overwrites.  Attention may write over q, an activation
+function over x and dy, a residual connection over the branch, cross-entropy over the logits; no other input is touched.
 They record nothing.
 """
 

@@ -65,7 +65,7 @@ def _slope_and_output(x, s):
 
 
 def _times_slope(dy, s):
-    """dx = y' ⊙ dy"""
+    """The backward of all three: dx = y' ⊙ dy"""
     dy *= s.acts["slope"]
     return dy
 
