@@ -3,18 +3,17 @@
 import argparse
 import sys
 
-from . import cli, finetune_command, train_command, translate_command
-from .study import doctor
+from .commands import doctor, finetune, generate, score, tokenize, trace, train, translate
 
 COMMANDS = {
-    "generate": (cli.generate, "continue a prompt"),
-    "train": (train_command.main, "train a model on a text"),
-    "finetune": (finetune_command.main, "learn a task from examples, and compare with baselines"),
-    "score": (cli.score, "how likely is a text, or each of several answers?"),
-    "tokenize": (cli.tokenize, "show the tokens of a text"),
-    "trace": (cli.trace, "show what a model computes on a text, by name or as a page"),
+    "generate": (generate.main, "continue a prompt"),
+    "train": (train.main, "train a model on a text"),
+    "finetune": (finetune.main, "learn a task from examples, and compare with baselines"),
+    "score": (score.main, "how likely is a text, or each of several answers?"),
+    "tokenize": (tokenize.main, "show the tokens of a text"),
+    "trace": (trace.main, "show what a model computes on a text, by name or as a page"),
     "doctor": (doctor.main, "is a model right, and what does it cost on this machine?"),
-    "translate": (translate_command.main, "train the Transformer of 2017 on numbers in words, and translate with it"),
+    "translate": (translate.main, "train the Transformer of 2017 on numbers in words, and translate with it"),
 }
 
 

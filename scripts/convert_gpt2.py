@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from minigpt import GPT, ConfigError, GPTConfig, weights
-from minigpt.pretrained import find, save_pretrained
-from minigpt.tokenizer import load as load_tokenizer
+from minigpt.tokenization.tokenizer import load as load_tokenizer
+from minigpt.weights.pretrained import find, save_pretrained
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 
-from minigpt.cli import generate
+from minigpt.commands.generate import main
 
 if __name__ == "__main__":
-    sys.exit(generate())
+    sys.exit(main())

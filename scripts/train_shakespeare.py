@@ -2,7 +2,7 @@
 
 import sys
 
-from minigpt.train_command import main
+from minigpt.commands.train import main
 
 if __name__ == "__main__":
     sys.exit(main())

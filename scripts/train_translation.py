@@ -2,7 +2,7 @@
 
 import sys
 
-from minigpt.translate_command import main
+from minigpt.commands.translate import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigpt import nn
-from minigpt.cache import Cache, MemoryCache
+from minigpt.generation.kv_cache import Cache, MemoryCache
 from minigpt.nn import Gradients, Pass, Scope, Store
 from minigpt.nn.activations import ACTIVATIONS
 from minigpt.nn.cross_entropy import IGNORED

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from minigpt import GPTConfig
-from minigpt.model import parameter_table
+from minigpt.models.gpt import parameter_table
 
 FIXTURE = Path(__file__).parent / "fixtures" / "greedy_64_tokens.json"
 NEW = 64

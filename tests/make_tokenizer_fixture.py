@@ -14,7 +14,7 @@ import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
-from minigpt.tokenizer import Tokenizer
+from minigpt.tokenization.tokenizer import Tokenizer
 
 FIXTURE = Path(__file__).parent / "fixtures" / "gpt2_tokens.json"
 # Assigned by Unicode 15 and 16, which the unicodedata of an older Python does not know.

@@ -6,9 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from minigpt import GPT, GPTConfig, hf
-from minigpt.hf import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
-from minigpt.tokenizer import Tokenizer
+from minigpt import GPT, GPTConfig
+from minigpt.hf import model as hf
+from minigpt.hf.model import GPT2Config, GPT2LMHeadModel
+from minigpt.hf.tokenizer import GPT2Tokenizer
+from minigpt.tokenization.tokenizer import Tokenizer
 
 A0 = '''
 from minigpt.hf import GPT2LMHeadModel, GPT2Tokenizer

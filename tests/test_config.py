@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from minigpt import GPT, GPTConfig
-from minigpt.cache import Cache
-from minigpt.model import parameter_table
+from minigpt.generation.kv_cache import Cache
+from minigpt.models.gpt import parameter_table
 from minigpt.nn.fast import embedding
-from minigpt.optim import AdamW
+from minigpt.training.optim import AdamW
 
 SIZES = dict(vocab_size=65, n_positions=128, n_embd=64, n_layer=3, n_head=4)
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from minigpt import GPT, GPTConfig, weights
-from minigpt.pretrained import save_pretrained
-from minigpt.tokenizer import CharTokenizer
+from minigpt.tokenization.tokenizer import CharTokenizer
+from minigpt.weights.pretrained import save_pretrained
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 TINY = ["--data", "python", "--layers", "1", "--heads", "2", "--channels", "16", "--context", "16", "--batch-size", "4",

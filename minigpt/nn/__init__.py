@@ -8,25 +8,12 @@ where the pass asks for speed; there alone a layer may write over its inputs, an
 call on the same scope overwrites.
 """
 
-from .activations import (
-    gelu_backward,
-    gelu_forward,
-    gelu_tanh_backward,
-    gelu_tanh_forward,
-    relu_backward,
-    relu_forward,
-)
+from .activations import gelu_backward, gelu_forward, gelu_tanh_backward, gelu_tanh_forward, relu_backward, relu_forward
 from .attention import attention_backward, attention_forward
 from .block import block_backward, block_forward, decoder_block_backward, decoder_block_forward
 from .cross_entropy import cross_entropy_backward, cross_entropy_forward
 from .dropout import dropout_backward, dropout_forward
-from .embedding import (
-    embedding_backward,
-    embedding_forward,
-    sinusoidal_positions,
-    unembedding_backward,
-    unembedding_forward,
-)
+from .embedding import embedding_backward, embedding_forward, sinusoidal_positions, unembedding_backward, unembedding_forward
 from .layernorm import layernorm_backward, layernorm_forward
 from .linear import linear_backward, linear_forward
 from .lora import lora_backward, lora_forward

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..nn.cross_entropy import IGNORED
-from ..optim import AdamW
+from ..training.optim import AdamW
 from .gradcheck import GradientError, check_model
 
 LEARNED = 0.05          # the loss, as a fraction of ln V, at which a batch counts as learned by heart

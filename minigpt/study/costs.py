@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 from tqdm import tqdm
 
-from .. import machine
-from ..model import GPT, parameter_table
-from ..train import Trainer
+from ..models.gpt import GPT, parameter_table
+from ..system import machine
+from ..training.trainer import Trainer
 from .checks import UNCAUSAL, Finding
 
 MEASURED = 6.0          # seconds that a training step may take, by the arithmetic, to be measured

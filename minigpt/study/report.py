@@ -17,14 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..files import write_atomic
+from ..generation.options import checked_row
+from ..generation.streaming import END_OF_TEXT, tokenizer_of
 from ..nn.cross_entropy import IGNORED
-from ..plot import smooth
-from ..sampling import checked_row
-from ..text import END_OF_TEXT, tokenizer_of
-from ..train import read_log
-from .edits import lens_points, read_stream
+from ..system.files import write_atomic
+from ..training.log import smooth
+from ..training.trainer import read_log
 from .equations import parameters
+from .logit_lens import lens_points, read_stream
 from .pictures import grid, lens_grid, likeliest, loss_curve, ranked, surprise
 
 MOST_WEIGHTS = 4_000_000                # of attention in a file, a byte each

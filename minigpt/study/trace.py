@@ -21,7 +21,7 @@ import numpy as np
 from ..nn.cross_entropy import IGNORED
 from ..nn.embedding import embedding_backward, unembedding_backward
 from ..nn.scope import Gradients, Pass, Scope
-from ..parallel import use_blas_threads
+from ..system.threads import use_blas_threads
 from .equations import activations, parameters
 from .pictures import array_picture, label, side_by_side
 

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from minigpt import GPT, GPTConfig
-from minigpt.parallel import cpu_count
+from minigpt.system.threads import cpu_count
 
 from .machine import ceilings
 from .race import Entry, race, rate, ratio, spread

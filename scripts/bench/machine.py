@@ -8,8 +8,8 @@ from importlib import metadata
 
 import numpy as np
 
-from minigpt import machine
-from minigpt.parallel import Team, cpu_count
+from minigpt.system import machine
+from minigpt.system.threads import Team, cpu_count
 
 PACKAGES = ("numpy", "torch", "transformers", "tiktoken", "tokenizers")
 

@@ -10,8 +10,8 @@ import time
 from itertools import accumulate
 from pathlib import Path
 
-from minigpt.data import load_corpus
-from minigpt.tokenizer import Tokenizer
+from minigpt.tokenization.tokenizer import Tokenizer
+from minigpt.training.corpora import load_corpus
 
 from .race import Entry, race, ratio, spread
 from .report import Row

@@ -14,8 +14,8 @@ import numpy as np
 
 from minigpt import GPT, GPTConfig
 from minigpt.nn import multihead
-from minigpt.optim import AdamW, clip_scale, gradient_norm
-from minigpt.parallel import cpu_count
+from minigpt.system.threads import cpu_count
+from minigpt.training.optim import AdamW, clip_scale, gradient_norm
 
 from .race import Entry, race, rate, ratio, spread
 from .report import Row

@@ -17,8 +17,8 @@ from ...nn import (
     unembedding_backward,
     unembedding_forward,
 )
-from ...optim import AdamW
-from ...parallel import Team
+from ...system.threads import Team
+from ...training.optim import AdamW
 from .diagnosis import Exercise, Mistake
 
 

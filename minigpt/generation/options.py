@@ -1,0 +1,208 @@
+"""The options of generation: how the next token is chosen, and when a row ends."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from .warpers import (
+    _stands_in,
+    add_bias,
+    forbid,
+    forbid_repeated_ngrams,
+    forbid_words,
+    force_words,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    penalise_repetition,
+    scale_by_temperature,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen, and when a row ends: the options of generate() and stream().
+
+    warped() says in which order they apply.  Raises TypeError and ValueError for what no model could take.
+    """
+
+    temperature: float = 1.0            # logits are divided by it; 0 takes the most likely token, the lowest id of several
+    top_k: int | None = None            # keep_top_k(); None and 0 keep all
+    top_p: float | None = None          # keep_top_p(); None keeps all
+    min_p: float | None = None          # keep_min_p(); None keeps all
+    repetition_penalty: float = 1.0     # penalise_repetition(), over prompt and output; 1 changes nothing
+    no_repeat_ngram_size: int = 0       # forbid_repeated_ngrams() of this length, over prompt and output; 0 forbids none
+    bad_words_ids: Sequence[Sequence[int]] = ()     # forbid_words(): sequences of tokens that are never completed
+    force_words_ids: Sequence[Sequence[int]] = ()   # force_words(): sequences that stand in each row's output before it ends
+    # add_bias(): {id: value}, or {(id, …): value}; +100 all but forces a token, −100 or −∞ rules it out, and ±5 steers
+    logit_bias: Mapping[int | tuple[int, ...], float] | None = None
+    # f(ids, logits) -> logits, or several in turn: what a row says so far, ids (T,) int64 with its prompt, and the scores of
+    # its next token, logits (V,) float64, which f may overwrite.  Each row comes alone, without padding
+    logits_processor: Callable | Sequence[Callable] = ()
+    min_new_tokens: int = 0             # until so many were drawn, no stop token is
+    stop_ids: Iterable[int] = ()        # tokens that end a row; it keeps the token and repeats it as long as other rows go on
+    start_id: int | None = None         # the token from which an empty prompt starts, such as that of <|endoftext|>
+    # A number, or several; None draws a new one.  Row r uses the r-th child of np.random.SeedSequence(seed), so that its
+    # tokens do not depend on how many rows run beside it, but for rounding
+    seed: int | Sequence[int] | None = None
+    num_samples: int = 1                # n > 1 continues each prompt n times
+    # log p of each new token under the model itself, before any warper, as in GPT.score(); 0 where a row had ended
+    logprobs: bool = False
+    # When a row has n_positions tokens, forget the older half of them (rounded up) and go on.  The others are read anew from
+    # position 0, at the cost of one prompt every n_positions/2 tokens; so the text after such a step is what a model sees
+    # that never read the forgotten half.  Of a longer prompt the end is read
+    sliding_window: bool = False
+
+    def __post_init__(self):
+        _check_number("temperature", self.temperature, 0, math.inf, "a finite number from 0; 0 takes the most likely token")
+        for name, value in (("top_p", self.top_p), ("min_p", self.min_p)):
+            if value is not None:
+                _check_number(name, value, 0, 1, "a probability from 0 to 1; None keeps all tokens")
+        if self.top_k is not None:
+            _check_count("top_k", self.top_k, 0, "None keeps all tokens")
+        _check_number("repetition_penalty", self.repetition_penalty, math.ulp(0), math.inf,
+                      "a finite number above 0; 1 changes nothing")
+        _check_count("no_repeat_ngram_size", self.no_repeat_ngram_size, 0, "0 forbids none")
+        _check_count("min_new_tokens", self.min_new_tokens, 0, "0 lets a row end at once")
+        _check_count("num_samples", self.num_samples, 1, "1 continues each prompt once")
+        if not np.iterable(self.stop_ids):
+            raise TypeError(f"stop_ids: {self.stop_ids!r}, expected a sequence of ids; write ({self.stop_ids!r},)")
+
+    def for_vocabulary(self, vocab_size):
+        """The same with all ids checked against a vocabulary, in lists of their own."""
+        if self.start_id is not None:
+            checked_row([self.start_id], "start_id", vocab_size)
+        bias = self._checked_bias(vocab_size)
+        bad_words = _checked_words(self.bad_words_ids, "bad_words_ids", vocab_size)
+        stop_ids = checked_row(list(self.stop_ids), "stop_ids", vocab_size)
+        banned = [*bad_words, *(list(word) for word, value in bias.items() if value == -math.inf), *([id] for id in stop_ids)]
+        forced = _checked_words(self.force_words_ids, "force_words_ids", vocab_size)
+        for i, word in enumerate(forced):
+            if found := [other for other in banned if _stands_in(other, word)]:
+                raise ValueError(
+                    f"force_words_ids[{i}]: {word}, expected none with {found[0]} in it, since bad_words_ids, logit_bias or "
+                    "stop_ids rule that out; remove one of the two"
+                )
+        processors: Any = (self.logits_processor,) if callable(self.logits_processor) else self.logits_processor
+        if not (np.iterable(processors) and all(map(callable, processors))):
+            raise TypeError(f"logits_processor: {self.logits_processor!r}, expected f(ids, logits) -> logits, or several")
+        return replace(self, bad_words_ids=bad_words, force_words_ids=forced, logit_bias=bias, stop_ids=stop_ids,
+                       logits_processor=tuple(processors))
+
+    def _checked_bias(self, vocab_size):
+        """logit_bias as {ids: value}"""
+        if not isinstance(self.logit_bias, Mapping | None):
+            raise TypeError(f"logit_bias: {self.logit_bias!r}, expected {{id: value}}; write {{42: -100}}")
+        bias = {}
+        for ids, value in (self.logit_bias or {}).items():
+            word = checked_row(ids if isinstance(ids, tuple) else (ids,), "logit_bias key", vocab_size)
+            if not word:
+                raise ValueError("logit_bias: key (), expected an id, or a tuple of at least one; remove it")
+            if value != -math.inf:
+                _check_number(f"logit_bias[{ids!r}]", value, -math.inf, math.inf, "a finite number or -inf; 100 forces as well")
+            bias[tuple(word)] = float(value)
+        return bias
+
+    def warped(self, logits, texts, n_new, n_left):
+        """Every warper that is asked for, in Hugging Face's order, which matters; forced words, which it has not, before τ.
+
+        logits (B, V); texts: B lists of ids, prompt and output so far, of which n_new were drawn and n_left may still be
+        -> float64 (B, V).  For what for_vocabulary() gives.
+        Where temperature is 0 the most likely token is wanted, and what comes after the temperature cannot change it.
+        ValueError where no token is left.
+        """
+        if self.logit_bias:
+            logits = add_bias(logits, texts, self.logit_bias)
+        if self.repetition_penalty != 1:
+            logits = penalise_repetition(logits, texts, self.repetition_penalty)
+        if self.no_repeat_ngram_size:
+            logits = forbid_repeated_ngrams(logits, texts, self.no_repeat_ngram_size)
+        if self.bad_words_ids:
+            logits = forbid_words(logits, texts, self.bad_words_ids)
+        if n_new < self.min_new_tokens:
+            logits = forbid(logits, self.stop_ids)
+        if self.logits_processor:
+            logits = _processed(logits, texts, self.logits_processor)
+        if self.force_words_ids:
+            outputs = [text[len(text) - n_new :] for text in texts]
+            logits = force_words(logits, outputs, self.force_words_ids, n_left, self.stop_ids)
+        if (logits.max(-1) == -np.inf).any():
+            raise ValueError(
+                f"generate: every token is ruled out after {n_new} new ones, expected at least one to draw; loosen "
+                "no_repeat_ngram_size, bad_words_ids, min_new_tokens, logit_bias, logits_processor or force_words_ids"
+            )
+        if self.temperature == 0:
+            return logits
+        logits = scale_by_temperature(logits, self.temperature)
+        if self.top_k:
+            logits = keep_top_k(logits, self.top_k)
+        if self.top_p is not None:
+            logits = keep_top_p(logits, self.top_p)
+        return logits if self.min_p is None else keep_min_p(logits, self.min_p)
+
+
+def _processed(logits, texts, processors):
+    """Each row of logits (B, V) after the caller's processors, in turn; that it can be drawn from is checked"""
+    logits = np.array(logits, np.float64)
+    for z, text in zip(logits, texts, strict=True):
+        for process in processors:
+            new = process(np.array(text, np.int64), z.copy())
+            if np.shape(new) != z.shape:
+                found = "None" if new is None else f"shape {np.shape(new)}"
+                raise ValueError(f"logits_processor: returned {found}, expected logits {z.shape}; return those given, changed")
+            z[:] = new
+    if not (logits < np.inf).all():
+        raise ValueError("logits_processor: returned NaN or infinity, expected finite numbers; -inf rules a token out")
+    return logits
+
+
+def finite(logits):
+    """The model's own scores, looked at before anything is made of them"""
+    if not np.isfinite(logits).all():
+        raise FloatingPointError(
+            "model: its scores hold NaN or infinity, expected finite numbers; check its weights with model.first_nonfinite()"
+        )
+    return logits
+
+
+def _checked_words(words, name, vocab_size):
+    """Lists of ids, none empty"""
+    if not np.iterable(words):
+        raise TypeError(f"{name}: {words!r}, expected a sequence of lists of ids")
+    checked = [checked_row(word, f"{name}[{i}]", vocab_size) for i, word in enumerate(words)]
+    if [] in checked:
+        raise ValueError(f"{name}[{checked.index([])}]: empty, expected at least one token; remove it")
+    return checked
+
+
+def checked_row(row, name, vocab_size):
+    """A list of ids that can be looked up"""
+    if not isinstance(row, (list, tuple)):
+        row = np.asarray(row)
+        if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
+            raise TypeError(f"{name}: {row.dtype} of shape {row.shape}, expected a row of integers")
+        row = row.tolist()
+    for i, token in enumerate(row):
+        if isinstance(token, bool) or not isinstance(token, (int, np.integer)):
+            raise TypeError(f"{name}[{i}]: {token!r} of type {type(token).__name__}, expected an integer")
+        if not 0 <= token < vocab_size:
+            raise ValueError(f"{name}[{i}]: {token}, expected an id from 0 to {vocab_size - 1}; use the model's tokenizer")
+    return [int(token) for token in row]
+
+
+def _check_number(name, value, least, most, expected):
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name}: {value!r} of type {type(value).__name__}, expected {expected}")
+    if not least <= value <= most or math.isinf(value):
+        raise ValueError(f"{name}: {value}, expected {expected}")
+
+
+def _check_count(name, value, least, remedy):
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: {value!r} of type {type(value).__name__}, expected a whole number; {remedy}")
+    if value < least:
+        raise ValueError(f"{name}: {value}, expected a whole number from {least}; {remedy}")

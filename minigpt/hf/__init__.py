@@ -1,0 +1,11 @@
+"""Hugging Face's names over minigpt, so that the articles' code runs with one import changed, and NumPy instead of torch.
+
+    from minigpt.hf import GPT2LMHeadModel, GPT2Tokenizer
+"""
+
+from .model import CausalLMOutput, GPT2Config, GPT2LMHeadModel, GPT3LMHeadModel, GPT3Tokenizer
+from .tokenizer import Encoding, GPT2Tokenizer
+
+__all__ = [
+    "CausalLMOutput", "Encoding", "GPT2Config", "GPT2LMHeadModel", "GPT2Tokenizer", "GPT3LMHeadModel", "GPT3Tokenizer",
+]

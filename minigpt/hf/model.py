@@ -1,0 +1,279 @@
+"""Hugging Face's names over minigpt, so that the articles' code runs with one import changed, and NumPy instead of torch.
+
+    from minigpt.hf import GPT2LMHeadModel, GPT2Tokenizer
+
+    tokenizer = GPT2Tokenizer.from_pretrained("gpt2")
+    model = GPT2LMHeadModel.from_pretrained("gpt2")
+    inputs = tokenizer("Once upon a time", return_tensors="np")
+    print(tokenizer.decode(model.generate(**inputs, max_new_tokens=20)[0]))
+
+Calls, defaults, warnings and errors are those of transformers 4.57 and 5; what differs says so.  Nothing is computed here:
+the model is model.GPT, the drawing sampling.py's, the tokens tokenizer.py's.  Articles A0 §4, A2 §5.2, A3 §5, A4 §4.
+"""
+
+import warnings
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..config import GPTConfig
+from ..generation.generate import stream
+from ..models.gpt import GPT
+from ..nn.cross_entropy import cross_entropy_forward
+from ..nn.scope import Scope
+from ..system.files import write_atomic
+from ..weights.pretrained import find, save_pretrained
+from .tokenizer import _by_row, _ids, _pairs
+
+NEW_TOKENS = 20     # where neither max_length nor max_new_tokens is given
+
+
+@dataclass(frozen=True)
+class GPT2Config(GPTConfig):
+    """GPTConfig with Hugging Face's defaults for dropout, and with the ids of special tokens; None: there is none."""
+
+    embd_pdrop: float = 0.1
+    attn_pdrop: float = 0.1
+    resid_pdrop: float = 0.1
+    bos_token_id: int | None = 50_256           # where an empty prompt starts
+    eos_token_id: int | None = 50_256           # ends a text
+    pad_token_id: int | None = None             # fills a row that has ended; None: eos_token_id does
+
+    @staticmethod
+    def _problem(name, value):
+        if not name.endswith("_token_id"):
+            return GPTConfig._problem(name, value)
+        known = value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+        return None if known else f"{name} {value!r}, expected an id from 0, or None"
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder):
+        """The config.json of a model.  Errors: pretrained.find(), ConfigError."""
+        path = find(name_or_folder) / "config.json"
+        return cls.from_json(path.read_text(encoding="utf-8"), source=str(path))
+
+
+@dataclass(frozen=True, eq=False)
+class CausalLMOutput:
+    """What a model returns: logits (B, T, V), and the loss where there were labels, else None."""
+
+    logits: np.ndarray
+    loss: np.floating | None = None
+
+
+class GPT2LMHeadModel:
+    """GPT-2 by Hugging Face's calls; `gpt` is the model.GPT under it.  There is no dropout, so no eval() is needed.
+
+    config: a GPT2Config; the weights are drawn from `seed`.
+    """
+
+    def __init__(self, config: GPT2Config, *, seed=0, dtype=np.float32):
+        self.config = config
+        sizes = GPTConfig(**{field.name: getattr(config, field.name) for field in fields(GPTConfig)})
+        self.gpt = GPT(sizes, seed=seed, dtype=dtype)
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder, *, dtype=np.float32) -> "GPT2LMHeadModel":
+        """The model of a folder, or by name.  Errors: GPT.from_pretrained()."""
+        folder = find(name_or_folder)
+        model = cls.__new__(cls)
+        model.config = GPT2Config.from_pretrained(folder)
+        model.gpt = GPT.from_pretrained(folder, dtype=dtype)
+        return model
+
+    def save_pretrained(self, folder):
+        """Write config.json and model.safetensors, which transformers loads too."""
+        save_pretrained(self.gpt, folder)
+        write_atomic(Path(folder) / "config.json", replace(self.config, bias=True).to_json().encode("utf-8"))
+
+    def __call__(self, input_ids, attention_mask=None, labels=None) -> CausalLMOutput:
+        """Scores of the next token at every position: input_ids (B, T) -> logits (B, T, V), the caller's own.
+
+        attention_mask (B, T): 1 at tokens, 0 at padding, which nothing attends to.  As in Hugging Face's forward, positions
+        count from the first column all the same; only generate() counts them from the first token.
+        labels (B, T): the same ids; they are shifted here, −100 is ignored, and the loss is the mean over the others.
+        """
+        keep = None if attention_mask is None else self._checked_mask(attention_mask, np.shape(input_ids))
+        logits = self.gpt(input_ids, keep)
+        if labels is None:
+            return CausalLMOutput(logits)
+        if np.shape(labels) != logits.shape[:2]:
+            raise ValueError(f"labels: shape {np.shape(labels)}, expected that of input_ids {logits.shape[:2]}")
+        _, targets, count = self.gpt._checked(np.asarray(input_ids)[:, 1:], np.asarray(labels)[:, 1:])
+        # cross_entropy_forward() overwrites the logits that it is given
+        loss = cross_entropy_forward(logits[:, :-1].copy(), targets, Scope.of(fast=True), count)
+        return CausalLMOutput(logits, logits.dtype.type(loss))
+
+    def generate(
+        self, inputs=None, *, input_ids=None, attention_mask=None, max_length=None, max_new_tokens=None, min_length=0,
+        min_new_tokens=None, do_sample=False, temperature=1.0, top_k=50, top_p=1.0, min_p=None, repetition_penalty=1.0,
+        no_repeat_ngram_size=0, bad_words_ids=None, force_words_ids=None, sequence_bias=None, logits_processor=None,
+        num_return_sequences=1, num_beams=1, eos_token_id=None, pad_token_id=None, stop_strings=None, tokenizer=None,
+        seed=None, sliding_window=False,
+    ):
+        """Continue every row: inputs (B, T) ids -> (B num_return_sequences, T + new) int64, the caller's own.
+
+        attention_mask (B, T): 0 at padding, which stands at the left; each row equals its solo run.
+        max_length        tokens of a row with its prompt and padding; max_new_tokens, without them, wins.  Neither: 20 new
+        min_length, min_new_tokens      the same for how many there are before a row may end
+        do_sample         False takes the most likely token; then temperature, top_k, top_p, min_p do not count, with a warning
+        bad_words_ids     as in sampling.Sampling, like repetition_penalty and no_repeat_ngram_size; eos_token_id is not one
+        sequence_bias     {(id, …): value} or [[[id, …], value], …]: logit_bias of sampling.Sampling
+        logits_processor  a list of f(input_ids (1, T), scores (1, V)) -> scores, arrays; each row comes alone, unpadded
+        num_return_sequences            continuations of each prompt, side by side; more than one only with do_sample
+        eos_token_id      an id or several that end a row, which keeps it and is filled with pad_token_id; None: the config's
+        stop_strings      texts that end a row once they stand in it, tokenizer decides; the row keeps them
+
+        Not Hugging Face's: seed, as in sampling.Sampling, instead of torch's; sliding_window=True goes on past n_positions,
+        where else a ValueError is raised.  There are no beams: force_words_ids, which needs them there, is that of
+        sampling.Sampling, lists of ids.  Everything is checked before anything is computed.
+        """
+        if sum(given is None for given in (inputs, input_ids)) != 1:
+            raise ValueError("generate: inputs and input_ids, expected one of the two; pass tokenizer.encode(…)")
+        eos = _ids(self.config.eos_token_id if eos_token_id is None else eos_token_id)
+        pad = self.config.pad_token_id if pad_token_id is None else pad_token_id
+        rows = self._rows(inputs if inputs is not None else input_ids)
+        keep = self._mask_of_padding(rows, attention_mask, pad, eos)
+        T = rows.shape[1]
+        if num_beams != 1:
+            raise ValueError(
+                f"num_beams: {num_beams}, expected 1; a GPT is not searched by beams here, do_sample=True gives several rows"
+            )
+        if num_return_sequences != 1 and not do_sample:
+            raise ValueError(
+                f"num_return_sequences: {num_return_sequences}, expected 1 while greedy, since all would be equal; "
+                "pass do_sample=True"
+            )
+        if do_sample and temperature == 0:
+            raise ValueError("temperature: 0, expected a number above 0 when sampling; do_sample=False takes the likeliest")
+        if stop_strings is not None and tokenizer is None:
+            raise ValueError("stop_strings: no tokenizer, expected one to read the text with; pass tokenizer=tokenizer")
+        if max_new_tokens is None:
+            if max_length is None:
+                max_length = T + NEW_TOKENS if sliding_window else min(T + NEW_TOKENS, self.config.n_positions)
+            if max_length <= T:
+                raise ValueError(f"input_ids: {T} tokens, expected fewer than max_length {max_length}; pass max_new_tokens")
+            max_new_tokens = max_length - T
+        if min_new_tokens is None:
+            min_new_tokens = max(0, min_length - T)
+        if do_sample:
+            options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+        else:
+            options = {"temperature": 0}
+            given = {"temperature": (temperature, 1.0), "top_k": (top_k, 50), "top_p": (top_p, 1.0), "min_p": (min_p, None)}
+            if ignored := [f"{name}={value!r}" for name, (value, default) in given.items() if value not in (default, None)]:
+                warnings.warn(
+                    f"generate: {', '.join(ignored)} ignored, expected do_sample=True with it; "
+                    "the most likely token is taken at each step", stacklevel=2,
+                )
+        n_vocab = self.config.vocab_size
+        steps = stream(
+            self.gpt, [row[kept].tolist() for row, kept in zip(rows, keep, strict=True)], max_new_tokens, **options,
+            repetition_penalty=repetition_penalty, no_repeat_ngram_size=no_repeat_ngram_size,
+            bad_words_ids=[word for word in bad_words_ids or () if [*word] not in [[id] for id in eos]],
+            force_words_ids=force_words_ids or (), logit_bias=_pairs(sequence_bias),
+            logits_processor=_by_row(logits_processor or ()),
+            min_new_tokens=min_new_tokens, num_samples=num_return_sequences, seed=seed, sliding_window=sliding_window,
+            # the config's may lie outside a small vocabulary, where it is never drawn
+            stop_ids=[id for id in eos if eos_token_id is not None or id < n_vocab],
+        )
+        rows = np.repeat(rows, num_return_sequences, axis=0)
+        fill = pad if pad is not None else eos[0] if eos else None
+        stops = None if stop_strings is None else _StopStrings(tokenizer, stop_strings, rows)
+        if stops is not None and fill is None:
+            raise ValueError("pad_token_id: None, expected an id to fill rows that end at stop_strings; pass pad_token_id=0")
+        return self._filled(rows, steps, eos, fill, stops)
+
+    def _filled(self, rows, steps, eos, fill, stops):
+        """The prompts, and the tokens of each step up to where a row ends; from there on `fill`"""
+        columns = [rows]
+        ended = np.zeros(len(rows), bool)
+        for tokens in steps:
+            if ended.any():                     # where nothing ends a row there is no `fill` either
+                tokens[ended] = fill
+            columns.append(tokens[:, None])
+            ended |= np.isin(tokens, eos)
+            if stops is not None:
+                ended |= stops.reached(tokens)
+            if ended.all():
+                break
+        return np.concatenate(columns, axis=1)
+
+    def _rows(self, ids):
+        """ids (B, T) as an array of the caller's own; an empty prompt starts from bos_token_id"""
+        rows = np.asarray(ids)
+        if rows.ndim != 2 or len(rows) == 0:
+            raise ValueError(f'input_ids: shape {rows.shape}, expected (batch, time); encode with return_tensors="np"')
+        if rows.shape[1] == 0:
+            if self.config.bos_token_id is None:
+                raise ValueError("input_ids: empty, expected a token, since config.bos_token_id is None; give a prompt")
+            rows = np.full((len(rows), 1), self.config.bos_token_id)
+        if rows.dtype.kind not in "iu":
+            raise TypeError(f"input_ids: dtype {rows.dtype}, expected integers")
+        return rows.astype(np.int64)
+
+    def _mask_of_padding(self, rows, attention_mask, pad, eos):
+        """(B, T) booleans, True at tokens.  Without a mask a pad token of its own shows where the padding is"""
+        if attention_mask is None or np.shape(attention_mask) == (len(rows), 0):
+            keep = rows != pad if pad is not None and pad not in eos else np.ones(rows.shape, bool)
+        else:
+            keep = self._checked_mask(attention_mask, rows.shape)
+        if not keep[:, -1].all():
+            raise ValueError(
+                f"attention_mask: row {keep[:, -1].argmin()} ends in padding, expected padding at the left when generating; "
+                "set tokenizer.padding_side = 'left'"
+            )
+        return keep
+
+    @staticmethod
+    def _checked_mask(attention_mask, shape):
+        mask = np.asarray(attention_mask)
+        if mask.shape != shape:
+            raise ValueError(f"attention_mask: shape {mask.shape}, expected that of input_ids {shape}")
+        if not np.isin(mask, (0, 1)).all():
+            raise ValueError("attention_mask: other values, expected 1 at tokens and 0 at padding")
+        return mask.astype(bool)
+
+
+class _StopStrings:
+    """The bytes of each row, and whether its last token completed a stop string.
+
+    As in Hugging Face, a string may begin in the prompt, but ends in the output.
+    """
+
+    def __init__(self, tokenizer, stop_strings, rows):
+        stop_strings = [stop_strings] if isinstance(stop_strings, str) else stop_strings
+        if not all(isinstance(string, str) and string for string in stop_strings):
+            raise TypeError(f"stop_strings: {stop_strings!r}, expected a text or several, none empty")
+        self.stops = [string.encode() for string in stop_strings]
+        self.token_bytes = tokenizer.tokenizer.token_bytes
+        self.longest = max(map(len, self.stops), default=0)
+        self.tails = [b"".join(map(self.token_bytes, row)) for row in rows.tolist()]
+
+    def reached(self, tokens):
+        """One more token in each row, (B,) -> (B,) booleans"""
+        reached = np.zeros(len(tokens), bool)
+        for r, token in enumerate(tokens.tolist()):
+            new = self.token_bytes(token)
+            tail = self.tails[r][-(self.longest - 1) :] if self.longest > 1 else b""    # what came before is in no new match
+            self.tails[r] = text = tail + new
+            reached[r] = any(text.find(stop, max(0, len(tail) - len(stop) + 1)) >= 0 for stop in self.stops)
+        return reached
+
+
+class GPT3LMHeadModel:
+    """A class that article A0 §4 calls, and that transformers never had."""
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder, **options):
+        """Raises ValueError, which says why."""
+        raise ValueError(
+            f"{cls.__name__}: {name_or_folder!r}, expected a model whose weights exist in public; OpenAI never released "
+            "GPT-3's, it could only be used over the network. Take GPT2LMHeadModel and GPT2Tokenizer with 'gpt2' to 'gpt2-xl': "
+            "GPT-3 is the same network, larger, with the same tokens"
+        )
+
+
+class GPT3Tokenizer(GPT3LMHeadModel):
+    """The same for the article's tokenizer"""

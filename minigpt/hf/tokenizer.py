@@ -1,0 +1,213 @@
+"""GPT2Tokenizer by Hugging Face's calls."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..generation.streaming import END_OF_TEXT
+from ..system.files import write_atomic
+from ..tokenization.bpe import name_of_bytes
+from ..tokenization.tokenizer import Tokenizer
+from ..weights.pretrained import find
+
+# All of them share one vocabulary, that of Tokenizer.gpt2()
+GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2")
+
+
+class Encoding(dict):
+    """input_ids and attention_mask, by key and by attribute"""
+
+    def __getattr__(self, name):
+        if name in self:
+            return self[name]
+        raise AttributeError(f"Encoding has no {name!r}, expected one of {', '.join(self)}")
+
+
+class GPT2Tokenizer:
+    """GPT-2's tokens by Hugging Face's calls; `tokenizer` is the tokenizer.Tokenizer under it.
+
+    Its start, end and unknown token is <|endoftext|>, which is parsed wherever it stands in a text; there is no pad token
+    until one is set: tokenizer.pad_token = tokenizer.eos_token.  padding_side: "right", or "left", for generate().
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, pad_token=None, padding_side="right", model_max_length=1024):
+        self.tokenizer = tokenizer
+        self.padding_side = padding_side
+        self.model_max_length = model_max_length
+        self.eos_token = END_OF_TEXT if END_OF_TEXT in tokenizer.special_tokens else None
+        self.bos_token = self.unk_token = self.eos_token
+        self.bos_token_id = self.eos_token_id = self.unk_token_id = tokenizer.special_tokens.get(END_OF_TEXT)
+        special = {id: name for name, id in tokenizer.special_tokens.items()}
+        self._names = [special.get(id) or name_of_bytes(tokenizer.token_bytes(id)) for id in range(tokenizer.vocab_size)]
+        self._ids = {name: id for id, name in enumerate(self._names)}
+        self.pad_token = pad_token
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder) -> "GPT2Tokenizer":
+        """GPT-2's, which comes with minigpt and which all its sizes share, or that of a folder.  Errors: Tokenizer.load()."""
+        folder = Path(name_or_folder)
+        if not (folder / "vocab.json").is_file():
+            if str(name_or_folder).rpartition("/")[2] in GPT2_NAMES:
+                return cls(Tokenizer.gpt2())
+            folder = find(name_or_folder)
+        settings = {}
+        if (path := folder / "tokenizer_config.json").is_file():
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            settings = {name: stored[name] for name in ("pad_token", "padding_side", "model_max_length") if name in stored}
+        return cls(Tokenizer.load(folder), **settings)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]):
+        """Write vocab.json, merges.txt, added_tokens.json and tokenizer_config.json, which transformers loads too."""
+        self.tokenizer.save(folder)
+        settings = {
+            "tokenizer_class": "GPT2Tokenizer", "bos_token": self.bos_token, "eos_token": self.eos_token,
+            "unk_token": self.unk_token, "pad_token": self.pad_token, "padding_side": self.padding_side,
+            "model_max_length": self.model_max_length, "add_prefix_space": False,
+        }
+        write_atomic(Path(folder) / "tokenizer_config.json", (json.dumps(settings, indent=2) + "\n").encode("utf-8"))
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of tokens"""
+        return self.tokenizer.vocab_size
+
+    def __len__(self):
+        return self.vocab_size
+
+    @property
+    def padding_side(self) -> str:
+        """Where padding goes: "right" or "left"."""
+        return self._padding_side
+
+    @padding_side.setter
+    def padding_side(self, side):
+        if side not in ("left", "right"):
+            raise ValueError(f"padding_side: {side!r}, expected 'left' or 'right'")
+        self._padding_side = side
+
+    @property
+    def pad_token(self) -> str | None:
+        """The token that fills rows up; it can be set to any token of the vocabulary, None by default."""
+        return self._pad_token
+
+    @pad_token.setter
+    def pad_token(self, token):
+        if token is not None and token not in self._ids:
+            raise ValueError(f"pad_token: {token!r}, expected a token of the vocabulary; take tokenizer.eos_token")
+        self._pad_token = token
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """The id of pad_token, or None"""
+        return None if self.pad_token is None else self._ids[self.pad_token]
+
+    def encode(self, text, *, truncation=False, max_length=None, return_tensors=None):
+        """A text's ids: a list, or with return_tensors="np" an int64 array (1, n).  No token is added.
+
+        encode("Hello world") -> [15496, 995]
+
+        Errors: those of Tokenizer.encode(), and ValueError for tensors of other libraries.
+        """
+        return self(text, truncation=truncation, max_length=max_length, return_tensors=return_tensors)["input_ids"]
+
+    def __call__(self, text, *, padding=False, truncation=False, max_length=None, return_tensors=None) -> Encoding:
+        """The input_ids and the attention_mask of a text or of a list of texts, as lists or int64 arrays (B, T).
+
+        padding: True or "longest" fills up to the longest row, "max_length" to max_length.  truncation=True cuts at
+        max_length.  max_length is by default model_max_length.  return_tensors: None or "np".
+        """
+        if return_tensors not in (None, "np"):
+            raise ValueError(f'return_tensors: {return_tensors!r}, expected "np": minigpt has NumPy only; write "np"')
+        if padding not in (False, True, "longest", "max_length"):
+            raise ValueError(f"padding: {padding!r}, expected True, False, 'longest' or 'max_length'")
+        if padding and self.pad_token is None:
+            raise ValueError("padding: no pad token, expected one to pad with; set tokenizer.pad_token = tokenizer.eos_token")
+        most = self.model_max_length if max_length is None else max_length
+        texts = [text] if isinstance(text, str) or not isinstance(text, (list, tuple)) else text
+        rows = [self.tokenizer.encode(one, allowed_special="all") for one in texts]
+        if truncation:
+            rows = [row[:most] for row in rows]
+        length = 0 if not padding else most if padding == "max_length" else max(map(len, rows), default=0)
+
+        def padded(row, fill):
+            empty = [fill] * (length - len(row))
+            return empty + row if self.padding_side == "left" else row + empty
+
+        encoding = Encoding(
+            input_ids=[padded(row, self.pad_token_id) for row in rows],
+            attention_mask=[padded([1] * len(row), 0) for row in rows],
+        )
+        if return_tensors is None:
+            return encoding if texts is text else Encoding({name: rows[0] for name, rows in encoding.items()})
+        if len(lengths := sorted({len(row) for row in encoding["input_ids"]})) > 1:
+            raise ValueError(
+                f"return_tensors: rows of {lengths[0]} to {lengths[-1]} tokens, expected equal lengths; pass padding=True"
+            )
+        return Encoding({name: np.array(rows, np.int64).reshape(len(texts), -1) for name, rows in encoding.items()})
+
+    def decode(self, ids, skip_special_tokens=False, clean_up_tokenization_spaces=False) -> str:
+        """The text of ids: an int, a list or an array (T,).  Half a character reads as U+FFFD.
+
+        skip_special_tokens leaves out <|endoftext|>; clean_up_tokenization_spaces joins punctuation to the word before.
+        """
+        ids = np.atleast_1d(ids).tolist() if isinstance(ids, (int, np.integer, np.ndarray)) else list(ids)
+        if skip_special_tokens:
+            special = set(self.tokenizer.special_tokens.values())
+            ids = [id for id in ids if id not in special]
+        text = self.tokenizer.decode(ids)
+        if clean_up_tokenization_spaces:
+            for apart in (" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're"):
+                text = text.replace(apart, apart[1:])
+        return text
+
+    def batch_decode(self, rows, skip_special_tokens=False, clean_up_tokenization_spaces=False) -> list[str]:
+        """The text of each row: decode() of (B, T), or of a list of B lists."""
+        return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in rows]
+
+    def tokenize(self, text) -> list[str]:
+        """The tokens of a text as vocab.json writes them: tokenize("Hello world é") -> ["Hello", "Ġworld", "ĠÃ©"]."""
+        return self.convert_ids_to_tokens(self.encode(text))
+
+    def convert_ids_to_tokens(self, ids):
+        """An id or several -> their tokens as vocab.json writes them.  IndexError for an id beyond the vocabulary."""
+        return self._names[ids] if isinstance(ids, (int, np.integer)) else [self._names[id] for id in ids]
+
+    def convert_tokens_to_ids(self, tokens):
+        """A token or several, as vocab.json writes them, -> their ids; what is none has the id of unk_token."""
+        if isinstance(tokens, str):
+            return self._ids.get(tokens, self.unk_token_id)
+        return [self._ids.get(token, self.unk_token_id) for token in tokens]
+
+    def get_vocab(self) -> dict[str, int]:
+        """The ids by token, a copy"""
+        return dict(self._ids)
+
+
+def _ids(ids):
+    """None, an id or several -> a list"""
+    return [] if ids is None else [ids] if isinstance(ids, (int, np.integer)) else [*ids]
+
+
+def _pairs(sequence_bias):
+    """Both of Hugging Face's forms as {(id, …): value}"""
+    if not isinstance(sequence_bias, (list, tuple)):
+        return sequence_bias
+    if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 and np.iterable(pair[0]) for pair in sequence_bias):
+        raise TypeError(f"sequence_bias: {sequence_bias!r}, expected [[ids, value], …] or {{ids: value}}, ids a tuple")
+    return {tuple(ids): value for ids, value in sequence_bias}
+
+
+def _by_row(processors):
+    """Processors of Hugging Face's form as those of sampling.Sampling"""
+    if not (isinstance(processors, (list, tuple)) and all(map(callable, processors))):
+        raise TypeError(f"logits_processor: {processors!r}, expected a list of f(input_ids, scores) -> scores")
+
+    def process(ids, logits):
+        scores = logits[None]
+        for one in processors:
+            scores = one(ids[None], scores)
+        return None if scores is None else np.asarray(scores)[0]
+
+    return process

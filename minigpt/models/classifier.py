@@ -1,0 +1,144 @@
+"""A GPT whose last token scores labels instead of tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from .. import weights
+from ..config import GPTConfig
+from ..generation.streaming import tokenizer_of
+from ..nn.cross_entropy import cross_entropy_backward
+from ..nn.embedding import unembedding_backward
+from ..weights import pretrained
+from .gpt import GPT, parameter_table
+
+HEAD = "score.weight"               # Hugging Face's name of the classification head
+MANY = 64                           # texts that are read at once when a model answers
+
+
+
+
+
+class Classifier(GPT):
+    r"""A GPT whose last token scores labels instead of tokens.
+
+        logits = h_last Wᵀ,   P(y given x) = softmax(logits)[y]
+
+    W is score.weight (labels, C), without a bias; h_last is the normalised output at the last token of a text.  What this is
+    in transformers is called GPT2ForSequenceClassification.  Inside it is a GPT with another output table: loss() and
+    loss_and_grads() take targets (B, T), labels at those positions that are asked and −100 elsewhere, as padded() makes them.
+    """
+
+    def __init__(self, config: GPTConfig, labels: Sequence[str], seed=0, dtype=np.float32, threads=None, fast=True):
+        config.require_causal("Classifier")         # what is padded at the end is seen by no token before
+        self.labels = tuple(labels)
+        if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels: {list(labels)}, expected at least two, each once")
+        super().__init__(replace(config, tie_word_embeddings=True), seed, dtype, threads, fast)     # there is no lm_head
+
+    @classmethod
+    def from_model(cls, model: GPT, labels: Sequence[str], seed=0) -> Classifier:
+        """A classifier with a trained model's weights, copied, and a new head drawn from `seed`."""
+        _refuse_adapters(model)
+        classifier = cls(model.config, labels, seed, model.dtype, model.team.threads, model.fast)
+        for name in classifier.params.keys() - {HEAD}:
+            classifier.params[name][...] = model.params[name]
+        classifier.tokenizer = model.tokenizer
+        return classifier
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder, *, dtype=np.float32, threads=None, fast=True, strict=False) -> Classifier:
+        """What save_pretrained() or transformers' GPT2ForSequenceClassification wrote, with its labels and its tokenizer.
+
+        Errors: pretrained.from_pretrained; WeightFormatError where the folder holds no such classifier.
+        """
+        folder = pretrained.find(name_or_folder)
+        text = (folder / "config.json").read_text(encoding="utf-8")
+        config = replace(GPTConfig.from_json(text, str(folder / "config.json")), tie_word_embeddings=True)
+        tensors = weights.load(pretrained.weight_file(folder))
+        head, names = tensors.pop(HEAD, None), json.loads(text).get("id2label")
+        if head is None or head.ndim != 2 or not isinstance(names, dict) or len(names) != len(head):
+            found = "no score.weight" if head is None else f"score.weight {head.shape} for {len(names or ())} labels"
+            raise weights.WeightFormatError(
+                f"{folder}: {found}, expected a classifier; for a new head write Classifier.from_model(model, labels)"
+            )
+        model = GPT.from_state_dict(tensors, config, dtype=dtype, threads=threads, fast=fast, strict=strict)
+        model.tokenizer = pretrained.tokenizer_of(folder)
+        classifier = cls.from_model(model, [names[str(i)] for i in range(len(names))])
+        classifier.params[HEAD][...] = head
+        return classifier
+
+    def save_pretrained(self, folder):
+        """Write the folder that from_pretrained() and transformers' GPT2ForSequenceClassification load."""
+        names = {str(i): label for i, label in enumerate(self.labels)}
+        config, tensors = pretrained.exported(self)
+        values = json.loads(config.to_json())
+        values["architectures"] = [name.replace("LMHeadModel", "ForSequenceClassification") for name in values["architectures"]]
+        values |= {"id2label": names, "label2id": {label: int(i) for i, label in names.items()}}
+        tensors = {**{f"transformer.{name}": array for name, array in tensors.items()}, HEAD: self.params[HEAD]}
+        pretrained.write_folder(folder, json.dumps(values, indent=2) + "\n", tensors, self.tokenizer)
+
+    def __call__(self, ids, key_padding_mask=None):
+        """Scores of the labels: ids (B, T) -> logits (B, labels), an array of the caller's own.
+
+        key_padding_mask (B, T) booleans: False at padding, on whichever side it stands; a text's result is the same without it.
+        """
+        ids = np.asarray(ids)
+        if key_padding_mask is None:
+            return super().__call__(ids)[:, -1].copy()
+        mask = np.asarray(key_padding_mask)
+        if mask.shape != ids.shape or mask.dtype != bool or not mask.any(axis=-1).all():
+            raise ValueError(f"key_padding_mask: {mask.dtype} of shape {mask.shape}, expected bool {ids.shape}, "
+                             "True somewhere in each row")
+        order = np.argsort(~mask, axis=1, kind="stable")             # the tokens move to the left, and no earlier
+        logits = super().__call__(np.take_along_axis(ids, order, 1))  # token sees the padding behind it
+        return logits[np.arange(len(ids)), mask.sum(axis=1) - 1]
+
+    def predict(self, texts: Sequence[str]) -> list[str]:
+        """The likeliest label of each text."""
+        rows = [np.asarray(tokenizer_of(self).encode(text), np.int64) for text in texts]
+        best = np.concatenate([np.empty(0, int), *(
+            self(*_side_by_side(rows[i : i + MANY])).argmax(axis=1) for i in range(0, len(rows), MANY)
+        )])
+        return [self.labels[i] for i in best]
+
+    @property
+    def n_outputs(self):
+        return len(self.labels)
+
+    def _parameter_table(self):
+        body = parameter_table(self.config)
+        matrices = sum(len(shape) == 2 for _, shape, _ in body)
+        head = HEAD, (self.n_outputs, self.config.n_embd), self.config.initializer_range
+        return [*body[:matrices], head, *body[matrices:]]
+
+    def _head(self, s):
+        return s.at("score")
+
+    def _backward(self, dloss, s):
+        if [name for name, _, _ in self.table] != [HEAD]:
+            return super()._backward(dloss, s)
+        unembedding_backward(cross_entropy_backward(dloss, s.at("loss")), self._head(s))     # nothing below learns
+
+    def _speechless(self, *args, **options):
+        raise TypeError("Classifier: it scores labels, not tokens, expected a GPT; from_pretrained() of its base speaks")
+
+    generate = stream = stream_text = score = trace = run = _speechless
+
+
+def _refuse_adapters(model: GPT) -> None:
+    if any(name.endswith(".lora_A") for name in model.params):
+        raise ValueError("model: it has LoRA adapters, expected plain weights; go on from merged(model)")
+
+
+def _side_by_side(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of ids as one array (B, T), and where it holds them"""
+    lengths = np.array([len(row) for row in rows])
+    keep = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.zeros(keep.shape, np.int64)
+    ids[keep] = np.concatenate(rows)
+    return ids, keep

@@ -1,0 +1,1 @@
+"""Files, threads and the machine: what has nothing to do with GPT."""

@@ -1,0 +1,62 @@
+"""The machine: its processor, its memory, the BLAS that NumPy found on it, and how fast that multiplies matrices."""
+
+import contextlib
+import ctypes
+import os
+import platform
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .threads import openblas_functions
+
+# Where Linux says how much memory a container may use, in its newer way and its older one
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def processor():
+    """The processor's name"""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def memory():
+    """Bytes of memory, or of the share that a container has of it; None where that cannot be told, as on Windows."""
+    if not hasattr(os, "sysconf"):
+        return None
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _LIMITS:
+        with contextlib.suppress(OSError, ValueError):          # no such file, or the word "max"
+            sizes.append(int(Path(path).read_text(encoding="utf-8")))
+    return min(sizes)
+
+
+def blas():
+    """NumPy's BLAS with its version and, of OpenBLAS, the kernel that it chose for this processor"""
+    built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    name = f"{built.get('name', 'unknown')} {built.get('version', '')}".strip()
+    if functions := openblas_functions("get_corename"):
+        functions[0].restype = ctypes.c_char_p
+        name += f", kernel {functions[0]().decode()}"
+    return name
+
+
+def matmul_flops(team, n=1024, repeats=8):
+    """Floating-point operations a second of products of float32 matrices (n, n), all of a team's threads together."""
+    rng = np.random.default_rng(0)
+    matrices = [[rng.standard_normal((n, n), np.float32) for _ in range(3)] for _ in range(team.threads)]
+
+    def multiply(a, b, out):
+        for _ in range(repeats):
+            np.dot(a, b, out=out)
+
+    def measure():
+        start = time.perf_counter()
+        team.run([lambda m=m: multiply(*m) for m in matrices])
+        return repeats * 2 * n**3 * team.threads / (time.perf_counter() - start)
+
+    return max(measure(), measure())        # the first may find the cores asleep

@@ -1,0 +1,1 @@
+"""From a text to a trained model: corpora, batches, optimizers, recipes, the loop, checkpoints, fine-tuning."""

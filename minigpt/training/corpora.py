@@ -1,0 +1,108 @@
+"""Corpora: which text a model learns from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..weights.hub import DownloadError, cache_folder, fetch
+from .batches import _tokens
+
+_SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+_SHAKESPEARE_FILE = "tinyshakespeare.txt"
+_SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+_SHAKESPEARE_SIZE = 1_115_394  # bytes, and characters: it is ASCII
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text to learn from."""
+
+    text: str
+    name: str  # "shakespeare", "python" or the file's path
+    note: str  # one sentence: which text this is and why
+
+
+def load_corpus(source: str | os.PathLike[str] | None = None) -> Corpus:
+    """Return a text to learn from.
+
+    "shakespeare"  Tiny Shakespeare, 1.1 MB of plays, downloaded once; DownloadError where it cannot be had
+    "python"       the language reference that comes with every CPython, about 0.5 MB; needs no network
+    a path         any UTF-8 file; line ends and a byte order mark stay as they are ("./python" is a file)
+    None           Tiny Shakespeare, or where it cannot be had the language reference, with a note that says so
+
+    Errors for a path: FileNotFoundError, IsADirectoryError, ValueError for an empty file and for one not in UTF-8.
+    """
+    if source is None:
+        try:
+            return load_corpus("shakespeare")
+        except DownloadError as failure:
+            reason = " ".join(str(failure).partition("; ")[0].split())  # without its advice, which follows below
+        python = load_corpus("python")
+        note = (
+            f"{python.note.removesuffix('.')}, in place of Tiny Shakespeare, which could not be had ({reason}): to use"
+            f" that, pass a file of it with --data FILE, or put the one of SHA-256 {_SHAKESPEARE_SHA256}"
+            f" at {cache_folder() / _SHAKESPEARE_FILE}."
+        )
+        return replace(python, note=note)
+    if source == "shakespeare":
+        path = fetch(_SHAKESPEARE_URL, _SHAKESPEARE_FILE, _SHAKESPEARE_SHA256, _SHAKESPEARE_SIZE)
+        text = _read_text(path)
+        return Corpus(text, source, f"Tiny Shakespeare, {len(text):,} characters of his plays.")
+    if source == "python":
+        from pydoc_data.topics import topics  # here, because it is large and seldom needed
+
+        text = "\n\n".join(topics[topic] for topic in sorted(topics))
+        version = platform.python_version()
+        return Corpus(text, source, f"The language reference of Python {version}, {len(text):,} characters.")
+    text = _read_text(source)
+    return Corpus(text, os.fspath(source), f"The file {os.fspath(source)}, {len(text):,} characters.")
+
+
+def _read_text(source: str | os.PathLike[str]) -> str:
+    path = Path(source)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: a folder, expected a text file; name a file inside it")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file, expected a UTF-8 text; give a path, 'shakespeare' or 'python'")
+    data = path.read_bytes()  # not as text: Python would turn \r\n into \n
+    if not data:
+        raise ValueError(f"{path}: 0 bytes, expected a text; give another file")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        found = f"byte 0x{data[error.start]:02x} at offset {error.start} of {len(data):,}"
+        raise ValueError(f"{path}: {found} ({error.reason}), expected UTF-8; save the text in that encoding") from error
+
+
+def split(ids: np.ndarray, fraction: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+    """Cut ids (N,) in two, views: the first `fraction` for training, the end for validation.
+
+    split(np.arange(10)) -> [0 … 8], [9].  Raises ValueError if either part would be empty.
+    """
+    ids = _tokens(ids)
+    cut = int(fraction * len(ids)) if 0 < fraction < 1 else 0
+    if cut == 0:
+        raise ValueError(f"ids: fraction {fraction} of {len(ids)} tokens, expected two parts; use 0.9 or a longer text")
+    return ids[:cut], ids[cut:]
+
+
+def fingerprint(ids_or_text: np.ndarray | str) -> str:
+    """Return 16 hexadecimal digits of SHA-256, to notice that the data changed since a checkpoint.
+
+    For ids the value depends on the numbers, not on their type. Other data has another value, but for an accident of
+    1 in 2^64.
+    """
+    digest = hashlib.sha256()
+    if isinstance(ids_or_text, str):
+        digest.update(ids_or_text.encode("utf-8"))
+    else:
+        ids = _tokens(ids_or_text)
+        for start in range(0, len(ids), 1 << 20):  # in pieces: all of them as int64 may not fit into memory
+            digest.update(ids[start : start + (1 << 20)].astype("<i8").tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,72 @@
+"""How a model is trained: the numbers of a run, and the presets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from ..config import ConfigError
+from .optim import SCHEDULES
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained. Raises ConfigError listing every bad field."""
+
+    steps: int | None = 2000        # updates, or None where minutes says when to end
+    minutes: float | None = None    # time to train; the schedule then follows the clock
+    batch_size: int = 12            # sequences of n_positions tokens in a batch
+    accumulate: int = 1             # batches for one update
+    optimizer: Literal["muon", "adamw"] = "muon"    # Muon for the blocks' matrices, AdamW for the rest; or AdamW for all
+    lr: float = 4e-3                # peak learning rate of AdamW
+    muon_lr: float = 0.014          # peak learning rate of Muon
+    beta1: float = 0.9
+    beta2: float = 0.99
+    weight_decay: float = 0.1
+    clip: float = 1.0               # largest gradient norm of what AdamW updates
+    warmup_steps: int = 20          # the learning rate rises from 0 over these
+    schedule: str = "linear"        # how it falls afterwards
+    final_lr: float = 0.0           # where it ends, as a fraction of the peak
+    order: Literal["crops", "windows"] = "crops"    # windows anywhere, or each window once an epoch
+    eval_interval: int = 500        # updates between evaluations on the whole validation split, each with a checkpoint
+    sample_tokens: int = 200        # tokens of the samples printed on the way
+    seed: int = 1337
+
+    def __post_init__(self):
+        bad = []
+        if (self.steps is None) == (self.minutes is None):
+            bad.append(f"steps {self.steps} and minutes {self.minutes}, expected one of the two")
+        for name, lowest in (("steps", 1), ("batch_size", 1), ("accumulate", 1), ("warmup_steps", 0), ("eval_interval", 1),
+                             ("sample_tokens", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if name == "steps" and value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+                bad.append(f"{name} {value!r}, expected a whole number of at least {lowest}")
+        for name, most in (("minutes", math.inf), ("lr", 10), ("muon_lr", 10), ("clip", math.inf)):
+            value = getattr(self, name)
+            if not (value is None and name == "minutes") and not 0 < value <= most:
+                bad.append(f"{name} {value!r}, expected a number above 0" + (f" and at most {most}" if most < 99 else ""))
+        for name in ("beta1", "beta2", "weight_decay", "final_lr"):
+            if not 0 <= getattr(self, name) < 1:
+                bad.append(f"{name} {getattr(self, name)!r}, expected a number from 0 to below 1")
+        for name, choices in (("optimizer", ("muon", "adamw")), ("schedule", SCHEDULES), ("order", ("crops", "windows"))):
+            if getattr(self, name) not in choices:
+                bad.append(f"{name} {getattr(self, name)!r}, expected {' or '.join(choices)}")
+        if bad:
+            raise ConfigError(f"Recipe: {'; '.join(bad)}")
+
+
+# What --preset names: sizes of the model, fields of the recipe.
+PRESETS: dict[str, tuple[dict, dict]] = {
+    "shakespeare-char": (dict(n_positions=128, n_embd=128, n_layer=4, n_head=4), dict(steps=2000, batch_size=12)),
+    "nanogpt-cpu": (
+        dict(n_positions=64, n_embd=128, n_layer=4, n_head=4, bias=False),
+        dict(steps=2000, batch_size=12, optimizer="adamw", lr=1e-3, schedule="cosine", final_lr=0.1, warmup_steps=100),
+    ),
+    "ten-minutes": (
+        dict(n_positions=256, n_embd=160, n_layer=4, n_head=5),
+        dict(steps=3000, batch_size=6, weight_decay=0.3),
+    ),
+}

@@ -1,0 +1,182 @@
+"""Learning to translate: pairs of texts, their vocabulary, the training of a Transformer on them, and its score.
+
+    pairs, unseen = numerals.draw(10_000, 2_000, np.random.default_rng(0))
+    translator = Translator.new(pairs, seed=0)
+    train(translator, pairs, seed=0)
+    exact_match(translator, unseen)
+    translator(["three hundred forty-two"])     ->  ["三百四十二"]
+
+The model is seq2seq.py's; the command line is translate_command.py's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ..config import TransformerConfig
+from ..models.transformer import Transformer
+from ..nn.cross_entropy import IGNORED
+from ..system.files import write_atomic
+from .optim import AdamW, clip_scale, gradient_norm, schedule
+
+SIZES = {"n_embd": 64, "n_layer": 2, "n_head": 4, "dropout": 0.0}      # enough for the numerals
+AT_ONCE = 256           # texts translated in one batch
+
+
+class Vocabulary:
+    """Ids for words of Latin letters and for single other characters; spaces and hyphens only separate.
+
+        vocabulary = Vocabulary.of(["forty-two", "四十二"])
+        vocabulary.encode("forty-two")      ->  [3, 4]
+        vocabulary.decode([7, 6, 5])        ->  "四十二"
+
+    Ids 0, 1, 2 are <pad>, <s> and </s>, as TransformerConfig has them, which decode to nothing.
+    """
+
+    SPECIAL = ("<pad>", "<s>", "</s>")
+
+    def __init__(self, pieces: Sequence[str]):
+        self.pieces = [*self.SPECIAL, *pieces]
+        self._ids = {piece: id for id, piece in enumerate(self.pieces)}
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Vocabulary:
+        """All pieces of some texts, sorted."""
+        return cls(sorted({piece for text in texts for piece in cls.split(text)}))
+
+    @staticmethod
+    def split(text: str) -> list[str]:
+        """split("Forty-two") -> ["forty", "two"];  split("四十二") -> ["四", "十", "二"]"""
+        return re.findall(r"[a-z]+|[^\sa-z-]", text.lower())
+
+    def encode(self, text: str) -> list[int]:
+        """Raises ValueError for a text without pieces and for a piece that is not in the vocabulary."""
+        pieces = self.split(text)
+        known = self.pieces[len(self.SPECIAL) :]
+        unknown = [piece for piece in pieces if piece not in self._ids]
+        if unknown or not pieces:
+            found = repr(unknown[0]) if unknown else "no word"
+            raise ValueError(f"text {text!r}: {found}, expected words that the model has learned: {' '.join(known)}")
+        return [self._ids[piece] for piece in pieces]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Words with spaces between them, other characters side by side."""
+        pieces = (self.pieces[id] for id in ids if id >= len(self.SPECIAL))
+        return re.sub(r"(?<=[a-z]) (?![a-z])|(?<![a-z]) ", "", " ".join(pieces))
+
+    def __len__(self):
+        return len(self.pieces)
+
+
+@dataclass
+class Alignment:
+    """Which source pieces a target was made from."""
+
+    source: list[str]           # S pieces
+    target: list[str]           # T pieces, </s> at the end
+    att: np.ndarray             # (T, S): row t is where the model looked when it wrote target[t]; each row sums to 1
+
+
+class Translator:
+    """A Transformer with its vocabulary: texts in, texts out.
+
+        translator(["three hundred forty-two", "ten"], beams=4)     ->  ["三百四十二", "十"]
+    """
+
+    def __init__(self, model: Transformer, vocabulary: Vocabulary):
+        self.model, self.vocabulary = model, vocabulary
+
+    @classmethod
+    def new(cls, pairs: Sequence[tuple[str, str]], seed=0, *, threads=None, **sizes) -> Translator:
+        """One that has learned nothing, for the pieces of these pairs.  sizes: fields of TransformerConfig, else SIZES."""
+        vocabulary = Vocabulary.of(text for pair in pairs for text in pair)
+        config = TransformerConfig(vocab_size=len(vocabulary), **{**SIZES, **sizes})
+        return cls(Transformer(config, seed, threads=threads), vocabulary)
+
+    def __call__(self, texts: Sequence[str], *, beams=1, length_penalty=0.6) -> list[str]:
+        """The translations; ValueError for a text with an unknown word.  beams, length_penalty: Transformer.translate()."""
+        rows = [self.vocabulary.encode(text) for text in texts]
+        translations: list[str] = []
+        for start in range(0, len(rows), AT_ONCE):
+            source = _padded(rows[start : start + AT_ONCE], self.model.config.pad_token_id)
+            for ids in self.model.translate(source, beams=beams, length_penalty=length_penalty):
+                translations.append(self.vocabulary.decode(ids))
+        return translations
+
+    def batch(self, pairs: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
+        """source (B, S), filled up with pad, and targets (B, T), with eos at each end and filled up with −100"""
+        config = self.model.config
+        source = [self.vocabulary.encode(text) for text, _ in pairs]
+        targets = [[*self.vocabulary.encode(text), config.eos_token_id] for _, text in pairs]
+        return _padded(source, config.pad_token_id), _padded(targets, IGNORED)
+
+    def alignment(self, text: str, translation: str, layer=-1) -> Alignment:
+        """The cross-attention of a layer of the decoder, by default of the last, as the mean over its heads."""
+        i = range(self.model.config.n_layer)[layer]
+        source, targets = self.batch([(text, translation)])
+        (att,) = self.model.activations(source, targets, f"decoder.h.{i}.cross.att").values()
+        pieces = self.vocabulary.pieces
+        return Alignment([pieces[id] for id in source[0]], [pieces[id] for id in targets[0]], att[0].mean(0))
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write config.json, model.safetensors and words.json.  Raises OSError; each file is whole or unchanged."""
+        self.model.save(folder)
+        pieces = self.vocabulary.pieces[len(Vocabulary.SPECIAL) :]
+        write_atomic(Path(folder) / "words.json", (json.dumps(pieces, ensure_ascii=False) + "\n").encode("utf-8"))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], *, threads=None) -> Translator:
+        """What save() wrote.  Raises FileNotFoundError, ConfigError, weights.WeightFormatError."""
+        model = Transformer.load(folder, threads=threads)
+        pieces = json.loads((Path(folder) / "words.json").read_text(encoding="utf-8"))
+        return cls(model, Vocabulary(pieces))
+
+
+def train(translator: Translator, pairs, *, steps=400, batch_size=128, lr=3e-3, warmup_steps=50, seed=0, progress=False):
+    """Learn from pairs of texts: AdamW with linear warm-up and decay -> the loss of each step, a list of floats.
+
+    Batch i is drawn from default_rng([seed, i]).  Post-norm needs the warm-up: at full rate its first steps go astray (Xiong
+    et al. 2020).  `progress` shows a bar where stderr is a terminal.  FloatingPointError for a loss that is not finite.
+    Vaswani et al. 2017 §5.3 takes Adam with the same β.
+    """
+    model = translator.model
+    adamw = AdamW(model, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.01)
+    losses: list[float] = []
+    with tqdm(total=steps, unit="step", dynamic_ncols=True, disable=None if progress else True) as bar:
+        for step in range(steps):
+            chosen = np.random.default_rng([seed, step]).integers(len(pairs), size=batch_size)
+            source, targets = translator.batch([pairs[i] for i in chosen])
+            loss, _ = model.loss_and_grads(source, targets, dropout_key=(seed, step))
+            norm = gradient_norm(adamw.grads, model.team)
+            if not math.isfinite(loss + norm):
+                raise FloatingPointError(f"step {step}: loss {loss}, gradient norm {norm}, {model.first_nonfinite()}; lower lr")
+            rate = lr * min(1.0, (step + 1) / (warmup_steps + 1)) * schedule("linear", step / steps)
+            adamw.step(rate, clip_scale(norm, 1.0))
+            losses.append(loss)
+            bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+            bar.update()
+    return losses
+
+
+def exact_match(translator: Translator, pairs, *, beams=1) -> tuple[float, list[tuple[str, str, str]]]:
+    """The share of texts whose translation is right to the last character, and the others: (text, right, given)."""
+    given = translator([text for text, _ in pairs], beams=beams)
+    wrong = [(text, right, made) for (text, right), made in zip(pairs, given, strict=True) if made != right]
+    return 1 - len(wrong) / len(pairs), wrong
+
+
+def _padded(rows, fill):
+    """B rows of different lengths -> (B, longest)"""
+    array = np.full((len(rows), max(map(len, rows))), fill)
+    for row, ids in zip(array, rows, strict=True):
+        row[: len(ids)] = ids
+    return array
