@@ -85,14 +85,14 @@ class GPTConfig:
         return cls(**{**PRESETS[name], **changes})
 
     @property
-    def inner(self):
+    def mlp_width(self):
         """Channels inside the MLP"""
         return 4 * self.n_embd if self.n_inner is None else self.n_inner
 
     @property
     def n_params(self):
         """Number of parameters; a tied output layer shares the embedding's."""
-        C, F, b = self.n_embd, self.inner, int(self.bias)
+        C, F, b = self.n_embd, self.mlp_width, int(self.bias)
         block = 4 * C * C + 2 * C * F + b * (5 * C + F) + 2 * (1 + b) * C
         tables = (self.vocab_size * (1 if self.tie_word_embeddings else 2) + self.n_positions) * C
         return tables + self.n_layer * block + (1 + b) * C * self.pre_norm
@@ -117,7 +117,7 @@ class GPTConfig:
         6 for each weight of a matrix product, 12 T C in each block for the scores and the averages, where T is what a position
         may see.  Kaplan et al. 2020 §2.1.
         """
-        weights = self.n_layer * (4 * self.n_embd**2 + 2 * self.n_embd * self.inner) + self.vocab_size * self.n_embd
+        weights = self.n_layer * (4 * self.n_embd**2 + 2 * self.n_embd * self.mlp_width) + self.vocab_size * self.n_embd
         seen = sum(min(self.n_positions, self.window(i) or self.n_positions) for i in range(self.n_layer))
         return 6 * weights + 12 * seen * self.n_embd
 
@@ -133,7 +133,7 @@ class GPTConfig:
         Dropout adds its masks and outputs, in attention a mask of all T keys.  Pieces of a fixed size, a few MB a thread, come
         on top.
         """
-        T, C, H, F = self.n_positions, self.n_embd, self.n_head, self.inner
+        T, C, H, F = self.n_positions, self.n_embd, self.n_head, self.mlp_width
         K = (T + min(T, 64)) / 2 if self.causal else T
         resid, attn, embd = self.resid_pdrop > 0, self.attn_pdrop > 0, self.embd_pdrop > 0
         block = (8 + 4 * resid) * C + 2 * F + H * (K + attn * T + 1) + 4
@@ -240,7 +240,7 @@ class TransformerConfig:
         return None if known else f"{name} {value!r}, expected an id from 0"
 
     @property
-    def inner(self):
+    def mlp_width(self):
         """Channels inside the MLP"""
         return 4 * self.n_embd if self.n_inner is None else self.n_inner
 

@@ -20,7 +20,7 @@ from ..models.gpt import GPT
 from ..study import checks, costs
 from ..study.checks import Finding
 from ..system import machine
-from ..system.threads import Team, blas_threads, cpu_count
+from ..system.threads import WorkerPool, blas_threads, cpu_count
 from ..training.corpora import load_corpus
 from ..training.recipe import PRESETS as RUNS
 from ..training.recipe import Recipe
@@ -66,7 +66,7 @@ def _fresh(name) -> int:
     """Examine a model that is not trained yet."""
     config, recipe, run = _configuration(name)
     small = reduced(config)
-    flops = machine.matmul_flops(Team())
+    flops = machine.matmul_flops(WorkerPool())
     quick = costs.fits(config, 1) and 256 * config.flops_per_token / flops < costs.MEASURED
     return _screen(f"minigpt doctor: a fresh model, {name}", {
         "this machine": _machine(flops),
@@ -93,7 +93,7 @@ def _trained(name, text_source) -> int:
     text, source = checks.HAMLET, "Hamlet"
     if text_source is not None:
         text, source = load_corpus(text_source).text[:TEXT], text_source
-    flops = machine.matmul_flops(Team())
+    flops = machine.matmul_flops(WorkerPool())
     return _screen(f"minigpt doctor: the trained model {name}", {
         "this machine": _machine(flops),
         "is it well?": {
@@ -153,13 +153,13 @@ def _copy(small, first_loss_aside):
 
 def _machine(flops):
     """The rows about the machine"""
-    team, memory, threads = Team(), machine.memory(), blas_threads()
+    pool, memory, threads = WorkerPool(), machine.memory(), blas_threads()
     have = "memory unknown" if memory is None else f"{costs.si(memory, 'B')} of memory"
     found = "its own threads, which cannot be set: work is not split" if threads is None else "each with 1 of BLAS"
     return {
         "processor": lambda: Finding(f"{machine.processor()}, {cpu_count()} cores, {have}"),
         "NumPy": lambda: Finding(f"{np.__version__}, BLAS: {machine.blas()}"),
-        "threads": lambda: Finding(f"{team.threads}, {found}; matrix products at {costs.si(flops, 'FLOP/s')}"),
+        "threads": lambda: Finding(f"{pool.threads}, {found}; matrix products at {costs.si(flops, 'FLOP/s')}"),
     }
 
 

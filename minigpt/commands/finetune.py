@@ -15,13 +15,13 @@ from ..models.classifier import Classifier
 from ..models.gpt import GPT
 from ..training import checkpoint, tasks
 from ..training.adapters import add_lora, train_head, with_characters
-from ..training.finetune import Example, FineTuner, answered, answers, labelled
+from ..training.finetune import Example, FineTuner, answered, answers, labeled
 from ..training.recipe import Recipe
 from ..training.tasks import Pairs, Task, accuracy, bag_of_words, majority
 from .common import exit_status
 
 # What learns, by the name of its row: a new model of the same sizes, or of the model that is given all, adapters, the head
-WAYS: dict[str, dict[str, Any]] = {
+METHODS: dict[str, dict[str, Any]] = {
     "scratch": dict(optimizer="muon", lr=4e-3, muon_lr=0.014),
     "whole": dict(optimizer="muon", lr=2e-3, muon_lr=0.01),
     "lora": dict(optimizer="adamw", lr=4e-3),
@@ -67,7 +67,7 @@ def _parser():
     parser.add_argument("--data", metavar="FILE", help="the play, for speakers")
     parser.add_argument("--model", default="shakespeare-char", metavar="FOLDER",
                         help="a folder or the name of the model to start from (default shakespeare-char)")
-    parser.add_argument("--ways", nargs="+", choices=tuple(WAYS), metavar="WAY", help="of those below (default: all)")
+    parser.add_argument("--ways", nargs="+", choices=tuple(METHODS), metavar="WAY", help="of those below (default: all)")
     parser.add_argument("--steps", type=int, metavar="N", help="updates for each way")
     parser.add_argument("--lora", nargs="+", default=["h.*"], metavar="NAME",
                         help="the matrices that get adapters, such as h.*.attn.c_attn (default: h.*, all); wte learns too")
@@ -87,7 +87,7 @@ def _finetune(args) -> int:
     print(f"{task.note}; for example")
     for x, y in task.test[:3]:
         print(f"  {x}  ->  {y}")
-    ways = args.ways or [way for way in WAYS if task.labels or way != "head"]
+    ways = args.ways or [way for way in METHODS if task.labels or way != "head"]
     if "head" in ways and not task.labels:
         raise ValueError(f"--ways: head with the task {task.name}, expected others; its answers are texts, not labels")
     base = _base(args, task)
@@ -147,7 +147,7 @@ def _tuner(way, base: GPT, task: Task, args, folder: Path) -> FineTuner:
         train_head(model)
     elif way == "lora":
         add_lora(model, args.lora, args.rank, args.alpha, args.seed, also=["wte.weight"])     # it has new characters
-    recipe = Recipe(**SIZES[task.name], **WAYS[way], eval_interval=80, seed=args.seed)
+    recipe = Recipe(**SIZES[task.name], **METHODS[way], eval_interval=80, seed=args.seed)
     if way == "lora" and task.labels is None:
         recipe = replace(recipe, lr=LORA_ON_TEXTS)
     if args.steps is not None:
@@ -156,7 +156,7 @@ def _tuner(way, base: GPT, task: Task, args, folder: Path) -> FineTuner:
 
 
 def _copy(model: GPT) -> GPT:
-    copy = GPT(model.config, None, model.dtype, model.team.threads)
+    copy = GPT(model.config, None, model.dtype, model.pool.threads)
     copy.flat_params[...] = model.flat_params
     return copy
 
@@ -164,7 +164,7 @@ def _copy(model: GPT) -> GPT:
 def _examples(task: Task, pairs: Pairs, model: GPT) -> list[Example]:
     encode = tokenizer_of(model).encode
     if task.labels:
-        return [labelled(encode(x), task.labels.index(y)) for x, y in pairs]
+        return [labeled(encode(x), task.labels.index(y)) for x, y in pairs]
     return [answered(encode(x + "\n"), encode(y + "\n")) for x, y in pairs]
 
 

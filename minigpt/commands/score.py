@@ -23,22 +23,22 @@ def main(argv=None) -> int:
     add_model(parser)
     parser.add_argument("--answers", nargs="+", metavar="ANSWER", help="what may follow: each gets its log-probability and "
                         "its probability among them")
-    parser.add_argument("--normalise", choices=("tokens", "bytes"), help="compare log-probabilities per token or per byte, so "
+    parser.add_argument("--normalize", choices=("tokens", "bytes"), help="compare log-probabilities per token or per byte, so "
                         "that long answers are not the less likely (default: neither)")
     return exit_status(_run, parser, argv)
 
 
 def _run(args):
-    if args.normalise is not None and args.answers is None:
-        raise ValueError("--normalise: no --answers, expected both; per token and per byte is what is printed without them")
+    if args.normalize is not None and args.answers is None:
+        raise ValueError("--normalize: no --answers, expected both; per token and per byte is what is printed without them")
     model = GPT.from_pretrained(args.model)
     tokenizer = tokenizer_of(model, args.model)
     if args.answers is not None:
-        choices = model.choose(args.text, args.answers, args.normalise)
-        by = "" if args.normalise is None else f"   per {args.normalise[:-1]}"
+        choices = model.choose(args.text, args.answers, args.normalize)
+        by = "" if args.normalize is None else f"   per {args.normalize[:-1]}"
         write(f"probability      log p{by}   answer\n")
         for choice in choices:
-            mean = "" if args.normalise is None else f"{choice.score:>{len(by)}.4f}"
+            mean = "" if args.normalize is None else f"{choice.score:>{len(by)}.4f}"
             write(f"{choice.probability:11.4f} {choice.logprob:10.4f}{mean}   {choice.answer!r}\n")
         return 0
     is_file = os.path.isfile(args.text)         # unlike Path's it takes a text of any length

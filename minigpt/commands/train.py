@@ -83,11 +83,11 @@ def _train(args) -> int:
     if "dropout" in given:
         given.update(dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), given.pop("dropout")))
     trainer = _resumed(given, out, threads) if resume else _new(given, out, threads)
-    storey = f"{trainer.model.team.threads} threads" if trainer.model.fast else "the textbook's layers"
+    storey = f"{trainer.model.pool.threads} threads" if trainer.model.fast else "the textbook's layers"
     print(f"{trainer.model.config.n_params:,} parameters, {storey}, "
           f"ready after {time.perf_counter() - start:.1f} s; the run is kept in {trainer.folder}{os.sep}", flush=True)
     status = trainer.run()
-    _summarise(trainer)
+    _summarize(trainer)
     return status
 
 
@@ -129,7 +129,7 @@ def _resumed(given, out, threads) -> Trainer:
     return trainer
 
 
-def _summarise(trainer) -> None:
+def _summarize(trainer) -> None:
     """The curve, what was reached, what was written, what to do next"""
     folder, best = trainer.folder, trainer.best
     rows = read_log(folder / "log.csv")

@@ -60,7 +60,7 @@ def _train(args):
     pairs, unseen = numerals.draw(args.pairs, args.tested, np.random.default_rng(args.seed))
     translator = Translator.new(pairs, args.seed, threads=args.threads)
     model = translator.model
-    print(f"{len(pairs):,} numbers to learn from, {model.flat_params.size:,} parameters, {model.team.threads} threads",
+    print(f"{len(pairs):,} numbers to learn from, {model.flat_params.size:,} parameters, {model.pool.threads} threads",
           flush=True)
     start = time.perf_counter()
     losses = train(translator, pairs, steps=args.steps, seed=args.seed, progress=True)

@@ -46,7 +46,7 @@ def beam_search(model, source, *, beams=4, length_penalty=0.6, max_new_tokens=No
 def _search(model, source, s, K, alpha, steps):
     """source (B, S) -> tokens (B, K, T), scores (B, K)"""
     c, B = model.config, len(source)
-    memory, key_padding_mask = (np.repeat(array, K, axis=0) for array in model._encode(source, s))      # K rows for each
+    memory, key_padding_mask = (np.repeat(array, K, axis=0) for array in model.encode(source, s))      # K rows for each
     cache = Cache(c, B * K, steps, model.dtype)
     crosses = [MemoryCache() for _ in range(c.n_layer)]
     first_row = np.arange(B)[:, None] * K
@@ -60,7 +60,7 @@ def _search(model, source, s, K, alpha, steps):
         (part,) = cache.parts(1, size=1)
         with part:
             caches = list(zip(part.layers, crosses, strict=True))
-            logits = model._decode(last.reshape(-1, 1), memory, key_padding_mask, s, first=t, caches=caches)
+            logits = model.decode(last.reshape(-1, 1), memory, key_padding_mask, s, first=t, caches=caches)
         cache.advance(1)
         longer = logp[..., None] + log_softmax(logits.astype(np.float64)).reshape(B, K, -1)        # (B, K, V)
         longer[ended] = -np.inf                         # one that has ended goes on in one way: as it is

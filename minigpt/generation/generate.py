@@ -82,9 +82,9 @@ class Context:
         self.model = model
         self.rows = rows
         self.capacity = capacity
-        self.team = model.solo_team
+        self.pool = model.solo_pool
         self.scopes = [Scope(model.params, Gradients(), run=Pass(fast=model.fast, backward=False))
-                       for _ in range(self.team.threads)]
+                       for _ in range(self.pool.threads)]
 
     def read(self):
         """Read every row from its first token -> the scores of its next one, logits (B, V), a buffer"""
@@ -116,22 +116,22 @@ class Context:
     def _logits(self, ids):
         """Read ids (B, T) behind what the cache holds -> the scores after the last, logits (B, V), a buffer"""
         start, T = self.cache.length, ids.shape[1]
-        size = min(PREFILL, max(SHARED, -(-T // self.team.threads))) // len(ids)
+        size = min(PREFILL, max(SHARED, -(-T // self.pool.threads))) // len(ids)
         parts = self.cache.parts(T, max(1, size))
         waiting, last = iter(parts), []
 
         def read(scope):
             for part in waiting:            # in their order, whichever thread is free: so those before it are under way
                 with part, _quiet():
-                    h = self.model._forward(ids[:, part.start - start : part.stop - start], scope, part.positions,
+                    h = self.model.forward(ids[:, part.start - start : part.stop - start], scope, part.positions,
                                             part.key_padding_mask, part.layers, last=1)
                 if part is parts[-1]:
                     last.append(h[:, -1])
 
-        self.team.run([partial(read, scope) for scope in self.scopes[: len(parts)]])
+        self.pool.run([partial(read, scope) for scope in self.scopes[: len(parts)]])
         self.cache.advance(T)
-        with use_blas_threads(self.team.threads), _quiet():
-            return unembedding_forward(last[0], self.model._head(self.scopes[0]))
+        with use_blas_threads(self.pool.threads), _quiet():
+            return unembedding_forward(last[0], self.model.head(self.scopes[0]))
 
 
 def _steps(context, prompts, max_new_tokens, sampling, rngs) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -17,7 +17,7 @@ class Cache:
         cache = Cache(config, batch=2, capacity=64, dtype=np.float32)
         (part,) = cache.parts(T, size=T)
         with part:
-            h = model._forward(ids, s, part.positions, part.key_padding_mask, part.layers)            # ids (B, T)
+            h = model.forward(ids, s, part.positions, part.key_padding_mask, part.layers)            # ids (B, T)
         cache.advance(T)
 
     keys, values (L, B, H, capacity, D), filled up to `length`.  Rows of different lengths end at the same slot: `padding`

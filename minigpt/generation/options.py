@@ -18,7 +18,7 @@ from .warpers import (
     keep_min_p,
     keep_top_k,
     keep_top_p,
-    penalise_repetition,
+    penalize_repetition,
     scale_by_temperature,
 )
 
@@ -34,7 +34,7 @@ class Sampling:
     top_k: int | None = None            # keep_top_k(); None and 0 keep all
     top_p: float | None = None          # keep_top_p(); None keeps all
     min_p: float | None = None          # keep_min_p(); None keeps all
-    repetition_penalty: float = 1.0     # penalise_repetition(), over prompt and output; 1 changes nothing
+    repetition_penalty: float = 1.0     # penalize_repetition(), over prompt and output; 1 changes nothing
     no_repeat_ngram_size: int = 0       # forbid_repeated_ngrams() of this length, over prompt and output; 0 forbids none
     bad_words_ids: Sequence[Sequence[int]] = ()     # forbid_words(): sequences of tokens that are never completed
     force_words_ids: Sequence[Sequence[int]] = ()   # force_words(): sequences that stand in each row's output before it ends
@@ -118,7 +118,7 @@ class Sampling:
         if self.logit_bias:
             logits = add_bias(logits, texts, self.logit_bias)
         if self.repetition_penalty != 1:
-            logits = penalise_repetition(logits, texts, self.repetition_penalty)
+            logits = penalize_repetition(logits, texts, self.repetition_penalty)
         if self.no_repeat_ngram_size:
             logits = forbid_repeated_ngrams(logits, texts, self.no_repeat_ngram_size)
         if self.bad_words_ids:

@@ -110,7 +110,7 @@ def score(model, text, start_id=None, progress=False):
         window = ids[first : first + width + 1]
         inputs[i, : len(window) - 1], targets[i, : len(window) - 1] = window[:-1], window[1:]
     targets[1:, : n - stride] = IGNORED                             # the window before has scored them
-    together = max(1, min(model.team.threads, LOGITS // (width * V)))       # a window for each thread, while memory lasts
+    together = max(1, min(model.pool.threads, LOGITS // (width * V)))       # a window for each thread, while memory lasts
     logprobs = []
     with tqdm(total=T, desc="scoring", unit="token", unit_scale=True, leave=False, disable=not progress) as bar:
         for i in range(0, len(firsts), together):
@@ -132,7 +132,7 @@ class Choice:
     probability: float      # softmax of the scores of all answers
 
 
-def choose(model, prompt, answers, normalise=None):
+def choose(model, prompt, answers, normalize=None):
     r"""The answers to a prompt, the likeliest first.
 
         logprob = Σ_t log p(y_t given prompt, y_<t),   score = logprob / length,   probability = softmax of the scores
@@ -141,7 +141,7 @@ def choose(model, prompt, answers, normalise=None):
 
     prompt, answers: texts -> list of Choice.  Examples with their answers at the head of the prompt make it few-shot.
 
-    normalise: None     length = 1.  probability is then P(answer given the prompt and that it is one of these), as long as
+    normalize: None     length = 1.  probability is then P(answer given the prompt and that it is one of these), as long as
                         none begins another; longer answers are less likely
                "tokens" their number; what most tasks of GPT-3 are scored by, Brown et al. 2020 §2.4
                "bytes"  their number in UTF-8, which does not depend on the tokenizer
@@ -156,8 +156,8 @@ def choose(model, prompt, answers, normalise=None):
     check_texts(answers, "answers")
     if not answers:
         raise ValueError("answers: none, expected at least one; write ['yes', 'no']")
-    if normalise not in (None, "tokens", "bytes"):
-        raise ValueError(f"normalise: {normalise!r}, expected None, 'tokens' or 'bytes'")
+    if normalize not in (None, "tokens", "bytes"):
+        raise ValueError(f"normalize: {normalize!r}, expected None, 'tokens' or 'bytes'")
     given, rows = _shared(tokenizer_of(model), prompt, answers)
     given = _start(model) + given
     if not given:
@@ -167,7 +167,7 @@ def choose(model, prompt, answers, normalise=None):
         raise ValueError(f"answers: up to {longest} tokens, expected at most n_positions {n}; give shorter ones")
     logprobs = _logprobs(model, given[-(n + 1 - longest) :], rows)
     lengths = {None: [1] * len(rows), "tokens": map(len, rows), "bytes": (len(answer.encode()) for answer in answers)}
-    scores = logprobs / np.array([*lengths[normalise]])
+    scores = logprobs / np.array([*lengths[normalize]])
     choices = map(Choice, answers, logprobs.tolist(), scores.tolist(), softmax(scores).tolist())
     return sorted(choices, key=lambda choice: -choice.score)
 

@@ -24,12 +24,12 @@ def add_bias(logits, texts, bias):
     return logits
 
 
-def penalise_repetition(logits, texts, penalty):
+def penalize_repetition(logits, texts, penalty):
     r"""Make tokens that stand in the text already less likely, each once however often it stands there.
 
         z' = z/θ where z ≥ 0, else θ z
 
-    penalise_repetition([[2, 2, -2, -2]], [[0, 2, 0]], 2) -> [[1, 2, -4, -2]]
+    penalize_repetition([[2, 2, -2, -2]], [[0, 2, 0]], 2) -> [[1, 2, -4, -2]]
 
     θ > 0; below 1 it makes them likelier.  Keskar et al. 2019 (CTRL) §4.1, with the sign seen to.
     """

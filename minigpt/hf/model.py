@@ -100,7 +100,7 @@ class GPT2LMHeadModel:
             return CausalLMOutput(logits)
         if np.shape(labels) != logits.shape[:2]:
             raise ValueError(f"labels: shape {np.shape(labels)}, expected that of input_ids {logits.shape[:2]}")
-        _, targets, count = self.gpt._checked(np.asarray(input_ids)[:, 1:], np.asarray(labels)[:, 1:])
+        _, targets, count = self.gpt.checked(np.asarray(input_ids)[:, 1:], np.asarray(labels)[:, 1:])
         # cross_entropy_forward() overwrites the logits that it is given
         loss = cross_entropy_forward(logits[:, :-1].copy(), targets, Scope.of(fast=True), count)
         return CausalLMOutput(logits, logits.dtype.type(loss))

@@ -44,7 +44,7 @@ class Classifier(GPT):
     def from_model(cls, model: GPT, labels: Sequence[str], seed=0) -> Classifier:
         """A classifier with a trained model's weights, copied, and a new head drawn from `seed`."""
         _refuse_adapters(model)
-        classifier = cls(model.config, labels, seed, model.dtype, model.team.threads, model.fast)
+        classifier = cls(model.config, labels, seed, model.dtype, model.pool.threads, model.fast)
         for name in classifier.params.keys() - {HEAD}:
             classifier.params[name][...] = model.params[name]
         classifier.tokenizer = model.tokenizer
@@ -116,13 +116,13 @@ class Classifier(GPT):
         head = HEAD, (self.n_outputs, self.config.n_embd), self.config.initializer_range
         return [*body[:matrices], head, *body[matrices:]]
 
-    def _head(self, s):
+    def head(self, s):
         return s.at("score")
 
-    def _backward(self, dloss, s):
+    def loss_backward(self, dloss, s):
         if [name for name, _, _ in self.table] != [HEAD]:
-            return super()._backward(dloss, s)
-        unembedding_backward(cross_entropy_backward(dloss, s.at("loss")), self._head(s))     # nothing below learns
+            return super().loss_backward(dloss, s)
+        unembedding_backward(cross_entropy_backward(dloss, s.at("loss")), self.head(s))     # nothing below learns
 
     def _speechless(self, *args, **options):
         raise TypeError("Classifier: it scores labels, not tokens, expected a GPT; from_pretrained() of its base speaks")

@@ -21,7 +21,7 @@ def parameter_table(config):
     lm_head.weight (V, C) is there only when the output layer is not tied to wte.weight.
     Radford et al. 2019 §2.3: the residual projections start smaller, by 1/√(2 n_layer), one for each branch of the network.
     """
-    C, F, std = config.n_embd, config.inner, config.initializer_range
+    C, F, std = config.n_embd, config.mlp_width, config.initializer_range
     residual = std / math.sqrt(2 * config.n_layer)
     matrices, vectors = [], []
 
@@ -73,15 +73,15 @@ class GPT(Network):
         key_padding_mask (B, T) booleans: False at padding, which nothing attends to; what is scored there means nothing.
         Raises ValueError for ids outside the vocabulary and for more tokens than n_positions.
         """
-        ids = self._checked(ids)
+        ids = self.checked(ids)
         mask = None if key_padding_mask is None else np.asarray(key_padding_mask)
         if mask is not None and (mask.shape != ids.shape or mask.dtype != bool):
             raise ValueError(f"key_padding_mask: {mask.dtype} of shape {mask.shape}, expected bool {ids.shape}")
         logits = np.empty((*ids.shape, self.n_outputs), self.dtype)
 
         def run(s, batch):
-            h = self._forward(ids[batch], s, key_padding_mask=None if mask is None else mask[batch])
-            logits[batch] = unembedding_forward(h, self._head(s))
+            h = self.forward(ids[batch], s, key_padding_mask=None if mask is None else mask[batch])
+            logits[batch] = unembedding_forward(h, self.head(s))
 
         self._split(run, len(ids), backward=False)
         return logits
@@ -91,10 +91,10 @@ class GPT(Network):
 
         Targets of −100 do not count.  No dropout.
         """
-        ids, targets, count = self._checked(ids, targets)
+        ids, targets, count = self.checked(ids, targets)
 
         def run(s, batch):
-            return self._loss(ids[batch], targets[batch], s, count)
+            return self.loss_forward(ids[batch], targets[batch], s, count)
 
         return sum(self._split(run, len(ids), backward=False))
 
@@ -105,11 +105,11 @@ class GPT(Network):
         The gradients, not the loss, are multiplied by `scale`: for one step from n batches use scale=1/n and accumulate from
         the second on.  `dropout_key` is a tuple of integers that seeds this pass's dropout masks; without it nothing drops.
         """
-        ids, targets, count = self._checked(ids, targets)
+        ids, targets, count = self.checked(ids, targets)
 
         def run(s, batch):
-            loss = self._loss(ids[batch], targets[batch], s, count)
-            self._backward(scale, s)
+            loss = self.loss_forward(ids[batch], targets[batch], s, count)
+            self.loss_backward(scale, s)
             return loss
 
         if not accumulate:
@@ -183,14 +183,14 @@ class GPT(Network):
 
         return score(self, text, start_id, progress)
 
-    def choose(self, prompt, answers, normalise=None):
+    def choose(self, prompt, answers, normalize=None):
         """The answers to a prompt, the likeliest first, each with its probability among them: scoring.choose().
 
             model.choose("My gracious ", ["lord", "lady", "lion"])[0].answer
         """
         from ..generation.scoring import choose  # as in generate()
 
-        return choose(self, prompt, answers, normalise)
+        return choose(self, prompt, answers, normalize)
 
     def trace(self, ids, targets=None, names="*"):
         """Every activation by name, and with targets every gradient: study.trace.trace().
@@ -218,7 +218,7 @@ class GPT(Network):
     def _parameter_table(self):
         return parameter_table(self.config)
 
-    def _forward(self, ids, s, positions=None, key_padding_mask=None, caches=None, last=None):
+    def forward(self, ids, s, positions=None, key_padding_mask=None, caches=None, last=None):
         """ids (B, T) -> the last layer's output (B, T, C), normalised: by ln_f, or by the block itself where norms come last
 
         With caches, `last` asks for the last positions alone, (B, last, C): of the others the last layer needs only keys and
@@ -237,19 +237,19 @@ class GPT(Network):
             )
         return layernorm_forward(x, s.at("ln_f"), c.layer_norm_epsilon) if c.pre_norm else x
 
-    def _head(self, s):
+    def head(self, s):
         """The scope of the output layer: the embedding's, unless the two are not tied"""
         return s.at("wte" if self.config.tie_word_embeddings else "lm_head")
 
-    def _loss(self, ids, targets, s, count):
+    def loss_forward(self, ids, targets, s, count):
         """This part's share of the mean over `count` targets"""
-        logits = unembedding_forward(self._forward(ids, s), self._head(s))
+        logits = unembedding_forward(self.forward(ids, s), self.head(s))
         return cross_entropy_forward(logits, targets, s.at("loss"), count)
 
-    def _backward(self, dloss, s):
+    def loss_backward(self, dloss, s):
         """The mirror of _loss: from the loss to every parameter"""
         dlogits = cross_entropy_backward(dloss, s.at("loss"))
-        dx = unembedding_backward(dlogits, self._head(s))
+        dx = unembedding_backward(dlogits, self.head(s))
         if self.config.pre_norm:
             dx = layernorm_backward(dx, s.at("ln_f"))
         for i in reversed(range(self.config.n_layer)):
@@ -258,7 +258,7 @@ class GPT(Network):
         embedding_backward(dx.sum(axis=0), s.at("wpe"))     # in the forward one table was added to every sequence
         embedding_backward(dx, s.at("wte"))
 
-    def _checked(self, ids, targets=None):
+    def checked(self, ids, targets=None):
         """ids as an array (B, T) that can be looked up; with targets also those and the number that count"""
         V = self.config.vocab_size
         ids = checked_ids(ids, V)

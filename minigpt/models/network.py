@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..nn.cross_entropy import IGNORED
-from ..nn.fast.gradients import Order, SharedGradients
+from ..nn.fast.gradients import SharedGradients, TurnTaker
 from ..nn.scope import Gradients, Pass, Scope, Store
 from ..system import machine
-from ..system.threads import Team
+from ..system.threads import WorkerPool
 
 # Channels from which a second BLAS thread pays: below, the matrices are too small to share.  BLAS's threads wait for each other
 # by spinning, so beside a busy process such a pass takes 3 to 10 × as long with two.
@@ -36,12 +36,12 @@ class Network:
     def __init__(self, table, seed=0, dtype=np.float32, threads=None, fast=True):
         self.dtype = np.dtype(dtype)
         self.fast = fast
-        self.team = Team(threads)
+        self.pool = WorkerPool(threads)
         self._warn_if_too_large(sum(math.prod(shape) for _, shape, _ in table))
         self._lay_out(table)
         if seed is not None:
-            self._initialise(np.random.default_rng(seed))
-        self._order = Order()
+            self._initialize(np.random.default_rng(seed))
+        self._order = TurnTaker()
 
     def train_only(self, table, added=None, seed=0):
         """From now on only the parameters of `table` learn: rows (name, shape, initial) as above, matrices first.
@@ -53,14 +53,14 @@ class Network:
         before = {**self.params, **(added or {})}
         learning = {name for name, _, _ in table}
         self._lay_out(table, {name: array for name, array in before.items() if name not in learning})
-        self._initialise(np.random.default_rng(seed))
+        self._initialize(np.random.default_rng(seed))
         for name in learning & before.keys():
             self.params[name][...] = before[name]
 
     @property
-    def solo_team(self):
-        """The team for what is not split, such as a single sequence: with all of BLAS's threads only in wide models."""
-        return self.team if self.config.n_embd >= TWO_CORES else Team(1)
+    def solo_pool(self):
+        """The pool for what is not split, such as a single sequence: with all of BLAS's threads only in wide models."""
+        return self.pool if self.config.n_embd >= TWO_CORES else WorkerPool(1)
 
     @property
     def grads(self) -> Gradients:
@@ -112,7 +112,7 @@ class Network:
         self._written: dict[str, int] = {}              # which gradients there are, shared by the shards
         self._n_parts = 0       # shards that hold the activations of the last pass
 
-    def _initialise(self, rng):
+    def _initialize(self, rng):
         for name, shape, initial in self.table:
             if initial == "ones":
                 self.params[name].fill(1)
@@ -132,7 +132,7 @@ class Network:
 
     def _split(self, run, batch_size, backward, dropout_key=None):
         """[run(scope, slice)] over as many parts of the batch as there are threads."""
-        n = min(self.team.threads, batch_size) if self.fast else 1
+        n = min(self.pool.threads, batch_size) if self.fast else 1
         self._n_parts = n if backward else 0
         edges = [batch_size * i // n for i in range(n + 1)]
         self._order.begin(n)
@@ -148,8 +148,8 @@ class Network:
                 raise
 
         self._shard(n - 1)
-        team = self.team if n > 1 else self.solo_team
-        return team.run([partial(part, i) for i in range(n)])
+        pool = self.pool if n > 1 else self.solo_pool
+        return pool.run([partial(part, i) for i in range(n)])
 
 
 def named_views(table, flat):

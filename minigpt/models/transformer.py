@@ -39,7 +39,7 @@ def parameter_table(config):
     c_attn.  The embedding starts with 1/√C, so that a row times √C is about as large as a position's.
     Glorot and Bengio 2010, eq. 16; Vaswani et al. 2017 §3.4.
     """
-    C, F = config.n_embd, config.inner
+    C, F = config.n_embd, config.mlp_width
     matrices, vectors = [], []
 
     def norm(name):
@@ -103,10 +103,10 @@ class Transformer(Network):
         A row of targets is the translation with eos_token_id at its end, then −100: such targets do not count.  The decoder
         reads bos_token_id and then the targets, one behind; pad_token_id where they are −100.  No dropout.
         """
-        source, targets, count = self._checked(source, targets)
+        source, targets, count = self.checked(source, targets)
 
         def run(s, batch):
-            return self._loss(source[batch], targets[batch], s, count)
+            return self.loss_forward(source[batch], targets[batch], s, count)
 
         return sum(self._split(run, len(source), backward=False))
 
@@ -115,11 +115,11 @@ class Transformer(Network):
 
         scale, accumulate, dropout_key and what is returned are as in GPT.loss_and_grads().
         """
-        source, targets, count = self._checked(source, targets)
+        source, targets, count = self.checked(source, targets)
 
         def run(s, batch):
-            loss = self._loss(source[batch], targets[batch], s, count)
-            self._backward(scale, s)
+            loss = self.loss_forward(source[batch], targets[batch], s, count)
+            self.loss_backward(scale, s)
             return loss
 
         if not accumulate:
@@ -144,7 +144,7 @@ class Transformer(Network):
         source, targets as in loss() -> {"decoder.h.0.cross.att": (B, H, T, S), …} in the order of the pass.  Row t of such a
         map belongs to the prediction of targets[:, t].  Raises ValueError where nothing matches.
         """
-        source, targets, count = self._checked(source, targets)
+        source, targets, count = self.checked(source, targets)
         patterns = [names] if isinstance(names, str) else list(names)
         seen, kept = [], {}
 
@@ -154,7 +154,7 @@ class Transformer(Network):
                 kept[name] = array.copy()
 
         s = Scope(self.params, Gradients(), run=Pass(backward=False, visit=visit))
-        self._loss(source, targets, s, count)
+        self.loss_forward(source, targets, s, count)
         if not kept:
             raise ValueError(f"names: {', '.join(map(repr, patterns))} match no activation; there are {', '.join(seen[:9])}, …")
         return kept
@@ -183,7 +183,7 @@ class Transformer(Network):
             model.params[name][...] = array
         return model
 
-    def _encode(self, source, s):
+    def encode(self, source, s):
         """source (B, S) -> what the decoder attends to: memory (B, S, C) and which of it is no padding, (B, S)"""
         c, encoder = self.config, s.at("encoder")
         key_padding_mask = source != c.pad_token_id
@@ -193,7 +193,7 @@ class Transformer(Network):
                               causal=False, key_padding_mask=key_padding_mask, resid_dropout=c.dropout)
         return x, key_padding_mask
 
-    def _decode(self, inputs, memory, key_padding_mask, s, first=0, caches=None):
+    def decode(self, inputs, memory, key_padding_mask, s, first=0, caches=None):
         """inputs (B, T) at positions first, first + 1, … -> logits (B, T, V); caches: a pair for each layer"""
         c, decoder = self.config, s.at("decoder")
         x = self._embed(inputs, decoder, s.at("wte"), first)
@@ -216,17 +216,17 @@ class Transformer(Network):
         embedding_backward(dx, s.tied("wte", wte))
 
     def _logits(self, source, inputs, s):
-        memory, key_padding_mask = self._encode(source, s)
-        return self._decode(inputs, memory, key_padding_mask, s)
+        memory, key_padding_mask = self.encode(source, s)
+        return self.decode(inputs, memory, key_padding_mask, s)
 
-    def _loss(self, source, targets, s, count):
+    def loss_forward(self, source, targets, s, count):
         """This part's share of the mean over `count` targets"""
         before = targets[:, :-1]
         inputs = np.full(targets.shape, self.config.bos_token_id)
         inputs[:, 1:] = np.where(before == IGNORED, self.config.pad_token_id, before)
         return cross_entropy_forward(self._logits(source, inputs, s), targets, s.at("loss"), count)
 
-    def _backward(self, dloss, s):
+    def loss_backward(self, dloss, s):
         """The mirror of _loss: from the loss to every parameter"""
         encoder, decoder, L = s.at("encoder"), s.at("decoder"), self.config.n_layer
         dx = unembedding_backward(cross_entropy_backward(dloss, s.at("loss")), s.at("wte"))
@@ -240,7 +240,7 @@ class Transformer(Network):
             dx = block_backward(dx, encoder.layer("h", i))
         self._embed_backward(dx, encoder, s.at("wte"))
 
-    def _checked(self, source, targets):
+    def checked(self, source, targets):
         """source (B, S) and targets (B, T) as arrays, and the number of targets that count"""
         source = checked_ids(source, self.config.vocab_size, "source")
         targets, count = checked_targets(targets, self.config.vocab_size)

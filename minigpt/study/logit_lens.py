@@ -57,4 +57,4 @@ def read_stream(model, x):
     """softmax(ln_f(x) Wᵀ), the answer if the residual stream ended with x: (B, T, C) -> (B, T, V)"""
     s = Scope(model.params, Gradients())
     h = layernorm_forward(x, s.at("ln_f"), model.config.layer_norm_epsilon) if model.config.pre_norm else x
-    return softmax(unembedding_forward(h, model._head(s)))
+    return softmax(unembedding_forward(h, model.head(s)))

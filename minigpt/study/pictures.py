@@ -1,7 +1,7 @@
 """Pictures as HTML: coloured tokens, tables, heatmaps, curves.
 
-Inline styles, PNG data and SVG, no scripts, so that a notebook shows them wherever it is opened.  A colour goes from
-transparent to full: on a light page as on a dark one the text keeps its own colour, and zero is the page.
+Inline styles, PNG data and SVG, no scripts, so that a notebook shows them wherever it is opened.  A color goes from
+transparent to full: on a light page as on a dark one the text keeps its own color, and zero is the page.
 What the pictures are of lives elsewhere: trace.py, edits.py, report.py, scoring.py.
 """
 
@@ -35,10 +35,10 @@ def running(word):
     return word.replace("␣", " ").replace("⏎", "⏎\n")
 
 
-def coloured_tokens(labels, strengths, notes, colour=ORANGE):
+def colored_tokens(labels, strengths, notes, color=ORANGE):
     """A text whose tokens are coloured by strengths from 0 to 1; the notes are what a pointer over a token shows."""
     spans = (
-        f'<span title="{html.escape(note)}" style="border-radius:3px;margin-right:1px;{_background(strength, colour)}">'
+        f'<span title="{html.escape(note)}" style="border-radius:3px;margin-right:1px;{_background(strength, color)}">'
         f"{html.escape(running(word))}</span>"
         for word, strength, note in zip(labels, strengths, notes, strict=True)
     )
@@ -46,9 +46,9 @@ def coloured_tokens(labels, strengths, notes, colour=ORANGE):
 
 
 def surprise(logprobs, labels, notes, full=None):
-    """Tokens coloured by −log p; `full` nats, by default the greatest, get the full colour."""
+    """Tokens coloured by −log p; `full` nats, by default the greatest, get the full color."""
     nats = 0 - np.asarray(logprobs)         # 0 and not −0 where it was certain
-    return coloured_tokens(labels, np.clip(nats / (full or max(nats.max(), 1e-9)), 0, 1), notes)
+    return colored_tokens(labels, np.clip(nats / (full or max(nats.max(), 1e-9)), 0, 1), notes)
 
 
 def likeliest(probs, k=3):
@@ -243,6 +243,6 @@ def _ticks(low, high):
     return [round(i * step, 10) for i in range(math.ceil(low / step), math.floor(high / step) + 1)] or [low]
 
 
-def _background(strength, colour):
-    """Below full opacity, so that text stays readable on it in the page's own colour"""
-    return f"background:rgba({','.join(map(str, colour))},{0.72 * float(strength):.2f})"
+def _background(strength, color):
+    """Below full opacity, so that text stays readable on it in the page's own color"""
+    return f"background:rgba({','.join(map(str, color))},{0.72 * float(strength):.2f})"

@@ -118,7 +118,7 @@ class About(NamedTuple):
 
 SURPRISE = About(
     "Surprise",
-    "Each token is coloured by how little the model expected it after what stands before: without colour it was certain, full "
+    "Each token is coloured by how little the model expected it after what stands before: without color it was certain, full "
     "orange is as surprising as a token drawn blindly from the whole vocabulary, or more. The first has nothing before it.",
     "surprise(xₜ) = −log p(xₜ | x₁ … xₜ₋₁)", "A3 §4.3, A4 §3.1",
 )
@@ -137,7 +137,7 @@ LENS = About(
 )
 GRADIENTS = About(
     "Gradient norms by layer",
-    "How strongly the loss on this text pulls at the activations and at the parameters of each block. The colour is the "
+    "How strongly the loss on this text pulls at the activations and at the parameters of each block. The color is the "
     "logarithm: the bluest is the greatest of a table.",
     "‖dx‖ = √Σ (∂loss/∂x)²", "A1 §4.1, A3 §3.1, A4 §3.1 训练循环",
 )

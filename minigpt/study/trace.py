@@ -302,10 +302,10 @@ def study_pass(model, ids, targets, visit, visit_grad=None):
     what a visitor changes in it is changed in logp.
     """
     if targets is None:
-        ids, count, visit_grad = model._checked(ids), 1, None
+        ids, count, visit_grad = model.checked(ids), 1, None
         wanted = np.full(ids.shape, IGNORED)
     else:
-        ids, targets, count = model._checked(ids, targets)
+        ids, targets, count = model.checked(ids, targets)
         wanted = targets
 
     logp = np.empty(0)      # the array recorded, for watch_grad(); subtle: taken from the scope it would be a cycle, freed late
@@ -335,13 +335,13 @@ def study_pass(model, ids, targets, visit, visit_grad=None):
     backward = visit_grad is not None
     run = Pass(backward=backward, visit=watch, visit_grad=watch_grad if backward else None)
     s = Scope(model.params, Gradients(), run=run)
-    with use_blas_threads(model.solo_team.threads):
-        loss = model._loss(ids, wanted, s, count)
+    with use_blas_threads(model.solo_pool.threads):
+        loss = model.loss_forward(ids, wanted, s, count)
         if targets is not None:
             visit("loss", np.array(loss, model.dtype))
         if backward:
             visit_grad("loss", np.ones((), model.dtype))
-            model._backward(1.0, s)
+            model.loss_backward(1.0, s)
     return ids, targets, None if targets is None else loss, s
 
 

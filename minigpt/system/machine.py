@@ -45,10 +45,10 @@ def blas():
     return name
 
 
-def matmul_flops(team, n=1024, repeats=8):
-    """Floating-point operations a second of products of float32 matrices (n, n), all of a team's threads together."""
+def matmul_flops(pool, n=1024, repeats=8):
+    """Floating-point operations a second of products of float32 matrices (n, n), all of a pool's threads together."""
     rng = np.random.default_rng(0)
-    matrices = [[rng.standard_normal((n, n), np.float32) for _ in range(3)] for _ in range(team.threads)]
+    matrices = [[rng.standard_normal((n, n), np.float32) for _ in range(3)] for _ in range(pool.threads)]
 
     def multiply(a, b, out):
         for _ in range(repeats):
@@ -56,7 +56,7 @@ def matmul_flops(team, n=1024, repeats=8):
 
     def measure():
         start = time.perf_counter()
-        team.run([lambda m=m: multiply(*m) for m in matrices])
-        return repeats * 2 * n**3 * team.threads / (time.perf_counter() - start)
+        pool.run([lambda m=m: multiply(*m) for m in matrices])
+        return repeats * 2 * n**3 * pool.threads / (time.perf_counter() - start)
 
     return max(measure(), measure())        # the first may find the cores asleep

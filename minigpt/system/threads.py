@@ -66,12 +66,12 @@ def use_blas_threads(n) -> Iterator[None]:
         blas[1](ctypes.c_int(before))
 
 
-class Team:
+class WorkerPool:
     """Threads that share out independent tasks.
 
-        Team(2).run([task_a, task_b])  ->  [task_a(), task_b()]
+        WorkerPool(2).run([task_a, task_b])  ->  [task_a(), task_b()]
 
-    Where BLAS's thread count cannot be set the team has one thread, since BLAS would start its own in each.
+    Where BLAS's thread count cannot be set the pool has one thread, since BLAS would start its own in each.
     """
 
     def __init__(self, threads=None):

@@ -27,7 +27,7 @@ def with_characters(model: GPT, text: str, seed=0) -> GPT:
     chars = tokenizer.state()["chars"]
     _refuse_adapters(model)
     grown_tokenizer = CharTokenizer([*chars, *sorted(set(text) - set(chars))])
-    grown = GPT(replace(model.config, vocab_size=grown_tokenizer.vocab_size), seed, model.dtype, model.team.threads, model.fast)
+    grown = GPT(replace(model.config, vocab_size=grown_tokenizer.vocab_size), seed, model.dtype, model.pool.threads, model.fast)
     for name, array in model.params.items():
         grown.params[name][: len(array)] = array
     grown.tokenizer = grown_tokenizer
@@ -91,7 +91,7 @@ def merged(model: GPT) -> GPT:
 
 def _like(model: GPT) -> GPT:
     """A model of the same kind and sizes; its weights are zero."""
-    arguments = {"seed": None, "dtype": model.dtype, "threads": model.team.threads, "fast": model.fast}
+    arguments = {"seed": None, "dtype": model.dtype, "threads": model.pool.threads, "fast": model.fast}
     if isinstance(model, Classifier):
         return Classifier(model.config, model.labels, **arguments)
     return GPT(model.config, **arguments)

@@ -1,7 +1,7 @@
 """A training run's state in one file: saved whole or not at all, read back exactly, the newest good one found again.
 
 A checkpoint is a safetensors file "checkpoint-00000250.safetensors" with the run's arrays (parameters, moments) and, in its
-metadata, its facts as JSON (step, data position, seeds, configuration, tokenizer). What belongs in it is decided in train.py.
+metadata, what JSON can hold (step, data position, seeds, configuration, tokenizer). trainer.py decides what belongs in it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class CheckpointError(RuntimeError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run's state after `step` steps: arrays by name, and facts that JSON can hold."""
+    """A run's state after `step` steps: arrays by name, and metadata that JSON can hold."""
 
     step: int
     arrays: Mapping[str, np.ndarray]
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -44,9 +44,9 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
     for name, array in checkpoint.arrays.items():
         if not np.isfinite(array).all():
             raise CheckpointError(f"{path}: {name} holds values that are not finite, expected numbers; nothing was written")
-    facts = {"format": FORMAT, "step": checkpoint.step, "sha256": _digest(checkpoint.arrays), **checkpoint.facts}
+    metadata = {"format": FORMAT, "step": checkpoint.step, "sha256": _digest(checkpoint.arrays), **checkpoint.metadata}
     try:
-        weights.save(path, checkpoint.arrays, {"minigpt_checkpoint": json.dumps(facts)})
+        weights.save(path, checkpoint.arrays, {"minigpt_checkpoint": json.dumps(metadata)})
         for old in _paths(folder)[KEPT:]:
             old.unlink()
     except OSError as error:
@@ -60,15 +60,16 @@ def load(path: Path) -> Checkpoint:
         text = weights.read_metadata(path).get("minigpt_checkpoint")
         if text is None:
             raise CheckpointError(f"{path}: a weight file, expected a training checkpoint; name a run's folder")
-        facts = json.loads(text)
-        if facts["format"] != FORMAT:
-            raise CheckpointError(f"{path}: format {facts['format']}, expected {FORMAT}; go on with the minigpt that wrote it")
+        metadata = json.loads(text)
+        if metadata["format"] != FORMAT:
+            raise CheckpointError(f"{path}: format {metadata['format']}, expected {FORMAT}; go on with the minigpt that "
+                                  "wrote it")
         arrays = weights.load(path)
     except (weights.WeightFormatError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path}: not a whole checkpoint ({error}); use the one before it") from error
-    if _digest(arrays) != facts["sha256"]:
+    if _digest(arrays) != metadata["sha256"]:
         raise CheckpointError(f"{path}: its content does not match its checksum; use the one before it")
-    return Checkpoint(facts["step"], arrays, facts)
+    return Checkpoint(metadata["step"], arrays, metadata)
 
 
 def load_newest(folder: Path) -> Checkpoint:

@@ -5,7 +5,7 @@
     base = GPT.from_pretrained("shakespeare-char")
     model = Classifier.from_model(base, ["comedy", "tragedy"], seed=0)
     add_lora(model, "h.*.attn.c_attn", rank=8)                      # or train_head(model), or nothing: then all of it learns
-    examples = [labelled(base.tokenizer.encode(text), label) for text, label in …]
+    examples = [labeled(base.tokenizer.encode(text), label) for text, label in …]
     FineTuner(model, base.tokenizer, (examples[:900], examples[900:]), Recipe(steps=300), folder).run()
     model.predict(["To be, or not to be"])
 
@@ -38,10 +38,10 @@ class Example(NamedTuple):
     targets: np.ndarray     # (T,)
 
 
-def labelled(ids, label: int) -> Example:
+def labeled(ids, label: int) -> Example:
     """A text (T,) and its class: only the last token, which has seen all others, is asked for it.
 
-    labelled([5, 2, 7], label=1) -> inputs [5, 2, 7], targets [−100, −100, 1]
+    labeled([5, 2, 7], label=1) -> inputs [5, 2, 7], targets [−100, −100, 1]
     """
     inputs = np.asarray(ids, np.int64)
     if not inputs.size:
@@ -141,14 +141,14 @@ class FineTuner(Trainer):
         return fingerprint(np.concatenate(rows)) if rows else ""
 
     @staticmethod
-    def _model(config, facts, threads) -> GPT:
-        arguments = {"seed": None, "dtype": facts["dtype"], "threads": threads, "fast": facts["fast"]}
-        model = GPT(config, **arguments) if facts["labels"] is None else Classifier(config, facts["labels"], **arguments)
-        scales = {name: np.ones(1, model.dtype) for name in facts["frozen"] if name not in model.params}
-        model.train_only([(name, tuple(shape), initial) for name, shape, initial in facts["learning"]], scales)
+    def _model(config, metadata, threads) -> GPT:
+        arguments = {"seed": None, "dtype": metadata["dtype"], "threads": threads, "fast": metadata["fast"]}
+        model = GPT(config, **arguments) if metadata["labels"] is None else Classifier(config, metadata["labels"], **arguments)
+        scales = {name: np.ones(1, model.dtype) for name in metadata["frozen"] if name not in model.params}
+        model.train_only([(name, tuple(shape), initial) for name, shape, initial in metadata["learning"]], scales)
         return model
 
-    def _facts(self):
+    def _metadata(self):
         labels = self.model.labels if isinstance(self.model, Classifier) else None
         return {"labels": labels, "learning": self.model.table, "frozen": sorted(self.model.frozen)}
 

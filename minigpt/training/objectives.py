@@ -58,9 +58,9 @@ def masked(ids, n_tokens, rng):
     count = max(1, round(CHOSEN * ids.shape[1]))
     asked = np.zeros(ids.shape, bool)
     np.put_along_axis(asked, rng.random(ids.shape).argsort(axis=1)[:, :count], True, axis=1)
-    fate = rng.random(ids.shape)
-    inputs = np.where(asked & (fate < 0.8), n_tokens + MASK, ids)
-    changed = asked & (fate >= 0.8) & (fate < 0.9)
+    draw = rng.random(ids.shape)
+    inputs = np.where(asked & (draw < 0.8), n_tokens + MASK, ids)
+    changed = asked & (draw >= 0.8) & (draw < 0.9)
     inputs[changed] = rng.integers(n_tokens, size=np.count_nonzero(changed))
     return inputs, np.where(asked, ids, IGNORED)
 
@@ -144,14 +144,14 @@ class NextSentenceBatches:
 # Training ------------------------------------------------------------------------------------------------------------
 
 
-class _LooksBothWays(Trainer):
+class _BidirectionalTrainer(Trainer):
     """A Trainer for a model in which every position sees all others, and whose last tokens are the special ones"""
 
     @property
     def n_tokens(self):
         return self.model.config.vocab_size - len(SPECIAL)
 
-    def _check_sight(self):
+    def _check_causal(self):
         if self.model.config.causal:
             raise ValueError(f"{type(self).__name__}: the model sees only the tokens before a position (causal=True), expected "
                              "one that looks both ways; make it with GPTConfig(causal=False)")
@@ -163,19 +163,19 @@ class _LooksBothWays(Trainer):
         return super()._read(ids)
 
     @classmethod
-    def _model(cls, config, facts, threads):
-        if (found := facts.get("objective")) != cls.__name__:
+    def _model(cls, config, metadata, threads):
+        if (found := metadata.get("objective")) != cls.__name__:
             raise CheckpointError(f"objective: the run has {found or 'Trainer'}, expected {cls.__name__}; go on with the run's")
-        return super()._model(config, facts, threads)
+        return super()._model(config, metadata, threads)
 
-    def _facts(self):
+    def _metadata(self):
         return {"objective": type(self).__name__}
 
     def _sample_due(self):
         return False        # there is nothing to be sampled from
 
 
-class MaskedTrainer(_LooksBothWays):
+class MaskedTrainer(_BidirectionalTrainer):
     """A Trainer that asks for what was hidden, given all the rest."""
 
     def _read(self, ids):
@@ -187,7 +187,7 @@ class MaskedTrainer(_LooksBothWays):
             yield masked(inputs, self.n_tokens, np.random.default_rng(i))       # the same gaps at every evaluation
 
 
-class NextSentenceTrainer(_LooksBothWays):
+class NextSentenceTrainer(_BidirectionalTrainer):
     """A Trainer that asks whether the second of two texts follows the first."""
 
     def _read(self, ids):

@@ -9,14 +9,14 @@ from ..nn.fast.ops import CHUNK
 from ..nn.scope import Store
 
 
-def gradient_norm(grads, team):
+def gradient_norm(grads, pool):
     """√Σ g² over a flat array of gradients, as a float"""
 
     def sum_of_squares(start, stop):
         parts = (grads[i : min(i + CHUNK, stop)] for i in range(start, stop, CHUNK))
         return sum(float(np.dot(part, part)) for part in parts)
 
-    return math.sqrt(sum(team.run_ranges(sum_of_squares, grads.size)))
+    return math.sqrt(sum(pool.run_ranges(sum_of_squares, grads.size)))
 
 
 def clip_scale(norm, max_norm):
@@ -36,7 +36,7 @@ class AdamW:
     """
 
     def __init__(self, model, *, start=0, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1):
-        self.params, self.grads, self.team = model.flat_params[start:], model.flat_grads[start:], model.team
+        self.params, self.grads, self.pool = model.flat_params[start:], model.flat_grads[start:], model.pool
         matrices = sum(math.prod(shape) for _, shape, _ in model.table if len(shape) == 2)
         self.decay_stop = max(0, matrices - start)      # matrices come first in the buffer
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
@@ -68,7 +68,7 @@ class AdamW:
                 w[: max(0, self.decay_stop - i)] *= 1 - lr * self.weight_decay
                 w -= t
 
-        self.team.run_ranges(update, self.params.size)
+        self.pool.run_ranges(update, self.params.size)
 
     def state(self):
         """What a checkpoint needs: arrays by name, views"""
@@ -90,7 +90,7 @@ class Muon:
     """
 
     def __init__(self, model, *, momentum=0.95, weight_decay=0.1, iterations=4):
-        self.momentum, self.weight_decay, self.iterations, self.team = momentum, weight_decay, iterations, model.team
+        self.momentum, self.weight_decay, self.iterations, self.pool = momentum, weight_decay, iterations, model.pool
         table = [row for row in model.table if ".h." in f".{row[0]}" and len(row[1]) == 2]
         self.stop = sum(math.prod(shape) for _, shape, _ in table)       # they come first in the buffer
         self.buffer = np.zeros(self.stop, model.dtype)
@@ -101,24 +101,24 @@ class Muon:
                 arrays = tuple(array.T for array in arrays)
             parts = b.shape[1] // b.shape[0] if name.endswith("c_attn.weight") else 1
             self._matrices += zip(*(np.split(array, parts, axis=1) for array in arrays), strict=True)
-        self._scratch = [Store() for _ in range(self.team.threads)]
+        self._scratch = [Store() for _ in range(self.pool.threads)]
 
     def step(self, lr):
         """One update with learning rate `lr`."""
 
         def update(worker):
             scratch = self._scratch[worker]
-            for w, g, b in self._matrices[worker :: self.team.threads]:
+            for w, g, b in self._matrices[worker :: self.pool.threads]:
                 b *= self.momentum
                 b += g
                 u = np.multiply(b, self.momentum, out=scratch.empty("u", b.shape, b.dtype))
                 u += g
-                o = orthogonalise(u, self.iterations, scratch)
+                o = orthogonalize(u, self.iterations, scratch)
                 o *= lr * 0.2 * math.sqrt(max(w.shape))
                 w *= 1 - lr * self.weight_decay
                 w -= o
 
-        self.team.run([lambda i=i: update(i) for i in range(self.team.threads)])
+        self.pool.run([lambda i=i: update(i) for i in range(self.pool.threads)])
 
     def state(self):
         """What a checkpoint needs: arrays by name, views"""
@@ -129,7 +129,7 @@ class Muon:
         self.buffer[...] = arrays["buffer"]
 
 
-def orthogonalise(x, iterations=4, scratch=None):
+def orthogonalize(x, iterations=4, scratch=None):
     r"""Bring all singular values of a matrix near 1 and leave its directions: for X = U S Vᵀ about U Vᵀ.
 
     Newton–Schulz steps X ← a X + b X Xᵀ X + c X Xᵀ X Xᵀ X, after dividing X by its norm.  With G = X Xᵀ a step is

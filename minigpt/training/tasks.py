@@ -24,7 +24,7 @@ from ..nn.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..nn.fast.gradients import FastGradients
 from ..nn.linear import linear_backward, linear_forward
 from ..nn.scope import Pass, Scope, Store
-from ..system.threads import Team
+from ..system.threads import WorkerPool
 from .corpora import load_corpus
 from .optim import AdamW
 
@@ -247,7 +247,7 @@ class _Regression:
     def __init__(self, n_in, n_out):
         self.table = [("weight", (n_in, n_out), "zeros"), ("bias", (n_out,), "zeros")]
         self.flat_params, self.flat_grads = np.zeros((2, (n_in + 1) * n_out), np.float32)
-        self.team = Team(1)
+        self.pool = WorkerPool(1)
         params, grads = (named_views(self.table, flat) for flat in (self.flat_params, self.flat_grads))
         self.s = Scope(Store(params), FastGradients(grads), run=Pass(fast=True))
 

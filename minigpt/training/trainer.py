@@ -53,7 +53,7 @@ class Trainer:
     def __init__(self, model: GPT, tokenizer, ids, recipe: Recipe, folder, data_source="", quiet=False):
         self.model, self.tokenizer, self.recipe, self.folder = model, tokenizer, recipe, Path(folder)
         self.data_source, self.quiet = data_source, quiet
-        self._check_sight()
+        self._check_causal()
         self.data_fingerprint = self._fingerprint(ids)
         self.batches = self._read(ids)
         self.muon = Muon(model, weight_decay=recipe.weight_decay) if recipe.optimizer == "muon" else None
@@ -73,25 +73,25 @@ class Trainer:
         where the text is another one.
         """
         saved = checkpoint.load_newest(Path(folder))
-        facts = {"fast": True, **saved.facts}       # an old checkpoint does not say
-        has = {**facts["config"], **facts["recipe"]}
+        metadata = {"fast": True, **saved.metadata}       # an old checkpoint does not say
+        has = {**metadata["config"], **metadata["recipe"]}
         if other := [f"{k} {v!r} (the run has {has[k]!r})" for k, v in fields.items() if k not in CHANGEABLE and v != has[k]]:
             raise CheckpointError(f"{folder}: {', '.join(other)}, expected what the run began with; leave these out")
         changes = {name: fields[name] for name in CHANGEABLE if name in fields}
         if "minutes" in changes or "steps" in changes:
             changes = {"steps": None, "minutes": None, **changes}
-        tokenizer = from_state(facts["tokenizer"])
+        tokenizer = from_state(metadata["tokenizer"])
         if ids is None:
-            ids = tokenizer.encode_array(load_corpus(facts["data_source"]).text)
-        if (found := cls._fingerprint(ids)) != facts["data_fingerprint"]:
+            ids = tokenizer.encode_array(load_corpus(metadata["data_source"]).text)
+        if (found := cls._fingerprint(ids)) != metadata["data_fingerprint"]:
             raise ValueError(
-                f"{facts['data_source'] or 'ids'}: fingerprint {found}, expected {facts['data_fingerprint']}: the text "
+                f"{metadata['data_source'] or 'ids'}: fingerprint {found}, expected {metadata['data_fingerprint']}: the text "
                 f"changed since the checkpoint; restore it or start a new run"
             )
-        config = GPTConfig.from_dict(facts["config"], str(folder))
-        model = cls._model(config, facts, threads=facts["threads"] if threads is None else threads)
-        recipe = Recipe(**{**facts["recipe"], **changes})
-        trainer = cls(model, tokenizer, ids, recipe, folder, facts["data_source"], quiet)
+        config = GPTConfig.from_dict(metadata["config"], str(folder))
+        model = cls._model(config, metadata, threads=metadata["threads"] if threads is None else threads)
+        recipe = Recipe(**{**metadata["recipe"], **changes})
+        trainer = cls(model, tokenizer, ids, recipe, folder, metadata["data_source"], quiet)
         trainer._load(saved)
         return trainer
 
@@ -162,14 +162,14 @@ class Trainer:
         for prefix, optimizer in (("adamw", self.adamw), ("muon", self.muon)):
             if optimizer is not None:
                 arrays.update({f"{prefix}.{name}": array for name, array in optimizer.state().items()})
-        facts = {
+        metadata = {
             "version": __version__, "seconds": self.seconds, "best": self.best, "position": self.batches.position,
             "config": self.model.config.to_dict(), "recipe": asdict(self.recipe), "dtype": self.model.dtype.name,
-            "threads": self.model.team.threads, "fast": self.model.fast, "tokenizer": self.tokenizer.state(),
+            "threads": self.model.pool.threads, "fast": self.model.fast, "tokenizer": self.tokenizer.state(),
             "data_source": self.data_source,
-            "data_fingerprint": self.data_fingerprint, **self._facts(),
+            "data_fingerprint": self.data_fingerprint, **self._metadata(),
         }
-        return checkpoint.save(self.folder, Checkpoint(self.step, arrays, facts))
+        return checkpoint.save(self.folder, Checkpoint(self.step, arrays, metadata))
 
     def _load(self, saved: Checkpoint) -> None:
         self.model.flat_params[...] = saved.arrays["params"]
@@ -179,12 +179,12 @@ class Trainer:
             if optimizer is not None:
                 start = len(prefix) + 1
                 optimizer.load_state({k[start:]: v for k, v in saved.arrays.items() if k.startswith(prefix + ".")})
-        self.step, self.seconds, self.best = saved.step, saved.facts["seconds"], saved.facts["best"]
-        self.batches.position = saved.facts["position"]
+        self.step, self.seconds, self.best = saved.step, saved.metadata["seconds"], saved.metadata["best"]
+        self.batches.position = saved.metadata["position"]
 
     # What other data, objectives and models have otherwise: finetune.py, objectives.py
 
-    def _check_sight(self):
+    def _check_causal(self):
         """Refuse a model whose positions see what this trainer asks for."""
         self.model.config.require_causal(type(self).__name__)
 
@@ -210,11 +210,11 @@ class Trainer:
         return fingerprint(ids)
 
     @staticmethod
-    def _model(config, facts, threads) -> GPT:
+    def _model(config, metadata, threads) -> GPT:
         """The model of a checkpoint; its parameters are loaded afterwards."""
-        return GPT(config, dtype=facts["dtype"], threads=threads, fast=facts["fast"])
+        return GPT(config, dtype=metadata["dtype"], threads=threads, fast=metadata["fast"])
 
-    def _facts(self) -> dict:
+    def _metadata(self) -> dict:
         """What _model() needs beside the configuration"""
         return {}
 
@@ -235,7 +235,7 @@ class Trainer:
             part, _ = model.loss_and_grads(inputs, targets, scale=1 / recipe.accumulate, accumulate=i > 0, dropout_key=key)
             loss += part / recipe.accumulate
             tokens += inputs.size
-        norm = gradient_norm(self.adamw.grads, model.team)
+        norm = gradient_norm(self.adamw.grads, model.pool)
         self._stop_unless_finite(f"loss {loss}, gradient norm {norm}", loss + norm)
         if self.muon:
             self.muon.step(recipe.muon_lr * rate)

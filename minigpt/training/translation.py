@@ -156,7 +156,7 @@ def train(translator: Translator, pairs, *, steps=400, batch_size=128, lr=3e-3, 
             chosen = np.random.default_rng([seed, step]).integers(len(pairs), size=batch_size)
             source, targets = translator.batch([pairs[i] for i in chosen])
             loss, _ = model.loss_and_grads(source, targets, dropout_key=(seed, step))
-            norm = gradient_norm(adamw.grads, model.team)
+            norm = gradient_norm(adamw.grads, model.pool)
             if not math.isfinite(loss + norm):
                 raise FloatingPointError(f"step {step}: loss {loss}, gradient norm {norm}, {model.first_nonfinite()}; lower lr")
             rate = lr * min(1.0, (step + 1) / (warmup_steps + 1)) * schedule("linear", step / steps)

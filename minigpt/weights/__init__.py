@@ -207,7 +207,7 @@ def _read_header(path: str | os.PathLike[str]) -> tuple[dict[str, _Entry], dict[
             header = file.read(length)
             entries, metadata = _parse(header, file_size - 8 - length, path)
         except WeightFormatError as error:
-            kind = _recognise(head)
+            kind = _recognize(head)
             if kind is None:
                 raise
             remedy = _CONVERT if kind == _PICKLE else "download the file itself"
@@ -215,7 +215,7 @@ def _read_header(path: str | os.PathLike[str]) -> tuple[dict[str, _Entry], dict[
     return entries, metadata, 8 + length
 
 
-def _recognise(head: bytes) -> str | None:
+def _recognize(head: bytes) -> str | None:
     """Name the things that turn up under a weight file's name, from their first bytes."""
     if b"\0" not in head[:8]:  # where a header length has zeros, a text has none
         text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()

@@ -155,7 +155,7 @@ def from_state_dict(
                 if not np.isfinite([parameter.min(), parameter.max()]).all():       # NaN is the least and the largest
                     infinite.add(name)
 
-    model.team.run([fill] * model.team.threads)     # most of the time goes into touching new memory, in half of it by two cores
+    model.pool.run([fill] * model.pool.threads)     # most of the time goes into touching new memory, in half of it by two cores
     if bad := [name for name in shapes if name in infinite]:
         message = f"{source}: NaN or infinity in {', '.join(bad)}, expected finite weights; download or save them again"
         if strict:

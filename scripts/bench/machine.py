@@ -9,7 +9,7 @@ from importlib import metadata
 import numpy as np
 
 from minigpt.system import machine
-from minigpt.system.threads import Team, cpu_count
+from minigpt.system.threads import WorkerPool, cpu_count
 
 PACKAGES = ("numpy", "torch", "transformers", "tiktoken", "tokenizers")
 
@@ -37,15 +37,15 @@ def ceilings(kinds=("gemm", "elementwise", "tanh", "exp", "read")):
     elementwise  elements a second of out = a · b on pieces that stay in a core's cache; tanh and exp likewise
     read         bytes a second from memory, in a sum over 512 MB
     """
-    team = Team()
+    pool = WorkerPool()
     rng = np.random.default_rng(0)
-    pieces = [[rng.standard_normal(32_768, np.float32) for _ in range(3)] for _ in range(team.threads)]
+    pieces = [[rng.standard_normal(32_768, np.float32) for _ in range(3)] for _ in range(pool.threads)]
     memory = rng.standard_normal(2**27 if "read" in kinds else 0, np.float32)      # equal pages a system may keep but once
 
     def rate(amount, tasks):
         start = time.perf_counter()
-        team.run(tasks)
-        return amount * team.threads / (time.perf_counter() - start)
+        pool.run(tasks)
+        return amount * pool.threads / (time.perf_counter() - start)
 
     def repeat(function):
         for _ in range(400):
@@ -53,9 +53,9 @@ def ceilings(kinds=("gemm", "elementwise", "tanh", "exp", "read")):
 
     def measure(kind):
         if kind == "gemm":
-            return machine.matmul_flops(team)
+            return machine.matmul_flops(pool)
         if kind == "read":
-            parts = np.array_split(memory, team.threads)
+            parts = np.array_split(memory, pool.threads)
             return rate(parts[0].nbytes, [lambda p=p: np.dot(p, p) for p in parts])
         function = {"elementwise": np.multiply, "tanh": np.tanh, "exp": np.exp}[kind]
         inputs = 2 if kind == "elementwise" else 1

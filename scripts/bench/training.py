@@ -63,7 +63,7 @@ def minigpt_step(config, batch_size, fast=True):
 
     def step():
         loss, _ = model.loss_and_grads(ids, targets)
-        optimizer.step(LR, clip_scale(gradient_norm(model.flat_grads, model.team), CLIP))
+        optimizer.step(LR, clip_scale(gradient_norm(model.flat_grads, model.pool), CLIP))
         return loss
 
     return step
@@ -130,12 +130,12 @@ def floor_seconds(config, batch_size, ceiling):
     """
     c, N = config, batch_size * config.n_positions
     pairs = c.n_layer * N * (c.n_positions + 1) / 2                    # of query and visible key
-    products = 6 * N * (c.n_layer * (4 * c.n_embd**2 + 2 * c.n_embd * c.inner) + c.vocab_size * c.n_embd)
+    products = 6 * N * (c.n_layer * (4 * c.n_embd**2 + 2 * c.n_embd * c.mlp_width) + c.vocab_size * c.n_embd)
     products += 12 * pairs * c.n_embd                                  # two products forward, four backward
     ops = c.n_layer * N * c.n_embd * (98 + 18 * c.bias) + 7 * pairs * c.n_head + 4 * N * c.vocab_size
     ops += 14 * c.n_params                                             # AdamW
     exps = pairs * c.n_head + N * c.vocab_size
-    tanhs = c.n_layer * N * c.inner
+    tanhs = c.n_layer * N * c.mlp_width
     return (
         products / ceiling["gemm"] + ops / ceiling["elementwise"] + exps / ceiling["exp"] + tanhs / ceiling["tanh"]
     )

@@ -161,7 +161,7 @@ def test_a_text_longer_than_any_file_name_is_a_text(capsys, char_model):
 
 @pytest.mark.parametrize("by", [None, "tokens", "bytes"])
 def test_score_ranks_answers(capsys, char_model, by):
-    flags = [] if by is None else ["--normalise", by]
+    flags = [] if by is None else ["--normalize", by]
     status, out, err = scored(capsys, "to ", "--model", char_model, "--answers", "be", "é", "not be", *flags)
     choices = GPT.from_pretrained(char_model).choose("to ", ["be", "é", "not be"], by)
     assert (status, err) == (0, "")
@@ -173,7 +173,7 @@ def test_score_ranks_answers(capsys, char_model, by):
 @pytest.mark.parametrize(("flags", "message"), [
     ([""], "text: 0 tokens, expected at least one to score"),
     (["xyz"], "text: 'x' (U+0078) at index 0, expected one of"),
-    (["to", "--normalise", "bytes"], "--normalise: no --answers, expected both"),
+    (["to", "--normalize", "bytes"], "--normalize: no --answers, expected both"),
     (["to", "--answers", "be", ""], "answers: ['be', ''], expected no empty text"),
     (["to", "--answers", "to be or not to be"], "answers: up to 18 tokens, expected at most n_positions 16"),
 ])

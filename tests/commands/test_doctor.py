@@ -112,10 +112,10 @@ def attention_backward_without_scale(do, s):
 
 layernorm_backward, block_backward = block.layernorm_backward, model.block_backward
 attention_backward = multihead.attention_backward
-initialise = GPT._initialise
+initialise = GPT._initialize
 
 
-def initialise_50_times_too_large(self, rng):
+def initialize_50_times_too_large(self, rng):
     initialise(self, rng)
     self.flat_params *= 50
 
@@ -193,7 +193,7 @@ def test_a_tokenizer_that_does_not_give_the_text_back_is_found(bundled, monkeypa
 
 @pytest.mark.parametrize("plant", [
     lambda net: net.params["wte.weight"].__setitem__(slice(None), net.params["wte.weight"][::-1].copy()),
-    lambda net: net._initialise(np.random.default_rng(0)),
+    lambda net: net._initialize(np.random.default_rng(0)),
 ], ids=["rows out of order", "never trained"])
 def test_a_model_that_does_not_know_its_language_is_found(bundled, plant):
     plant(bundled)
@@ -284,7 +284,7 @@ def test_a_copy_is_small_and_of_the_same_kind(name):
     small = doctor.reduced(config)
     assert small.n_params < 5_000_000
     assert (small.bias, small.activation_function, small.n_head > 1) == (False, "relu", True)
-    assert small.inner == 3 * small.n_embd
+    assert small.mlp_width == 3 * small.n_embd
 
 
 def test_a_small_model_is_examined_itself():
@@ -363,7 +363,7 @@ def test_a_huge_model_is_examined_without_making_it(capsys, huge, monkeypatch):
     (fast_attention, "_mask", lambda *arguments: None, "causality"),
     (block, "layernorm_backward", layernorm_backward_without_its_mean, "gradients"),
     (AdamW, "step", lambda self, lr, scale=1.0: None, "one batch"),
-    (GPT, "_initialise", initialise_50_times_too_large, "first loss"),
+    (GPT, "_initialize", initialize_50_times_too_large, "first loss"),
 ])
 def test_a_mistake_ends_with_status_1(capsys, config_file, monkeypatch, module, name, mistake, row):
     monkeypatch.setattr(module, name, mistake)

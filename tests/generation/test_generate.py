@@ -18,7 +18,7 @@ from minigpt.generation.warpers import (
     keep_min_p,
     keep_top_k,
     keep_top_p,
-    penalise_repetition,
+    penalize_repetition,
     sample,
     scale_by_temperature,
 )
@@ -235,7 +235,7 @@ def test_all_warpers_together_equal_those_of_transformers(seed):
 
 
 def test_repetition_is_penalised_once_and_by_sign():
-    np.testing.assert_array_equal(penalise_repetition([[2, 2, -2, -2]], [[0, 2, 0]], 2), [[1, 2, -4, -2]])
+    np.testing.assert_array_equal(penalize_repetition([[2, 2, -2, -2]], [[0, 2, 0]], 2), [[1, 2, -4, -2]])
 
 
 def test_a_repeated_ngram_is_ruled_out():
@@ -273,7 +273,7 @@ def test_warpers_leave_their_input_alone():
     before, texts = logits.copy(), [[1, 2, 1], [3]]
     for warped in (
         scale_by_temperature(logits, 0.5), keep_top_k(logits, 3), keep_top_p(logits, 0.5), keep_min_p(logits, 0.5),
-        penalise_repetition(logits, texts, 2), forbid_repeated_ngrams(logits, texts, 1), forbid_words(logits, texts, [[1]]),
+        penalize_repetition(logits, texts, 2), forbid_repeated_ngrams(logits, texts, 1), forbid_words(logits, texts, [[1]]),
         add_bias(logits, texts, {(1,): 2.0}), force_words(logits, texts, [[4]], 1),
         forbid(logits, [1]), softmax(logits), log_softmax(logits),
     ):
@@ -405,8 +405,8 @@ def test_samples_of_several_prompts_stand_side_by_side(model):
 
 def test_the_prompt_is_read_once_for_several_samples(model, monkeypatch):
     shapes = []
-    forward = model._forward
-    monkeypatch.setattr(model, "_forward", lambda ids, *rest, **last: shapes.append(ids.shape) or forward(ids, *rest, **last))
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda ids, *rest, **last: shapes.append(ids.shape) or forward(ids, *rest, **last))
     generate(model, [1, 2, 3, 4], 3, num_samples=5, seed=0)
     assert shapes == [(1, 4), (5, 1), (5, 1)]
 
@@ -813,7 +813,7 @@ def test_an_empty_row_starts_from_the_start_token(model):
 
 
 def test_an_interrupted_stream_keeps_what_it_gave(model, monkeypatch):
-    forward, calls = model._forward, []
+    forward, calls = model.forward, []
 
     def interrupted(*arguments, **last):
         calls.append(None)
@@ -821,7 +821,7 @@ def test_an_interrupted_stream_keeps_what_it_gave(model, monkeypatch):
             raise KeyboardInterrupt
         return forward(*arguments, **last)
 
-    monkeypatch.setattr(model, "_forward", interrupted)
+    monkeypatch.setattr(model, "forward", interrupted)
     kept = []
     with pytest.raises(KeyboardInterrupt):
         for token in stream(model, [1], 7, temperature=0):
@@ -931,6 +931,6 @@ BAD = [
 @pytest.mark.parametrize("call", [generate, stream])
 @pytest.mark.parametrize(("ids", "options", "error", "message"), BAD)
 def test_bad_input_is_refused_before_anything_is_computed(model, monkeypatch, call, ids, options, error, message):
-    monkeypatch.setattr(model, "_forward", None)
+    monkeypatch.setattr(model, "forward", None)
     with pytest.raises(error, match=message):
         call(model, ids, **{"max_new_tokens": 3, **options})

@@ -34,7 +34,7 @@ def read(model, cache, ids):
     T = ids.shape[1]
     (part,) = cache.parts(T, T)
     with part:
-        h = model._forward(ids, scope, part.positions, part.key_padding_mask, part.layers)
+        h = model.forward(ids, scope, part.positions, part.key_padding_mask, part.layers)
     cache.advance(T)
     return h.copy()
 
@@ -45,7 +45,7 @@ def next_part(cache, T):
 
 
 def read_at_once(model, ids):
-    return model._forward(ids, Scope(model.params, Gradients(), run=Pass(fast=model.fast, backward=False))).copy()
+    return model.forward(ids, Scope(model.params, Gradients(), run=Pass(fast=model.fast, backward=False))).copy()
 
 
 @pytest.mark.parametrize("length", range(1, N_POSITIONS + 1))
@@ -76,7 +76,7 @@ def test_passes_at_the_same_time_equal_one(model, ids, size, before, order):
     def run(part):
         with part:
             scope = Scope(model.params, Gradients(), run=Pass(fast=model.fast, backward=False))
-            return model._forward(ids[:, part.start : part.stop], scope, part.positions, part.key_padding_mask, part.layers)
+            return model.forward(ids[:, part.start : part.stop], scope, part.positions, part.key_padding_mask, part.layers)
 
     with ThreadPoolExecutor(len(parts)) as pool:
         started = [pool.submit(run, part) for part in (parts if order == "in turn" else parts[::-1])]

@@ -202,12 +202,12 @@ def test_probabilities_are_those_given_that_it_is_one_of_the_answers(char_model)
     np.testing.assert_allclose([choice.probability for choice in choices], p / p.sum(), rtol=1e-9)
 
 
-@pytest.mark.parametrize(("normalise", "length"), [
+@pytest.mark.parametrize(("normalize", "length"), [
     ("tokens", {"b": 1, "to be": 5, "é": 1, "or": 2}), ("bytes", {"b": 1, "to be": 5, "é": 2, "or": 2}),
 ])
-def test_scores_are_per_token_or_per_byte(char_model, normalise, length):
+def test_scores_are_per_token_or_per_byte(char_model, normalize, length):
     expected = {choice.answer: choice.logprob / length[choice.answer] for choice in char_model.choose("to, ", ANSWERS)}
-    choices = char_model.choose("to, ", ANSWERS, normalise=normalise)
+    choices = char_model.choose("to, ", ANSWERS, normalize=normalize)
     assert [choice.answer for choice in choices] == sorted(ANSWERS, key=expected.get, reverse=True)
     scores = [choice.score for choice in choices]
     np.testing.assert_allclose(scores, [expected[choice.answer] for choice in choices], rtol=1e-12)
@@ -260,13 +260,13 @@ def test_an_answer_may_fill_the_context(char_model):
 
 
 def test_the_prompt_is_read_once(char_model, monkeypatch):
-    shapes, forward = [], char_model._forward
+    shapes, forward = [], char_model.forward
 
     def counted(ids, *arguments, **last):
         shapes.append(ids.shape)
         return forward(ids, *arguments, **last)
 
-    monkeypatch.setattr(char_model, "_forward", counted)
+    monkeypatch.setattr(char_model, "forward", counted)
     char_model.choose("to, ", ["or", "be", "é"])
     assert shapes == [(1, 4), (3, 1)]
 
@@ -295,12 +295,12 @@ def test_scores_that_are_not_finite_are_refused():
     (("to", [1, 2]), TypeError, r"answers: \[1, 2\]"),
     (("to", 3), TypeError, "answers: 3"),
     (("to", []), ValueError, "answers: none, expected at least one"),
-    (("to", ["b"], "words"), ValueError, "normalise: 'words', expected None, 'tokens' or 'bytes'"),
+    (("to", ["b"], "words"), ValueError, "normalize: 'words', expected None, 'tokens' or 'bytes'"),
     (("to", ["b", "o" * 13]), ValueError, "answers: up to 13 tokens, expected at most n_positions 12; give shorter ones"),
     (("to", ["x"]), ValueError, "text: 'x'"),
 ])
 def test_bad_choices_are_refused_before_anything_is_computed(char_model, monkeypatch, arguments, error, message):
-    monkeypatch.setattr(char_model, "_forward", None)
+    monkeypatch.setattr(char_model, "forward", None)
     with pytest.raises(error, match=message):
         char_model.choose(*arguments)
 

@@ -194,7 +194,7 @@ def test_no_words_change_no_option(char_model):
     ({"temperature": -1}, ValueError, "temperature: -1"),
 ])
 def test_bad_options_are_refused_by_the_call(char_model, monkeypatch, options, error, message):
-    monkeypatch.setattr(char_model, "_forward", None)
+    monkeypatch.setattr(char_model, "forward", None)
     with pytest.raises(error, match=message):
         stream_text(char_model, "to", **options)
 

@@ -312,7 +312,7 @@ def test_the_ids_of_the_caller_are_not_changed(model):
     (-IDS, {}, ValueError, r"ids\[0\]\[0\]: -3"),
 ])
 def test_bad_arguments_are_refused_before_anything_is_computed(model, monkeypatch, ids, options, error, message):
-    monkeypatch.setattr(model.gpt, "_forward", None)
+    monkeypatch.setattr(model.gpt, "forward", None)
     with pytest.raises(error, match=message):
         model.generate(ids, **options)
 

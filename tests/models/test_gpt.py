@@ -176,7 +176,7 @@ def test_one_batch_can_be_learned_by_heart(optimizer):
     adamw = AdamW(model, start=muon.stop if muon else 0)
     for _ in range(60):
         model.loss_and_grads(ids, targets)
-        adamw.step(1e-2, clip_scale(gradient_norm(model.flat_grads, model.team), 1.0))
+        adamw.step(1e-2, clip_scale(gradient_norm(model.flat_grads, model.pool), 1.0))
         if muon:
             muon.step(1e-2)
     assert model.loss(ids, targets) < 0.05
@@ -193,7 +193,7 @@ def test_the_second_step_allocates_nothing_large(optimizer, threads):
 
     def step():
         model.loss_and_grads(ids, targets, dropout_key=(14,))
-        adamw.step(1e-3, clip_scale(gradient_norm(model.flat_grads, model.team), 1.0))
+        adamw.step(1e-3, clip_scale(gradient_norm(model.flat_grads, model.pool), 1.0))
         if muon:
             muon.step(1e-3)
 
@@ -217,7 +217,7 @@ def test_every_array_keeps_its_dtype_over_a_step(dtype, activation):
     norm = 0.0
     for key in range(2):
         model.loss_and_grads(*batch(15, ignored=0.2), scale=np.float64(0.5), dropout_key=(key,))
-        norm = gradient_norm(model.flat_grads, model.team)
+        norm = gradient_norm(model.flat_grads, model.pool)
         adamw.step(np.float64(1e-3), clip_scale(norm, 1.0))
         muon.step(np.float64(1e-3))
     arrays = {"logits": model(batch(15)[0]), "m": adamw.m, "v": adamw.v, "buffer": muon.buffer, **model.params}
@@ -376,7 +376,7 @@ def test_the_textbook_trains_to_the_engines_losses(changes):
         adamw = AdamW(model)
         for step in range(6):
             yield model.loss_and_grads(*batch(step, ignored=0.2), dropout_key=(step,))[0]
-            adamw.step(1e-2, clip_scale(gradient_norm(model.flat_grads, model.team), 1.0))
+            adamw.step(1e-2, clip_scale(gradient_norm(model.flat_grads, model.pool), 1.0))
 
     engine, textbook = small(34, threads=2, **changes), small(34, fast=False, **changes)
     np.testing.assert_allclose([*losses(textbook)], [*losses(engine)], rtol=1e-9)    # float64; rounding grows with the steps
@@ -466,7 +466,7 @@ def test_the_same_number_of_threads_gives_the_same_bits(threads):
         adamw = AdamW(model)
         for step in range(3):
             loss, _ = model.loss_and_grads(ids, targets, dropout_key=(step,))
-            adamw.step(1e-2, clip_scale(gradient_norm(model.flat_grads, model.team), 1.0))
+            adamw.step(1e-2, clip_scale(gradient_norm(model.flat_grads, model.pool), 1.0))
         results.append((loss, model.flat_grads.tobytes(), model.flat_params.tobytes()))
     assert results[0] == results[1]
 
@@ -476,7 +476,7 @@ def test_an_error_in_one_part_ends_the_pass_and_the_next_one_is_whole(monkeypatc
     ids, targets = batch(31, B=3)
     model = small(31, threads=3)
     expected = {name: g.copy() for name, g in model.loss_and_grads(ids, targets)[1].items()}
-    backward = model._backward
+    backward = model.loss_backward
 
     def fail_in_one(scale, s):
         if s is model._shards[part]:
@@ -484,7 +484,7 @@ def test_an_error_in_one_part_ends_the_pass_and_the_next_one_is_whole(monkeypatc
         backward(scale, s)
 
     with monkeypatch.context() as patch, pytest.raises(KeyError, match="broken part"):
-        patch.setattr(model, "_backward", fail_in_one)
+        patch.setattr(model, "loss_backward", fail_in_one)
         model.loss_and_grads(ids, targets)
     assert_equal_gradients(model.loss_and_grads(ids, targets)[1], expected, rtol=0, atol=0)
 
@@ -861,4 +861,4 @@ def test_blas_threads_help_a_single_sequence_only_in_a_wide_model(monkeypatch):
     for width in (32, 256):
         model = GPT(GPTConfig(vocab_size=2, n_positions=2, n_embd=width, n_layer=1, n_head=2), threads=2)
         model([[0, 1]])
-    assert seen == [1, model.team.threads] or blas_threads() is None
+    assert seen == [1, model.pool.threads] or blas_threads() is None

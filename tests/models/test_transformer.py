@@ -16,7 +16,7 @@ from minigpt.generation.beam import beam_search
 from minigpt.models.transformer import Transformer
 from minigpt.nn import softmax
 from minigpt.study.gradcheck import check_gradients
-from minigpt.training.optim import AdamW, Muon, clip_scale, gradient_norm, orthogonalise
+from minigpt.training.optim import AdamW, Muon, clip_scale, gradient_norm, orthogonalize
 from minigpt.weights import WeightFormatError
 
 V = 11
@@ -131,7 +131,7 @@ def test_one_batch_can_be_learned_by_heart(make):
     for _ in range(150):
         model.loss_and_grads(source, targets)
         for optimizer in optimizers:
-            optimizer.step(0.01, *[clip_scale(gradient_norm(model.flat_grads, model.team), 1.0)] * isinstance(optimizer, AdamW))
+            optimizer.step(0.01, *[clip_scale(gradient_norm(model.flat_grads, model.pool), 1.0)] * isinstance(optimizer, AdamW))
     assert model.loss(source, targets) < 0.05
 
 
@@ -151,7 +151,7 @@ def test_muon_takes_keys_and_values_of_the_cross_attention_for_two_matrices():
     Muon(model, weight_decay=0).step(0.1)
     moved = np.split(model.params[name] - before, 2, axis=1)
     for update, gradient in zip(moved, np.split(model.grads[name], 2, axis=1), strict=True):
-        np.testing.assert_allclose(update, -0.1 * 0.2 * math.sqrt(6) * orthogonalise(gradient), rtol=1e-8, atol=1e-12)
+        np.testing.assert_allclose(update, -0.1 * 0.2 * math.sqrt(6) * orthogonalize(gradient), rtol=1e-8, atol=1e-12)
 
 
 # Who sees what

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minigpt.nn.fast import gradients
-from minigpt.nn.fast.gradients import FastGradients, Order, SharedGradients, blocks
+from minigpt.nn.fast.gradients import FastGradients, SharedGradients, TurnTaker, blocks
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_what_is_frozen_is_not_even_computed():
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_threads_pass_each_place_in_the_order_of_their_numbers(n, seed):
-    order, passed = Order(), {"a": [], "b": []}
+    order, passed = TurnTaker(), {"a": [], "b": []}
     order.begin(n)
 
     def run(i):
@@ -107,7 +107,7 @@ def test_threads_pass_each_place_in_the_order_of_their_numbers(n, seed):
 
 
 def test_nobody_waits_for_a_thread_that_has_failed():
-    order = Order()
+    order = TurnTaker()
     order.begin(2)
 
     with ThreadPoolExecutor(2) as pool:
@@ -119,16 +119,16 @@ def test_nobody_waits_for_a_thread_that_has_failed():
         pool.submit(order.wait, "b", 1).result(timeout=10)          # nor does who comes later
 
 
-def test_a_turn_that_comes_while_a_hand_is_held_out_is_not_missed():
-    order = Order()
+def test_a_turn_that_comes_while_a_waiter_is_registered_is_not_missed():
+    order = TurnTaker()
     order.begin(2)
 
     class Slow(dict):
-        def __setitem__(self, key, hand):
-            order.pass_on("a", 0)               # sees no hand yet
-            super().__setitem__(key, hand)
+        def __setitem__(self, key, waiter):
+            order.pass_on("a", 0)               # sees no waiter yet
+            super().__setitem__(key, waiter)
 
-    order._hands = Slow()
+    order._waiters = Slow()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(order.wait, "a", 1)
         try:
@@ -146,7 +146,7 @@ def test_shared_gradients_are_the_sum_in_the_order_of_the_parts(monkeypatch, n, 
     rng = np.random.default_rng(n)
     a, b, rows, vectors = (rng.standard_normal((n, *shape)).astype(np.float32) for shape in ((4, 3), (3, 2), (2, 2), (2,)))
     ids = np.array([3, 0])
-    order, arrays = Order(), {"w": np.full((4, 2), np.nan, np.float32), "v": np.full(2, np.nan, np.float32)}
+    order, arrays = TurnTaker(), {"w": np.full((4, 2), np.nan, np.float32), "v": np.full(2, np.nan, np.float32)}
     written = {}
     parts = [SharedGradients(arrays, i, order, written) for i in range(n)]
 
@@ -176,7 +176,7 @@ def test_shared_gradients_are_the_sum_in_the_order_of_the_parts(monkeypatch, n, 
 
 
 def test_of_the_first_two_parts_neither_waits_to_begin():
-    order, written = Order(), {}
+    order, written = TurnTaker(), {}
     arrays = {"v": np.full(1, np.nan, np.float32), "w": np.full((2, 1), np.nan, np.float32)}
     parts = [SharedGradients(arrays, i, order, written) for i in range(3)]
     order.begin(3)

@@ -221,8 +221,8 @@ def test_the_parameters_of_a_model_are_as_before():
 
 def test_a_wrong_gradient_of_a_model_is_named():
     class Wrong(GPT):
-        def _backward(self, dloss, s):
-            super()._backward(dloss, s)
+        def loss_backward(self, dloss, s):
+            super().loss_backward(dloss, s)
             s.grads["h.0.ln_2.weight"] *= 1.001
 
     model = Wrong(small(n_layer=1).config, seed=1, dtype=np.float64, threads=1)

@@ -31,8 +31,8 @@ def read_png(data):
     width, height = struct.unpack(">II", chunks[b"IHDR"][:8])
     lines = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, width + 1)
     assert not lines[:, 0].any()                # no filter
-    colours = np.frombuffer(chunks[b"PLTE"], np.uint8).reshape(256, 3)
-    return lines[:, 1:], np.column_stack([colours, np.frombuffer(chunks[b"tRNS"], np.uint8)])
+    colors = np.frombuffer(chunks[b"PLTE"], np.uint8).reshape(256, 3)
+    return lines[:, 1:], np.column_stack([colors, np.frombuffer(chunks[b"tRNS"], np.uint8)])
 
 
 def drawn(page):
@@ -99,7 +99,7 @@ def test_tokens_are_coloured_by_their_surprise():
 def test_no_label_and_no_note_becomes_markup():
     words = ["<b>", "&amp;", '"x"', "</div>"]
     half = [0.5] * 4
-    for page in (pictures.coloured_tokens(words, half, words), pictures.grid(["<b>"], words, [half], [words], [words]),
+    for page in (pictures.colored_tokens(words, half, words), pictures.grid(["<b>"], words, [half], [words], [words]),
                  pictures.array_picture(np.ones((4, 3)), "T C", words)):
         assert set(Cells(page).tags) <= {"div", "span", "table", "thead", "tbody", "tr", "th", "td", "img", "br"}
         assert all(title == text for title, _, text in Cells(page).found)

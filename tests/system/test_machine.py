@@ -5,7 +5,7 @@ import os
 import pytest
 
 from minigpt.system import machine
-from minigpt.system.threads import Team
+from minigpt.system.threads import WorkerPool
 
 
 @pytest.mark.skipif(not hasattr(os, "sysconf"), reason="the machine's memory is not to be had here")
@@ -34,5 +34,5 @@ def test_the_processor_and_blas_have_names():
 def test_the_rate_of_products_counts_all_threads(monkeypatch):
     ticks = iter(range(100))
     monkeypatch.setattr(machine.time, "perf_counter", lambda: next(ticks))      # everything takes a second
-    team = Team(2)
-    assert machine.matmul_flops(team, n=3, repeats=5) == 5 * 2 * 27 * team.threads
+    pool = WorkerPool(2)
+    assert machine.matmul_flops(pool, n=3, repeats=5) == 5 * 2 * 27 * pool.threads

@@ -1,11 +1,11 @@
-"""The team of threads: order, errors, and BLAS's thread count before and after."""
+"""The pool of threads: order, errors, and BLAS's thread count before and after."""
 
 import threading
 
 import pytest
 
 from minigpt.system import threads as parallel
-from minigpt.system.threads import Team, blas_threads, cpu_count, use_blas_threads
+from minigpt.system.threads import WorkerPool, blas_threads, cpu_count, use_blas_threads
 
 needs_openblas = pytest.mark.skipif(blas_threads() is None, reason="NumPy here has no OpenBLAS whose threads can be counted")
 
@@ -46,13 +46,13 @@ def test_blas_has_its_threads_back_after_an_exception(before):
 @pytest.mark.parametrize("tasks", [1, 2, 3])
 def test_every_task_sees_one_blas_thread_where_several_run(before, threads, tasks):
     expected = threads if tasks == 1 else 1              # a single task may have them all
-    assert Team(threads).run([blas_threads] * tasks) == [expected] * tasks
+    assert WorkerPool(threads).run([blas_threads] * tasks) == [expected] * tasks
 
 
 @needs_openblas
 @pytest.mark.parametrize("threads", [1, 2])
 def test_blas_has_its_threads_back_after_a_run(before, threads):
-    Team(threads).run([blas_threads] * 3)
+    WorkerPool(threads).run([blas_threads] * 3)
     assert blas_threads() == before
 
 
@@ -63,13 +63,13 @@ def test_blas_has_its_threads_back_after_a_task_that_fails(before, threads, plac
     tasks = [blas_threads] * 3
     tasks[place] = fail
     with pytest.raises(KeyError, match="broken task"):
-        Team(threads).run(tasks)
+        WorkerPool(threads).run(tasks)
     assert blas_threads() == before
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_results_come_in_the_order_of_the_tasks(threads):
-    assert Team(threads).run([lambda i=i: i for i in range(7)]) == list(range(7))
+    assert WorkerPool(threads).run([lambda i=i: i for i in range(7)]) == list(range(7))
 
 
 @needs_openblas
@@ -84,7 +84,7 @@ def test_results_come_in_order_where_the_first_task_ends_last():
         ended.set()
         return "second"
 
-    assert Team(2).run([last, early]) == ["first", "second"]
+    assert WorkerPool(2).run([last, early]) == ["first", "second"]
 
 
 @needs_openblas
@@ -104,40 +104,40 @@ def test_an_error_is_raised_after_the_other_task_has_ended(place):
     tasks = [other_task, other_task]
     tasks[place] = failing_task
     with pytest.raises(KeyError, match="broken task"):
-        Team(2).run(tasks)
+        WorkerPool(2).run(tasks)
     assert ended == [True]
 
 
 @needs_openblas
 def test_a_team_works_on_after_an_error():
-    team = Team(2)
+    pool = WorkerPool(2)
     with pytest.raises(KeyError):
-        team.run([fail, fail])
-    assert team.run([lambda: 1, lambda: 2]) == [1, 2]
+        pool.run([fail, fail])
+    assert pool.run([lambda: 1, lambda: 2]) == [1, 2]
 
 
 @needs_openblas
 def test_two_tasks_run_at_the_same_time():
     meeting = threading.Barrier(2, timeout=10)
-    assert sorted(Team(2).run([meeting.wait, meeting.wait])) == [0, 1]
+    assert sorted(WorkerPool(2).run([meeting.wait, meeting.wait])) == [0, 1]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("size", [0, 1, 2, 7, 100])
 def test_ranges_cover_everything_once(threads, size):
-    ranges = Team(threads).run_ranges(lambda start, stop: (start, stop), size)
+    ranges = WorkerPool(threads).run_ranges(lambda start, stop: (start, stop), size)
     assert [i for start, stop in ranges for i in range(start, stop)] == list(range(size))
 
 
 def test_a_team_has_all_cores_by_default():
-    assert Team().threads == (cpu_count() if blas_threads() is not None else 1)
+    assert WorkerPool().threads == (cpu_count() if blas_threads() is not None else 1)
 
 
 def test_without_control_over_blas_a_team_has_one_thread(monkeypatch):
     monkeypatch.setattr(parallel, "_openblas", lambda: None)
-    team = Team(4)
-    assert team.threads == 1
-    assert team.run([lambda: 1, lambda: 2]) == [1, 2]
+    pool = WorkerPool(4)
+    assert pool.threads == 1
+    assert pool.run([lambda: 1, lambda: 2]) == [1, 2]
 
 
 def test_without_control_over_blas_nothing_is_set(monkeypatch):

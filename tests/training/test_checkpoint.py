@@ -32,7 +32,7 @@ def test_a_checkpoint_comes_back_exactly(tmp_path, dtype):
     path = checkpoint.save(tmp_path, saved)
     loaded = checkpoint.load(path)
     assert_same(loaded, saved)
-    assert loaded.facts["best"] == {"val_loss": 3.1}
+    assert loaded.metadata["best"] == {"val_loss": 3.1}
 
 
 def test_the_newest_two_are_kept(tmp_path):
@@ -83,8 +83,8 @@ def test_resuming_an_empty_folder_is_an_error(tmp_path):
 @pytest.mark.parametrize("step", [-1, 1])
 def test_another_format_is_refused_and_left_in_place(tmp_path, step):
     path = tmp_path / "checkpoint-00000001.safetensors"
-    facts = {"format": checkpoint.FORMAT + step, "step": 1}
-    weights.save(path, {"params": np.zeros(3)}, {"minigpt_checkpoint": json.dumps(facts)})
+    metadata = {"format": checkpoint.FORMAT + step, "step": 1}
+    weights.save(path, {"params": np.zeros(3)}, {"minigpt_checkpoint": json.dumps(metadata)})
     with pytest.raises(CheckpointError, match="go on with the minigpt that wrote it"):
         checkpoint.load_newest(tmp_path)
     assert path.exists()

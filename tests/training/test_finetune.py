@@ -14,7 +14,7 @@ from minigpt.models.classifier import HEAD, Classifier
 from minigpt.nn.cross_entropy import IGNORED
 from minigpt.tokenization.tokenizer import CharTokenizer, Tokenizer
 from minigpt.training.adapters import add_lora, merged, train_head, with_characters
-from minigpt.training.finetune import FineTuner, answered, answers, labelled, padded
+from minigpt.training.finetune import FineTuner, answered, answers, labeled, padded
 from minigpt.training.recipe import Recipe
 from minigpt.weights import WeightFormatError
 
@@ -45,7 +45,7 @@ def padded_ids(side):
 
 def batch():
     rows, labels = fixture.texts()
-    return padded([labelled(row, label) for row, label in zip(rows, labels, strict=True)])
+    return padded([labeled(row, label) for row, label in zip(rows, labels, strict=True)])
 
 
 def random_model(dtype=np.float64, seed=0, fast=True, **changes):
@@ -64,7 +64,7 @@ def texts(n, seed=0):
 
 
 def examples(n, seed=0):
-    return [labelled(CHARS.encode(text), label) for text, label in texts(n, seed)]
+    return [labeled(CHARS.encode(text), label) for text, label in texts(n, seed)]
 
 
 def parts():
@@ -208,12 +208,12 @@ def test_prompt_tokens_carry_no_loss():
 
 
 def test_examples_of_different_lengths_are_padded_without_a_target():
-    inputs, targets = padded([labelled([5, 2], 1), labelled([4], 0), answered([3], [1, 2])])
+    inputs, targets = padded([labeled([5, 2], 1), labeled([4], 0), answered([3], [1, 2])])
     assert targets.tolist() == [[IGNORED, 1], [0, IGNORED], [1, 2]]
     assert inputs.tolist() == [[5, 2], [4, 0], [3, 1]]
 
 
-@pytest.mark.parametrize("make", [lambda: labelled([], 0), lambda: answered([], [1]), lambda: answered([1], [])])
+@pytest.mark.parametrize("make", [lambda: labeled([], 0), lambda: answered([], [1]), lambda: answered([1], [])])
 def test_empty_texts_are_refused(make):
     with pytest.raises(ValueError, match="expected"):
         make()
@@ -432,17 +432,17 @@ def test_validation_is_the_mean_over_all_targets_whatever_the_batches(tmp_path):
     assert trainer.evaluate() == pytest.approx(sum(nll) / 7, rel=1e-12)
 
 
-GOOD = labelled([1, 2], 0)
+GOOD = labeled([1, 2], 0)
 
 
 @pytest.mark.parametrize(("train", "validation", "message"), [
     ([], [GOOD], "train: no examples, expected at least one"),
     ([GOOD], [], "validation: no examples, expected at least one"),
-    ([GOOD, labelled([1, 2], 2)], [GOOD], r"train\[1\]: targets \[2\], expected at least one, from 0 to 1"),
-    ([labelled([1, 2], -1)], [GOOD], r"train\[0\]: targets \[-1\], expected"),
-    ([labelled([1, 2], IGNORED)], [GOOD], r"train\[0\]: targets \[\], expected at least one"),
-    ([GOOD], [labelled([1] * 8, 0)], r"validation\[0\]: 8 tokens exceed n_positions 7; shorten the text"),
-    ([labelled([1, 6], 0)], [GOOD], r"train\[0\]\[1\]: 6, expected an id from 0 to 5"),
+    ([GOOD, labeled([1, 2], 2)], [GOOD], r"train\[1\]: targets \[2\], expected at least one, from 0 to 1"),
+    ([labeled([1, 2], -1)], [GOOD], r"train\[0\]: targets \[-1\], expected"),
+    ([labeled([1, 2], IGNORED)], [GOOD], r"train\[0\]: targets \[\], expected at least one"),
+    ([GOOD], [labeled([1] * 8, 0)], r"validation\[0\]: 8 tokens exceed n_positions 7; shorten the text"),
+    ([labeled([1, 6], 0)], [GOOD], r"train\[0\]\[1\]: 6, expected an id from 0 to 5"),
 ])
 def test_examples_that_cannot_be_learned_are_named(tmp_path, train, validation, message):
     model = Classifier.from_model(random_model(), ["no", "yes"])

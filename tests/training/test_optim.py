@@ -7,8 +7,8 @@ import pytest
 
 from minigpt import GPT, GPTConfig
 from minigpt.nn.fast.ops import CHUNK
-from minigpt.system.threads import Team
-from minigpt.training.optim import SCHEDULES, AdamW, Muon, clip_scale, gradient_norm, orthogonalise, schedule
+from minigpt.system.threads import WorkerPool
+from minigpt.training.optim import SCHEDULES, AdamW, Muon, clip_scale, gradient_norm, orthogonalize, schedule
 
 SIZES = {"vocab_size": 13, "n_positions": 7, "n_embd": 48, "n_layer": 2, "n_head": 2}     # two chunks of parameters
 BETAS, EPS, DECAY = (0.9, 0.95), 1e-8, 0.1
@@ -166,7 +166,7 @@ def test_one_and_two_threads_make_the_same_step(make, dtype):
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_the_gradient_norm_is_the_root_of_the_sum_of_squares(size, threads):
     g = np.random.default_rng(9).standard_normal(size)
-    assert gradient_norm(g, Team(threads)) == pytest.approx(math.sqrt(math.fsum(v * v for v in g.tolist())), rel=1e-13)
+    assert gradient_norm(g, WorkerPool(threads)) == pytest.approx(math.sqrt(math.fsum(v * v for v in g.tolist())), rel=1e-13)
 
 
 @pytest.mark.parametrize("norm, max_norm, expected", [(0.5, 1.0, 1.0), (0.0, 1.0, 1.0), (4.0, None, 1.0), (4.0, 1.0, 0.25)])
@@ -176,8 +176,8 @@ def test_only_a_gradient_above_the_limit_is_scaled(norm, max_norm, expected):
 
 def test_a_clipped_gradient_has_the_norm_asked_for():
     g = np.random.default_rng(10).standard_normal(1000)
-    norm = gradient_norm(g, Team(1))
-    assert gradient_norm(g * clip_scale(norm, 0.3), Team(1)) == pytest.approx(0.3, rel=1e-6)
+    norm = gradient_norm(g, WorkerPool(1))
+    assert gradient_norm(g * clip_scale(norm, 0.3), WorkerPool(1)) == pytest.approx(0.3, rel=1e-6)
 
 
 # Muon
@@ -194,9 +194,9 @@ def plain_newton_schulz(x, iterations):
 
 @pytest.mark.parametrize("shape", [(6, 6), (5, 12), (12, 5), (1, 4), (4, 1)], ids=lambda s: "×".join(map(str, s)))
 @pytest.mark.parametrize("iterations", [1, 2, 4, 5])
-def test_orthogonalise_equals_newton_schulz_on_the_matrix_itself(shape, iterations):
+def test_orthogonalize_equals_newton_schulz_on_the_matrix_itself(shape, iterations):
     x = np.random.default_rng(11).standard_normal(shape)
-    np.testing.assert_allclose(orthogonalise(x, iterations), plain_newton_schulz(x, iterations), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(orthogonalize(x, iterations), plain_newton_schulz(x, iterations), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (12, 40), (40, 12)], ids=lambda s: "×".join(map(str, s)))
@@ -206,7 +206,7 @@ def test_singular_values_come_near_one(shape):
     u, _ = np.linalg.qr(rng.standard_normal((shape[0], n)))
     v, _ = np.linalg.qr(rng.standard_normal((shape[1], n)))
     x = u * np.geomspace(0.02, 1, n) @ v.T               # divided by its norm still above 0.01
-    values = np.linalg.svd(orthogonalise(x), compute_uv=False)
+    values = np.linalg.svd(orthogonalize(x), compute_uv=False)
     assert values.min() > 0.6
     assert values.max() < 1.21
 
@@ -215,29 +215,29 @@ def test_the_directions_stay():
     rng = np.random.default_rng(13)
     x = rng.standard_normal((6, 9))
     u, _, vt = np.linalg.svd(x, full_matrices=False)
-    rotated = u.T @ orthogonalise(x) @ vt.T              # diagonal where the singular vectors are the same
+    rotated = u.T @ orthogonalize(x) @ vt.T              # diagonal where the singular vectors are the same
     np.testing.assert_allclose(rotated - np.diag(np.diag(rotated)), 0, atol=1e-12)
 
 
 def test_the_size_of_a_matrix_does_not_matter():
     x = np.random.default_rng(14).standard_normal((5, 7))
-    np.testing.assert_allclose(orthogonalise(1000 * x), orthogonalise(x), rtol=1e-10)
+    np.testing.assert_allclose(orthogonalize(1000 * x), orthogonalize(x), rtol=1e-10)
 
 
 def test_a_matrix_of_zeros_stays():
-    np.testing.assert_array_equal(orthogonalise(np.zeros((3, 5))), 0)
+    np.testing.assert_array_equal(orthogonalize(np.zeros((3, 5))), 0)
 
 
-def test_orthogonalise_leaves_its_input_alone():
+def test_orthogonalize_leaves_its_input_alone():
     x = np.random.default_rng(15).standard_normal((5, 7))
     before = x.copy()
-    orthogonalise(x)
+    orthogonalize(x)
     np.testing.assert_array_equal(x, before)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_orthogonalise_keeps_the_dtype(dtype):
-    assert orthogonalise(np.ones((3, 5), dtype)).dtype == dtype
+def test_orthogonalize_keeps_the_dtype(dtype):
+    assert orthogonalize(np.ones((3, 5), dtype)).dtype == dtype
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -30,7 +30,7 @@ def train(dtype=np.float64, threads=1, fast=True):
     losses, norms = [], []
     for ids, targets in fixture.batches():
         losses.append(model.loss_and_grads(ids, targets)[0])
-        norms.append(gradient_norm(model.flat_grads, model.team))
+        norms.append(gradient_norm(model.flat_grads, model.pool))
         adamw.step(recipe["lr"], clip_scale(norms[-1], recipe["max_norm"]))
     return losses, norms
 

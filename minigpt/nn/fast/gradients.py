@@ -119,12 +119,12 @@ def _blocks(shape, most):
     return [(*before, slice(start, start + step), *after) for start in range(0, n, step)]
 
 
-class Order:
+class TurnTaker:
     """Turns at any number of places, for threads that pass them one after the other.
 
         order.wait(place, i);  ...;  order.pass_on(place, i)        the i-th turn at this place, from 0
 
-    Whoever comes in time only looks at a number; who comes too early leaves a hand, into which the one before puts the turn.
+    A thread whose turn has come only reads a counter; an early one registers a queue that its predecessor signals.
     """
 
     def __init__(self):
@@ -138,26 +138,26 @@ class Order:
         self.visits = [dict[str, int]() for _ in range(n)]      # how often each thread has come to each place
         self.begun = dict[str, int]()                           # who has begun there
         self._turn = dict[Any, int]()
-        self._hands = dict[Any, SimpleQueue]()
+        self._waiters = dict[Any, SimpleQueue]()
 
     def abandon(self):
         """Nobody waits any more: a thread has failed."""
         self._abandoned = True
-        for hand in list(self._hands.values()):
-            hand.put(None)
+        for waiter in list(self._waiters.values()):
+            waiter.put(None)
 
     def wait(self, place, i):
         """Until the i-th turn at this place has come"""
         if self._turn.get(place, 0) != i:
-            hand = self._hands[place, i] = SimpleQueue()
-            if self._turn.get(place, 0) != i and not self._abandoned:       # subtle: asked again now that the hand is known
-                hand.get()
+            waiter = self._waiters[place, i] = SimpleQueue()
+            if self._turn.get(place, 0) != i and not self._abandoned:       # subtle: asked again now that the waiter is known
+                waiter.get()
 
     def pass_on(self, place, i):
         """The i-th turn is over."""
         self._turn[place] = i + 1
-        if (hand := self._hands.get((place, i + 1))) is not None:
-            hand.put(None)
+        if (waiter := self._waiters.get((place, i + 1))) is not None:
+            waiter.put(None)
 
 
 class SharedGradients(FastGradients):

@@ -43,7 +43,7 @@ def _gelu_terms(x):
     return np.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x**3)), SQRT_2_OVER_PI * (1 + 3 * 0.044715 * x**2)
 
 
-def _normalised(x, eps, axis=-1, ddof=0):
+def _normalized(x, eps, axis=-1, ddof=0):
     """x̂ and r, over an axis of one's choice"""
     r = 1 / np.sqrt(x.var(axis, keepdims=True, ddof=ddof) + eps)
     return (x - x.mean(axis, keepdims=True)) * r, r
@@ -51,7 +51,7 @@ def _normalised(x, eps, axis=-1, ddof=0):
 
 def _dx(dy, x, w, eps, *, first=True, second=True, mean=np.mean, axis=-1, scaled=True):
     """Layer norm's dx with parts of it left out or changed"""
-    xhat, r = _normalised(x, eps)
+    xhat, r = _normalized(x, eps)
     d = dy * w
     dx = d - first * mean(d, axis, keepdims=True) - second * xhat * mean(d * xhat, axis, keepdims=True)
     return dx * r if scaled else dx
@@ -127,20 +127,20 @@ EXERCISES = (
         truth=lambda x, w, b, eps: layernorm_forward(x, Scope.of(weight=w, bias=b), eps),
         mistakes=(
             Mistake("y", "you took mean and variance over the wrong axis: each position has its own, over its C channels",
-                    *(lambda x, w, b, eps, axis=axis: w * _normalised(x, eps, axis)[0] + b for axis in (0, 1))),
+                    *(lambda x, w, b, eps, axis=axis: w * _normalized(x, eps, axis)[0] + b for axis in (0, 1))),
             Mistake("y", "you took mean and variance over the whole array: each position has its own; mean(-1, keepdims=True)",
-                    lambda x, w, b, eps: w * _normalised(x, eps, None)[0] + b),
+                    lambda x, w, b, eps: w * _normalized(x, eps, None)[0] + b),
             Mistake("y", "your ε stands outside the root: it is √(σ² + ε), not √σ² + ε",
                     lambda x, w, b, eps: w * (x - x.mean(-1, keepdims=True)) / (x.std(-1, keepdims=True) + eps) + b),
-            Mistake("y", "your y lacks ε under the root", lambda x, w, b, eps: w * _normalised(x, 0)[0] + b),
+            Mistake("y", "your y lacks ε under the root", lambda x, w, b, eps: w * _normalized(x, 0)[0] + b),
             Mistake("y", "your variance divides by C − 1; layer norm divides by C",
-                    lambda x, w, b, eps: w * _normalised(x, eps, ddof=1)[0] + b),
+                    lambda x, w, b, eps: w * _normalized(x, eps, ddof=1)[0] + b),
             Mistake("y", "you divided by the variance, σ² + ε, instead of by its root",
-                    lambda x, w, b, eps: w * _normalised(x, eps)[0] * _normalised(x, eps)[1] + b),
+                    lambda x, w, b, eps: w * _normalized(x, eps)[0] * _normalized(x, eps)[1] + b),
             Mistake("y", "your y lacks the mean: x̂ = (x − μ) r, and you did not subtract μ",
-                    lambda x, w, b, eps: w * x * _normalised(x, eps)[1] + b),
-            Mistake("y", "your y lacks the bias b", lambda x, w, b, eps: w * _normalised(x, eps)[0]),
-            Mistake("y", "your y lacks the weight w", lambda x, w, b, eps: _normalised(x, eps)[0] + b),
+                    lambda x, w, b, eps: w * x * _normalized(x, eps)[1] + b),
+            Mistake("y", "your y lacks the bias b", lambda x, w, b, eps: w * _normalized(x, eps)[0]),
+            Mistake("y", "your y lacks the weight w", lambda x, w, b, eps: _normalized(x, eps)[0] + b),
         ),
         sources=(layernorm_forward,),
     ),
@@ -177,10 +177,10 @@ EXERCISES = (
             Mistake("dw", "your dw is made of x; it should be of x̂, which w is multiplied with",
                     lambda dy, x, w, eps: (dy * x).sum((0, 1))),
             Mistake("dw", "your dw has the weight in it: dw = Σ dy ⊙ x̂, not Σ dx̂ ⊙ x̂",
-                    lambda dy, x, w, eps: (w * dy * _normalised(x, eps)[0]).sum((0, 1))),
+                    lambda dy, x, w, eps: (w * dy * _normalized(x, eps)[0]).sum((0, 1))),
             Mistake("dw", "you summed dw over the wrong axis: it keeps the channels, the last axis, and sums over the "
                     "positions",
-                    lambda dy, x, w, eps: (dy * _normalised(x, eps)[0]).sum(-1)),
+                    lambda dy, x, w, eps: (dy * _normalized(x, eps)[0]).sum(-1)),
             Mistake("db", "you summed db over the wrong axis: it keeps the channels, the last axis, and sums over the "
                     "positions",
                     lambda dy, x, w, eps: dy.sum(-1)),

@@ -17,7 +17,7 @@ from ...nn import (
     unembedding_backward,
     unembedding_forward,
 )
-from ...system.threads import Team
+from ...system.threads import WorkerPool
 from ...training.optim import AdamW
 from .diagnosis import Exercise, Mistake
 
@@ -87,7 +87,7 @@ def _last_come(dlogits, h, dx, ids, start):
 
 def _adamw_step(w, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
     """AdamW keeps its m and v without their factors (1 − β)."""
-    model = SimpleNamespace(flat_params=w.reshape(-1).copy(), flat_grads=g.reshape(-1), team=Team(1),
+    model = SimpleNamespace(flat_params=w.reshape(-1).copy(), flat_grads=g.reshape(-1), pool=WorkerPool(1),
                             table=[("w", w.shape, "zeros")])
     adamw = AdamW(model, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)
     adamw.load_state({"m": m.reshape(-1) / (1 - beta1), "v": v.reshape(-1) / (1 - beta2), "t": np.array([t - 1])})
