@@ -1,4 +1,4 @@
-"""python -m minigpt COMMAND …: the commands by name."""
+"""python -m minigpt COMMAND …: run a command by its name."""
 
 import argparse
 import sys
@@ -8,22 +8,23 @@ from .commands import doctor, finetune, generate, score, tokenize, trace, train,
 COMMANDS = {
     "generate": (generate.main, "continue a prompt"),
     "train": (train.main, "train a model on a text"),
-    "finetune": (finetune.main, "learn a task from examples, and compare with baselines"),
-    "score": (score.main, "how likely is a text, or each of several answers?"),
+    "finetune": (finetune.main, "fine-tune a model on a task, and compare with baselines"),
+    "score": (score.main, "measure how likely a text is, or each of several answers"),
     "tokenize": (tokenize.main, "show the tokens of a text"),
-    "trace": (trace.main, "show what a model computes on a text, by name or as a page"),
-    "doctor": (doctor.main, "is a model right, and what does it cost on this machine?"),
-    "translate": (translate.main, "train the Transformer of 2017 on numbers in words, and translate with it"),
+    "trace": (trace.main, "show every activation and gradient on a text, as text or as an HTML page"),
+    "doctor": (doctor.main, "check a model for mistakes, and show what it costs on this machine"),
+    "translate": (translate.main, "train the Transformer of 2017 to translate numbers, and translate with it"),
 }
 
 
-def main(argv=None) -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="minigpt", description="A GPT in plain NumPy.", formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="\n".join(f"  {name:10}{text}" for name, (_, text) in COMMANDS.items()),
+        epilog="\n".join(f"  {name:11}{text}" for name, (_, text) in COMMANDS.items()),
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below; COMMAND --help says more")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="what the command takes")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND",
+                        help="one of those below; COMMAND --help lists its flags")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="arguments of the command")
     argv = sys.argv[1:] if argv is None else argv
     if not argv:
         parser.print_help()

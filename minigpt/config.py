@@ -4,6 +4,8 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields
 
+from .inputs import is_whole
+
 ACTIVATION_NAMES = ("gelu_new", "gelu", "relu")
 
 _AFN = {"gelu_new": "gelu", "relu": "relu"}     # the activation functions by the names in GPT-1's config.json
@@ -74,8 +76,7 @@ class GPTConfig:
             return None if number and 0 < value < math.inf else f"{name} {value!r}, expected a positive number"
         if value is None and name in ("n_inner", "attention_window"):
             return None
-        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-        return None if whole else f"{name} {value!r}, expected a whole number above 0"
+        return None if is_whole(value, 1) else f"{name} {value!r}, expected a whole number above 0"
 
     @classmethod
     def preset(cls, name, **changes):
@@ -236,8 +237,7 @@ class TransformerConfig:
         """What is wrong with one field, or None"""
         if not name.endswith("_token_id"):
             return GPTConfig._problem(name, value)
-        known = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        return None if known else f"{name} {value!r}, expected an id from 0"
+        return None if is_whole(value, 0) else f"{name} {value!r}, expected an id from 0"
 
     @property
     def mlp_width(self):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from minigpt import GPT, ConfigError, GPTConfig, weights
-from minigpt.tokenization.tokenizer import load as load_tokenizer
+from minigpt.tokenization import load as load_tokenizer
 from minigpt.weights.pretrained import find, save_pretrained
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from pydoc_data.topics import topics
 
-from minigpt.tokenization.tokenizer import Tokenizer
+from minigpt.tokenization import Tokenizer
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigpt import nn
-from minigpt.generation.kv_cache import Cache, MemoryCache
+from minigpt.generation.kv_cache import KVCache, MemoryCache
 from minigpt.nn import Gradients, Pass, Scope, Store
 from minigpt.nn.activations import ACTIVATIONS
 from minigpt.nn.cross_entropy import IGNORED
@@ -239,14 +239,14 @@ def decoder_params():
 
 def in_parts(layer, x, s, padded=None, **options):
     """A layer over 3 positions of x, the next one, and the rest, with those before in a cache -> all outputs in succession"""
-    cache = Cache(SimpleNamespace(n_layer=1, n_head=H, n_embd=C), len(x), x.shape[1], x.dtype, padded)
+    cache = KVCache(SimpleNamespace(n_layer=1, n_head=H, n_embd=C), len(x), x.shape[1], x.dtype, padded)
     outputs = []
     for piece in np.split(x, (3, 4), axis=1):
-        (part,) = cache.parts(piece.shape[1], piece.shape[1])
-        with part:
-            if part.key_padding_mask is not None:
-                options["key_padding_mask"] = part.key_padding_mask
-            outputs.append(np.array(layer(piece, s, H, cache=part.layers[0], **options)))
+        (chunk,) = cache.chunks(piece.shape[1], piece.shape[1])
+        with chunk:
+            if chunk.key_padding_mask is not None:
+                options["key_padding_mask"] = chunk.key_padding_mask
+            outputs.append(np.array(layer(piece, s, H, cache=chunk.layers[0], **options)))
         cache.advance(piece.shape[1])
     return np.concatenate(outputs, axis=1)
 

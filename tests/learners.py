@@ -182,7 +182,7 @@ PLANTED = {
     "cross_entropy_backward": [
         ([("    d[np.arange(B)[:, None], np.arange(T), targets] -= 1\n", "")], "lacks −1 at the target"),
         ([("nn.softmax(logits)", "np.zeros_like(logits)")], "lacks the softmax"),
-        ([("return d", "p = nn.softmax(logits)\n    return (d - p) / p")], "gradient for the probabilities"),
+        ([("return d", "p = nn.softmax(logits)\n    return (d - p) / p")], "gradient with respect to the probabilities"),
         ([("-= 1", "+= 1")], "added 1 at the target"),
         ([("nn.softmax(logits)", "nn.softmax(logits) / (B * T)"), ("return d / (B * T)", "return d")],
          "divided the softmax by N but not the 1"),
@@ -226,7 +226,7 @@ PLANTED = {
     "layernorm_backward": [
         ([("g - m1 -", "g -")], "lacks the mean of dx̂"),
         ([(" - xhat * m2", "")], "lacks the term x̂ mean(dx̂ ⊙ x̂)"),
-        ([("(g - m1 - xhat * m2)", "g")], "takes μ and r for constants"),
+        ([("(g - m1 - xhat * m2)", "g")], "treats μ and r as constants"),
         ([("r * (g - m1 - xhat * m2)", "g - m1 - xhat * m2")], "lacks the factor r"),
         ([("g = dy * w", "g = dy")], "lacks the weight: dx̂ = w ⊙ dy"),
         ([("g.sum(-1, keepdims=True) / C", "g.sum(-1, keepdims=True)"),

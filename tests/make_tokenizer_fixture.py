@@ -2,9 +2,9 @@
 
     python tests/make_tokenizer_fixture.py       # writes tests/fixtures/gpt2_tokens.json
 
-Needs the bench extra and Python 3.14 or older, whose Unicode is 16 at most.  test_tokenizer.py compares minigpt with the
-file, and under `-m reference` with both libraries on thousands more strings.  Both get the merges from minigpt, so that
-nothing is downloaded; that they are GPT-2's is tested by their hash.
+Needs the bench extra and Python 3.14 or older, whose Unicode is 16 at most.  tokenization/test_tokenizer.py compares minigpt
+with the file, tokenization/test_tokenizer_reference.py with both libraries on thousands more strings.  Both get the merges from
+minigpt, so that nothing is downloaded; that they are GPT-2's is tested by their hash.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
-from minigpt.tokenization.tokenizer import Tokenizer
+from minigpt.tokenization import Tokenizer
 
 FIXTURE = Path(__file__).parent / "fixtures" / "gpt2_tokens.json"
 # Assigned by Unicode 15 and 16, which the unicodedata of an older Python does not know.

@@ -10,7 +10,7 @@ from minigpt import GPT, GPTConfig
 from minigpt.hf import model as hf
 from minigpt.hf.model import GPT2Config, GPT2LMHeadModel
 from minigpt.hf.tokenizer import GPT2Tokenizer
-from minigpt.tokenization.tokenizer import Tokenizer
+from minigpt.tokenization import Tokenizer
 
 A0 = '''
 from minigpt.hf import GPT2LMHeadModel, GPT2Tokenizer

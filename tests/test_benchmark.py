@@ -17,7 +17,7 @@ from bench import gpt2, machine, tokenizing, training
 from bench.race import Entry, race, rate, ratio, spread
 from bench.report import Row, save_chart
 from minigpt import GPTConfig
-from minigpt.tokenization.tokenizer import Tokenizer
+from minigpt.tokenization import Tokenizer
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 TINY = dict(config=dict(vocab_size=17, n_positions=12, n_layer=2, n_head=2, n_embd=8, bias=True), batch_size=3)

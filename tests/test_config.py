@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minigpt import GPT, GPTConfig
-from minigpt.generation.kv_cache import Cache
+from minigpt.generation.kv_cache import KVCache
 from minigpt.models.gpt import parameter_table
 from minigpt.nn.fast import embedding
 from minigpt.training.optim import AdamW
@@ -65,7 +65,7 @@ def test_training_bytes_are_the_arrays_of_a_model_and_its_optimizer(dtype):
 @pytest.mark.parametrize("changes", [{}, {"n_head": 1}, {"n_layer": 1, "n_embd": 20}])
 def test_cache_bytes_are_the_keys_and_values_of_a_position(changes):
     config = GPTConfig(**{**SIZES, **changes})
-    cache = Cache(config, batch=2, capacity=7, dtype=np.float32)
+    cache = KVCache(config, batch=2, capacity=7, dtype=np.float32)
     assert cache.keys.nbytes + cache.values.nbytes == 2 * 7 * config.cache_bytes()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minigpt import GPT, GPTConfig, weights
-from minigpt.tokenization.tokenizer import CharTokenizer
+from minigpt.tokenization import CharTokenizer
 from minigpt.weights.pretrained import save_pretrained
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -87,7 +87,7 @@ def test_a_killed_run_is_resumed_where_its_checkpoint_was(tmp_path):
     step = max(int(path.stem.split("-")[1]) for path in tmp_path.glob("checkpoint-*.safetensors"))
     done = resume(tmp_path, "--steps", str(step + 5))
     assert done.returncode == 0, done.stderr
-    assert f"going on after step {step}" in done.stdout
+    assert f"continuing after step {step}" in done.stdout
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process at once")

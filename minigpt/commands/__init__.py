@@ -1,1 +1,1 @@
-"""The command lines, one file each: they read flags, call the library and print."""
+"""The commands of python -m minigpt, one file each: parse flags, call the library, print."""

@@ -1,6 +1,6 @@
-"""The command `python -m minigpt doctor`: is a GPT right, and what does it cost on this machine?  One screen.
+"""The command `doctor`: check a GPT for mistakes and show what it costs on this machine, on one screen.
 
-What is asked of a model stands in checks.py, what it costs in costs.py.
+The checks are in study/checks.py, the costs in study/costs.py.
 """
 
 import argparse
@@ -27,32 +27,32 @@ from ..training.recipe import Recipe
 from .common import write_utf8
 from .train import DEFAULT_PRESET
 
-SMALL = 5_000_000       # parameters up to which the checks run on the configuration itself, and not on a reduced copy
-SHAKESPEARE = 65        # characters in Tiny Shakespeare
-TEXT = 20_000           # characters of a text that are read
-WIDTH = 80              # columns of the screen
+MAX_PARAMETERS = 5_000_000      # a larger model is checked as a reduced copy
+SHAKESPEARE_CHARACTERS = 65     # vocabulary of the character-level presets
+MAX_CHARACTERS_READ = 20_000    # of the text in --text
+COLUMNS = 80                    # width of the screen
 
 
-def main(argv=None) -> int:
-    """Examine as the flags say. Returns the exit status: 0 all is well, 1 something is wrong, 2 what was asked cannot be."""
+def main(argv: list[str] | None = None) -> int:
+    """Check a model.  Returns the exit status: 0 all is well, 1 something is wrong, 2 the request is impossible."""
     parser = argparse.ArgumentParser(
-        prog="doctor", description="Is a GPT right, and what does it cost on this machine?",
-        epilog="Exit status: 0 all is well, 1 something is wrong, 2 what was asked cannot be done.",
+        prog="doctor", description="Check a GPT for mistakes, and show what it costs on this machine.",
+        epilog="Exit status: 0 all is well, 1 something is wrong, 2 the model or text cannot be loaded.",
     )
     subject = parser.add_mutually_exclusive_group()
     subject.add_argument("--config", metavar="PRESET", default=DEFAULT_PRESET,
-                         help=f"a fresh model of this preset or config.json, before it is trained (default {DEFAULT_PRESET})")
-    subject.add_argument("--model", metavar="FOLDER", help="a trained model: a folder, or a name such as shakespeare-char")
-    parser.add_argument("--text", metavar="FILE", help="with --model: a text in its language (default: some of Hamlet)")
+                         help=f"check an untrained model of this preset or config.json (default {DEFAULT_PRESET})")
+    subject.add_argument("--model", metavar="FOLDER", help="check a trained model: a folder or a name such as shakespeare-char")
+    parser.add_argument("--text", metavar="FILE", help="with --model: a text in its language (default: lines of Hamlet)")
     args = parser.parse_args(argv)
     if args.text and not args.model:
-        parser.error("--text: given without --model, expected a trained model to read it")
+        parser.error("--text: given without --model; name a trained model to read it")
     write_utf8()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")         # what is not finite is said in a row
+            warnings.simplefilter("ignore")         # a row of the screen reports what is not finite
             return _trained(args.model, args.text) if args.model else _fresh(args.config)
-    except BrokenPipeError:                         # as in command.exit_status(), which has no 2
+    except BrokenPipeError:                         # as in common.exit_status(), which has no status 2
         sys.stdout = None
         return 141
     except (ValueError, OSError) as error:
@@ -63,22 +63,22 @@ def main(argv=None) -> int:
 
 
 def _fresh(name) -> int:
-    """Examine a model that is not trained yet."""
+    """Check an untrained model."""
     config, recipe, run = _configuration(name)
     small = reduced(config)
     flops = machine.matmul_flops(WorkerPool())
-    quick = costs.fits(config, 1) and 256 * config.flops_per_token / flops < costs.MEASURED
-    return _screen(f"minigpt doctor: a fresh model, {name}", {
+    quick = costs.fits(config, 1) and 256 * config.flops_per_token / flops < costs.LONGEST_MEASURED_STEP
+    return _screen(f"minigpt doctor: an untrained model, {name}", {
         "this machine": _machine(flops),
-        "is it right?": {
-            **({} if small == config else {"asked of": lambda: _copy(small, quick)}),
+        "is it correct?": {
+            **({} if small == config else {"checked": lambda: _reduced_copy(small, quick)}),
             "first loss": lambda: checks.first_loss(GPT(config if quick else small)),
             "causality": lambda: checks.causality(GPT(small)),
             "gradients": lambda: checks.gradients(GPT(small, dtype=np.float64)),
             "one batch": lambda: checks.one_batch(GPT(small)),
         },
         "what does it cost?": {
-            "parameters": lambda: costs.parameters(config),
+            "parameters": lambda: costs.parameter_count(config),
             "arithmetic": lambda: costs.arithmetic(config),
             "training": lambda: costs.training_memory(config, recipe.batch_size),
             "generation": lambda: costs.generation_memory(config),
@@ -88,15 +88,15 @@ def _fresh(name) -> int:
 
 
 def _trained(name, text_source) -> int:
-    """Examine a trained model."""
+    """Check a trained model."""
     model = GPT.from_pretrained(name)
     text, source = checks.HAMLET, "Hamlet"
     if text_source is not None:
-        text, source = load_corpus(text_source).text[:TEXT], text_source
+        text, source = load_corpus(text_source).text[:MAX_CHARACTERS_READ], text_source
     flops = machine.matmul_flops(WorkerPool())
     return _screen(f"minigpt doctor: the trained model {name}", {
         "this machine": _machine(flops),
-        "is it well?": {
+        "is it healthy?": {
             "weights": lambda: checks.weights(model),
             "tokenizer": lambda: checks.vocabulary(model, text),
             "loss": lambda: checks.text_loss(model, text, source),
@@ -104,7 +104,7 @@ def _trained(name, text_source) -> int:
             "cache": lambda: checks.cache(model),
         },
         "what does it cost?": {
-            "parameters": lambda: costs.parameters(model.config),
+            "parameters": lambda: costs.parameter_count(model.config),
             "arithmetic": lambda: costs.arithmetic(model.config),
             "training": lambda: costs.training_memory(model.config, 1),
             "generation": lambda: costs.generation_memory(model.config),
@@ -114,7 +114,7 @@ def _trained(name, text_source) -> int:
 
 
 def _configuration(name):
-    """A preset's or a file's configuration, how it would be trained, and that in words -> GPTConfig, Recipe, str"""
+    """A preset's or file's configuration, its training recipe, and a description of the run -> GPTConfig, Recipe, str"""
     path = Path(name)
     path = path / "config.json" if path.is_dir() else path
     if path.is_file():
@@ -122,7 +122,7 @@ def _configuration(name):
     elif name in RUNS:
         sizes, fields = RUNS[name]
         recipe = Recipe(**fields)
-        return GPTConfig(vocab_size=SHAKESPEARE, **sizes), recipe, f"A run of {recipe.steps:,} steps"
+        return GPTConfig(vocab_size=SHAKESPEARE_CHARACTERS, **sizes), recipe, f"A run of {recipe.steps:,} steps"
     elif name in configs.PRESETS:
         config = GPTConfig.preset(name)
     else:
@@ -132,9 +132,9 @@ def _configuration(name):
     return config, recipe, "To see 20 tokens for each parameter (Hoffmann et al. 2022)"
 
 
-def reduced(config):
-    """A small model of the same kind: fewer blocks, heads, positions and tokens, narrower heads; small ones as they are."""
-    if config.n_params <= SMALL:
+def reduced(config: GPTConfig) -> GPTConfig:
+    """A smaller model of the same kind: fewer blocks, heads, positions and tokens, narrower heads; a small one is unchanged."""
+    if config.n_params <= MAX_PARAMETERS:
         return config
     n_head = min(config.n_head, 2)
     n_embd = n_head * min(config.n_embd // config.n_head, 64)
@@ -144,35 +144,35 @@ def reduced(config):
     )
 
 
-def _copy(small, first_loss_aside):
-    """The row that says whom the checks examine"""
-    aside = "; the first loss is that of the whole" if first_loss_aside else ""
+def _reduced_copy(small, first_loss_of_whole):
+    """The row that describes the reduced copy"""
+    exception = "; the first loss is that of the full model" if first_loss_of_whole else ""
     return Finding(f"a copy of {small.n_layer} blocks, {small.n_embd} channels, {small.n_positions} positions and a vocabulary "
-                   f"of {small.vocab_size}{aside}")
+                   f"of {small.vocab_size}{exception}")
 
 
 def _machine(flops):
     """The rows about the machine"""
     pool, memory, threads = WorkerPool(), machine.memory(), blas_threads()
     have = "memory unknown" if memory is None else f"{costs.si(memory, 'B')} of memory"
-    found = "its own threads, which cannot be set: work is not split" if threads is None else "each with 1 of BLAS"
+    blas = "BLAS threads cannot be set, so work is not split" if threads is None else "each with 1 BLAS thread"
     return {
         "processor": lambda: Finding(f"{machine.processor()}, {cpu_count()} cores, {have}"),
         "NumPy": lambda: Finding(f"{np.__version__}, BLAS: {machine.blas()}"),
-        "threads": lambda: Finding(f"{pool.threads}, {found}; matrix products at {costs.si(flops, 'FLOP/s')}"),
+        "threads": lambda: Finding(f"{pool.threads}, {blas}; matrix products at {costs.si(flops, 'FLOP/s')}"),
     }
 
 
 def _screen(title, sections) -> int:
-    """Print {heading: {name: what finds it}} row by row as they are found -> 1 where something is wrong, else 0"""
-    print(textwrap.fill(title, WIDTH))
+    """Run {heading: {name: check}} and print each result as it comes -> 1 if something is wrong, else 0"""
+    print(textwrap.fill(title, COLUMNS))
     wrong = []
     for heading, rows in sections.items():
         print(f"\n{heading}")
-        for name, find in rows.items():
-            finding = _found(find)
+        for name, check in rows.items():
+            finding = _result(check)
             mark = {True: "ok", False: "WRONG", None: ""}[finding.ok]
-            print(textwrap.fill(finding.text, WIDTH, initial_indent=f"  {mark:6}{name:12}", subsequent_indent=" " * 20,
+            print(textwrap.fill(finding.text, COLUMNS, initial_indent=f"  {mark:6}{name:12}", subsequent_indent=" " * 20,
                                 break_on_hyphens=False), flush=True)
             if finding.ok is False:
                 wrong.append(name)
@@ -180,10 +180,10 @@ def _screen(title, sections) -> int:
     return 1 if wrong else 0
 
 
-def _found(find):
-    """What a row finds; of a check that cannot go on, why and where"""
+def _result(check):
+    """A check's result; if it raises an exception, which one and where"""
     try:
-        return find()
+        return check()
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}, line {place.lineno}"

@@ -1,18 +1,19 @@
-"""The command line of generation."""
+"""The command `generate`: continue a prompt."""
 
 import argparse
 import sys
 import time
 
-from ..generation.streaming import END_OF_TEXT, tokenizer_of, whole_characters, with_words
+from ..generation.streaming import END_OF_TEXT, whole_characters, with_words
+from ..inputs import require_tokenizer
 from ..models.gpt import GPT
 from .common import add_model, exit_status, write
 
 
-def main(argv=None) -> int:
-    """Continue a prompt as the flags say; the text goes to stdout while it is made, its speed to stderr.
+def main(argv: list[str] | None = None) -> int:
+    """Continue a prompt: write the text to stdout while it is generated, the speed to stderr.
 
-    Returns the exit status: 0, 1 after an error, 130 after Ctrl-C, which keeps the text so far.
+    Returns the exit status: 0, 1 after an error, 130 after Ctrl-C; the text generated so far is then kept.
     """
     return exit_status(_run, _parser(), argv)
 
@@ -20,61 +21,62 @@ def main(argv=None) -> int:
 def _parser():
     parser = argparse.ArgumentParser(
         prog="generate", description="Continue a text with a model, token by token.",
-        epilog="When the model's context is full, the older half of the text is forgotten and the text goes on.",
+        epilog="When the model's context is full, generation continues from the newer half of the text.",
     )
     prompt = parser.add_mutually_exclusive_group()
     prompt.add_argument("text", nargs="?", metavar="PROMPT", help="the text to continue (default: a line feed)")
-    prompt.add_argument("--prompt", metavar="PROMPT", help="the same as a flag")
+    prompt.add_argument("--prompt", metavar="PROMPT", help="the same, given as a flag")
     add_model(parser)
     parser.add_argument("--max-new-tokens", type=int, default=300, metavar="N", help="tokens to add (default 300)")
     parser.add_argument("--temperature", type=float, default=0.8, metavar="T",
-                        help="below 1 the likely becomes likelier, 0 takes the likeliest (default 0.8)")
-    parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens only")
-    parser.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest tokens that together reach P")
+                        help="below 1 favors likely tokens, 0 always takes the most likely (default 0.8)")
+    parser.add_argument("--top-k", type=int, metavar="K", help="sample only from the K most likely tokens")
+    parser.add_argument("--top-p", type=float, metavar="P",
+                        help="sample only from the most likely tokens whose probabilities add up to P")
     parser.add_argument("--ban", action="append", default=[], metavar="TEXT",
-                        help="what never comes, also inside longer words; may be given several times, like the next two")
+                        help="text that must not appear, not even inside a word; may be repeated, like the next two flags")
     parser.add_argument("--force", action="append", default=[], metavar="TEXT",
-                        help="what comes in any case, at the end at the latest; ' art' with its space is no part of a word")
+                        help="text that must appear before the end; start it with a space, as in ' art', to force a whole word")
     parser.add_argument("--bias", action="append", default=[], metavar="TOKEN=NUMBER",
-                        help="add to a token's score: e=-2 makes e less likely, e=-100 rules it out, e=100 leaves little else")
-    parser.add_argument("--num-samples", type=int, default=1, metavar="N", help="continuations of the prompt (default 1)")
-    parser.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same text (default: a new one)")
-    parser.add_argument("--threads", type=int, metavar="N", help="cores to use (default: all)")
+                        help="add NUMBER to a token's logit: e=-2 makes e less likely, e=-100 rules it out")
+    parser.add_argument("--num-samples", type=int, default=1, metavar="N", help="number of continuations (default 1)")
+    parser.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same text (default: random)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU cores to use (default: all)")
     return parser
 
 
 def _run(args):
     model = GPT.from_pretrained(args.model, threads=args.threads)
-    tokenizer = tokenizer_of(model, args.model)
+    tokenizer = require_tokenizer(model, args.model)
     prompt = args.text if args.text is not None else "\n" if args.prompt is None else args.prompt
     end = tokenizer.special_tokens.get(END_OF_TEXT)
     stop_ids = () if end is None else (end,)
-    prompt_ids = tokenizer.encode(prompt, allowed_special="all")        # who types <|endoftext|> in a command line means it
+    prompt_ids = tokenizer.encode(prompt, allowed_special="all")        # special tokens typed on the command line are parsed
     steps = model.stream(prompt_ids, args.max_new_tokens, **with_words(
         tokenizer, args.ban, args.force, logit_bias=_bias(tokenizer, args.bias), temperature=args.temperature,
         top_k=args.top_k, top_p=args.top_p, seed=args.seed, num_samples=args.num_samples, start_id=end, stop_ids=stop_ids,
         sliding_window=True,
     ))
-    made: list[list[int]] = [[] for _ in range(args.num_samples)]
+    samples: list[list[int]] = [[] for _ in range(args.num_samples)]
     start, status = time.perf_counter(), 0
     write(prompt)
     try:
-        for piece in whole_characters(tokenizer, _first_of(steps, made, stop_ids)):
+        for piece in whole_characters(tokenizer, _first_of(steps, samples, stop_ids)):
             write(piece)
     except KeyboardInterrupt:
         status = 130
     seconds = time.perf_counter() - start
     write("\n")
-    made = [ids[: next((i for i, id in enumerate(ids) if id in stop_ids), len(ids))] for ids in made]
-    for i, ids in enumerate(made[1:], start=2):     # the first was written while it was made
+    samples = [ids[: next((i for i, id in enumerate(ids) if id in stop_ids), len(ids))] for ids in samples]
+    for i, ids in enumerate(samples[1:], start=2):  # the first was written while it was generated
         write(f"--- {i} ---\n{prompt}{''.join(whole_characters(tokenizer, ids))}\n")
-    tokens = sum(map(len, made))
+    tokens = sum(map(len, samples))
     print(f"{tokens} tokens in {seconds:.2f} s, {tokens / seconds:.1f} tokens/s", file=sys.stderr)
     return status
 
 
 def _bias(tokenizer, flags):
-    """TOKEN=NUMBER, several -> logit_bias"""
+    """Parse flags TOKEN=NUMBER -> {id: number}.  Raises ValueError."""
     bias = {}
     for flag in flags:
         token, _, number = flag.rpartition("=")
@@ -89,12 +91,12 @@ def _bias(tokenizer, flags):
     return bias
 
 
-def _first_of(steps, made, stop_ids):
-    """The first sample's tokens as they come, up to where it ends; all samples' are kept in `made`."""
+def _first_of(steps, samples, stop_ids):
+    """Yield the first sample's tokens until it ends; append the tokens of all samples to `samples`."""
     ended = False
     for step in steps:
         row = [step] if isinstance(step, int) else step.tolist()
-        for ids, id in zip(made, row, strict=True):
+        for ids, id in zip(samples, row, strict=True):
             ids.append(id)
         ended = ended or row[0] in stop_ids
         if not ended:

@@ -1,4 +1,4 @@
-"""The command line of score."""
+"""The command `score`: measure how likely a model finds a text, or each of several answers."""
 
 import argparse
 import os
@@ -6,33 +6,33 @@ import sys
 import time
 from pathlib import Path
 
-from ..generation.streaming import tokenizer_of
+from ..inputs import require_tokenizer
 from ..models.gpt import GPT
 from ..training.corpora import load_corpus
 from .common import add_model, exit_status, write
 
 
-def main(argv=None) -> int:
-    """How likely a model finds a text or a file, or which answer to a prompt. Returns the exit status, 0, 1 or 130."""
+def main(argv: list[str] | None = None) -> int:
+    """Score a text or a file, or rank answers to a prompt.  Returns the exit status, 0, 1 or 130."""
     parser = argparse.ArgumentParser(
-        prog="score", description="Say how likely a model finds a text: nats per token, perplexity and bits per byte; or with "
-        "--answers which of several answers it finds the likeliest after it.",
+        prog="score", description="Measure how likely a model finds a text: nats per token, perplexity and bits per byte. With "
+        "--answers, rank several answers by how likely they follow the text.",
         epilog='Example: score "My gracious " --answers lord lady lion',
     )
-    parser.add_argument("text", metavar="TEXT", help="the text, or the name of a UTF-8 file; with --answers the prompt itself")
+    parser.add_argument("text", metavar="TEXT", help="the text, or the name of a UTF-8 file; with --answers, the prompt")
     add_model(parser)
-    parser.add_argument("--answers", nargs="+", metavar="ANSWER", help="what may follow: each gets its log-probability and "
-                        "its probability among them")
+    parser.add_argument("--answers", nargs="+", metavar="ANSWER", help="possible continuations: prints the log-probability of "
+                        "each, and its probability relative to the others")
     parser.add_argument("--normalize", choices=("tokens", "bytes"), help="compare log-probabilities per token or per byte, so "
-                        "that long answers are not the less likely (default: neither)")
+                        "that longer answers are not at a disadvantage (default: compare the sums)")
     return exit_status(_run, parser, argv)
 
 
 def _run(args):
     if args.normalize is not None and args.answers is None:
-        raise ValueError("--normalize: no --answers, expected both; per token and per byte is what is printed without them")
+        raise ValueError("--normalize: no --answers, expected both; without them, both means are printed anyway")
     model = GPT.from_pretrained(args.model)
-    tokenizer = tokenizer_of(model, args.model)
+    tokenizer = require_tokenizer(model, args.model)
     if args.answers is not None:
         choices = model.choose(args.text, args.answers, args.normalize)
         by = "" if args.normalize is None else f"   per {args.normalize[:-1]}"
@@ -41,7 +41,7 @@ def _run(args):
             mean = "" if args.normalize is None else f"{choice.score:>{len(by)}.4f}"
             write(f"{choice.probability:11.4f} {choice.logprob:10.4f}{mean}   {choice.answer!r}\n")
         return 0
-    is_file = os.path.isfile(args.text)         # unlike Path's it takes a text of any length
+    is_file = os.path.isfile(args.text)         # unlike Path.is_file(), it accepts a text of any length
     text = load_corpus(Path(args.text)).text if is_file else args.text
     ids = tokenizer.encode(text, allowed_special="all")
     start = time.perf_counter()

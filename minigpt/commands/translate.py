@@ -1,4 +1,4 @@
-"""The command line of translation: trains on numbers in words where it gets no text, else translates the texts."""
+"""The command `translate`: without a text it trains a Transformer on numbers in words, with texts it translates them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from ..training import numerals
-from ..training.log import alignment_chart, save_alignment_png
+from ..training.alignment import alignment_chart, save_alignment_png
 from ..training.translation import Translator, exact_match, train
 from .common import exit_status
 
 FOLDER = Path("out", "translation")
 EXAMPLE = "three hundred forty-two thousand five hundred seventeen"
-EXAMPLES = 5            # of the numbers that it was tested on
+EXAMPLES_SHOWN = 5      # test numbers printed after training
 
 
-def main(argv=None) -> int:
-    """Train or translate as the flags say. Returns the exit status: 0, 1 after an error, 130 after Ctrl-C."""
+def main(argv: list[str] | None = None) -> int:
+    """Train or translate.  Returns the exit status: 0, 1 after an error, 130 after Ctrl-C."""
     return exit_status(_run, _parser(), argv)
 
 
@@ -32,58 +32,58 @@ def _run(args):
 def _parser():
     parser = argparse.ArgumentParser(
         prog="translate", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Translate numbers in English words to Chinese numerals with the Transformer of 2017.",
-        epilog="Without TEXT it is trained, for about a minute, tested on numbers never seen in training, and kept.\n"
+        description="Translate numbers from English words to Chinese numerals with the Transformer of 2017.",
+        epilog="Without TEXT, a model is trained for about a minute, tested on numbers not seen in training, and saved.\n"
         f'Then: python -m minigpt translate "{EXAMPLE}"',
     )
     parser.add_argument("texts", nargs="*", metavar="TEXT", help='a number up to 999,999 in words, such as "forty-two"')
     parser.add_argument("--model", type=Path, default=FOLDER, metavar="FOLDER",
-                        help=f"where the model is kept (default {FOLDER})")
-    parser.add_argument("--beams", type=int, default=1, metavar="K", help="hypotheses side by side (default 1: greedy)")
-    parser.add_argument("--attention", action="store_true", help="show which words each character was made from")
-    parser.add_argument("--threads", type=int, metavar="N", help="cores to use (default: all)")
-    training = parser.add_argument_group("training, where there is no TEXT")
-    training.add_argument("--steps", type=int, default=400, metavar="N", help="updates of the weights (default 400)")
-    training.add_argument("--pairs", type=int, default=10_000, metavar="N", help="numbers to learn from (default 10000)")
+                        help=f"the model's folder (default {FOLDER})")
+    parser.add_argument("--beams", type=int, default=1, metavar="K", help="hypotheses of the beam search (default 1: greedy)")
+    parser.add_argument("--attention", action="store_true", help="show which words each character attends to")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU cores to use (default: all)")
+    training = parser.add_argument_group("training, without TEXT")
+    training.add_argument("--steps", type=int, default=400, metavar="N", help="weight updates (default 400)")
+    training.add_argument("--pairs", type=int, default=10_000, metavar="N", help="numbers to train on (default 10000)")
     training.add_argument("--tested", type=int, default=2_000, metavar="N", help="other numbers to test on (default 2000)")
-    training.add_argument("--seed", type=int, default=0, metavar="N", help="of numbers, weights and batches (default 0)")
+    training.add_argument("--seed", type=int, default=0, metavar="N", help="seed of numbers, weights and batches (default 0)")
     return parser
 
 
 def _train(args):
     config = args.model / "config.json"
     if config.exists():
-        raise ValueError(f"{args.model}: holds a model, expected a new folder; name another with --model, or give it a TEXT")
+        raise ValueError(f"{args.model}: holds a model, expected a new folder; give a TEXT to translate, or another --model")
     for name, least in (("steps", 1), ("pairs", 101), ("tested", 1), ("seed", 0)):
         if getattr(args, name) < least:
             raise ValueError(f"--{name}: {getattr(args, name)}, expected at least {least}")
     pairs, unseen = numerals.draw(args.pairs, args.tested, np.random.default_rng(args.seed))
     translator = Translator.new(pairs, args.seed, threads=args.threads)
     model = translator.model
-    print(f"{len(pairs):,} numbers to learn from, {model.flat_params.size:,} parameters, {model.pool.threads} threads",
+    print(f"{len(pairs):,} numbers to train on, {model.flat_params.size:,} parameters, {model.pool.threads} threads",
           flush=True)
     start = time.perf_counter()
     losses = train(translator, pairs, steps=args.steps, seed=args.seed, progress=True)
     print(f"{args.steps} steps in {time.perf_counter() - start:.1f} s, loss {losses[0]:.3f} to {losses[-1]:.4f}", flush=True)
     score, wrong = exact_match(translator, unseen, beams=args.beams)
-    print(f"exact match on {len(unseen):,} numbers never seen in training: {score:.2%}\n")
-    for text, right, given in wrong[:EXAMPLES]:
-        print(f"  {text}: {given}, right is {right}")
-    for text, right in unseen[:EXAMPLES]:
+    print(f"exact match on {len(unseen):,} numbers not seen in training: {score:.2%}\n")
+    for text, right, given in wrong[:EXAMPLES_SHOWN]:
+        print(f"  {text}: {given}, expected {right}")
+    for text, right in unseen[:EXAMPLES_SHOWN]:
         if (text, right) not in [row[:2] for row in wrong]:
             print(f"  {text}: {right}")
     translator.save(args.model)
     alignment = translator.alignment(EXAMPLE, *translator([EXAMPLE], beams=args.beams))
     picture = args.model / "alignment.png"
     drawn = save_alignment_png(picture, alignment.source, alignment.target, alignment.att, numerals.MEANING)
-    print(f"\nWhere it looks for each character{f' (also in {picture})' if drawn else ''}:\n")
+    print(f"\nThe words that each character attends to{f' (also in {picture})' if drawn else ''}:\n")
     print(alignment_chart(alignment.source, alignment.target, alignment.att))
-    print(f"\nThe model is kept in {args.model}{os.sep}")
+    print(f"\nsaved the model in {args.model}{os.sep}")
 
 
 def _translate(args):
     if not (args.model / "config.json").exists():
-        raise FileNotFoundError(f"{args.model}: no model, expected one; train it: python -m minigpt translate")
+        raise FileNotFoundError(f"{args.model}: no model, expected one; train it with: python -m minigpt translate")
     translator = Translator.load(args.model, threads=args.threads)
     for text, translation in zip(args.texts, translator(args.texts, beams=args.beams), strict=True):
         print(translation)

@@ -1,28 +1,24 @@
-"""From a prompt to its continuation: warpers that reshape a distribution, a draw from it, and the loop over tokens.
+"""From a prompt to its continuation: draw a token from what the model expects, append it, repeat.
 
     ids = generate(model, prompt, 50, temperature=0.8, top_k=40, seed=1)
 
-Keys and values of earlier positions are kept in cache.py.  Articles A1 §3.2 推理, A2 §5.2.
+Here is the loop.  How the model reads tokens is in context.py, the options are in options.py, what they do to a distribution in
+warpers.py, text instead of tokens in streaming.py.  Articles A1 §3.2 推理, A2 §5.2.
 """
 
 from collections.abc import Iterator
-from functools import partial
+from typing import Any
 
 import numpy as np
 
-from ..nn.embedding import unembedding_forward
-from ..nn.scope import Gradients, Pass, Scope
+from ..inputs import check_count, checked_row
 from ..nn.softmax import log_softmax, softmax
-from ..system.threads import use_blas_threads
-from .kv_cache import Cache
-from .options import Sampling, _check_count, checked_row, finite
+from .context import Context, checked_logits
+from .options import Sampling
 from .warpers import sample
 
-PREFILL = 256  # tokens of a prompt read at once: as fast as all together, but a long prompt's activations fit in memory
-SHARED = 64  # and fewer where more threads can then take part, down to this: 512 tokens in two parts take 0.8 of the time
 
-
-def generate(model, ids, max_new_tokens=100, **options):
+def generate(model: Any, ids: Any, max_new_tokens: int = 100, **options: Any) -> Any:
     r"""Continue a sequence of tokens, or several at once: draw a token, append it, repeat.
 
         x_t ~ softmax(warped(logits(x_<t)))
@@ -34,9 +30,10 @@ def generate(model, ids, max_new_tokens=100, **options):
 
     max_new_tokens: how many tokens at most.  options: the fields of Sampling.
 
-    Rows of different lengths are padded at the left and equal their solo runs.  All arguments are checked before anything
-    is computed: TypeError, ValueError; FloatingPointError where the model's scores are not finite, ValueError where the
-    options leave no token to draw.  An interrupted call returns nothing; stream() hands over each token at once.
+    Rows of different lengths are padded on the left; each equals what it gives alone.  An interrupted call returns nothing;
+    stream() yields each token at once.
+    Raises TypeError, ValueError before anything is computed; FloatingPointError where the model's logits are not finite,
+    ValueError where the options leave no token to draw.
     """
     sampling = Sampling(**options)
     prompts, steps = _start(model, ids, max_new_tokens, sampling)
@@ -48,7 +45,7 @@ def generate(model, ids, max_new_tokens=100, **options):
     def shaped(rows):
         if _is_nested(ids):
             return rows
-        return rows[0] if _is_alone(ids, sampling) else np.stack(rows)
+        return rows[0] if _is_single(ids, sampling) else np.stack(rows)
 
     if not sampling.logprobs:
         return shaped(rows)
@@ -56,86 +53,24 @@ def generate(model, ids, max_new_tokens=100, **options):
     return shaped(rows), shaped([*logprobs])
 
 
-def stream(model, ids, max_new_tokens=100, **options):
-    """The new tokens of generate(), each as soon as it is drawn.
+def stream(model: Any, ids: Any, max_new_tokens: int = 100, **options: Any) -> Iterator[Any]:
+    """Yield the new tokens of generate(), each as soon as it is drawn.
 
         for token in stream(model, prompt, 50): print(tokenizer.decode([token]), end="")
 
     Yields an int for one prompt (T,), else an array (B,) a step, the caller's own; with logprobs=True pairs of this and log p
-    in the same form.  Arguments and errors are those of generate(); they are checked by the call, not by the first step.
-    It can be left at any token, also by Ctrl-C.  Text instead of tokens: text.stream_text().
+    in the same form.  It can be left at any token, also by Ctrl-C.  Text instead of tokens: streaming.stream_text().
+    Raises what generate() does; arguments are checked by the call, not by the first step.
     """
     sampling = Sampling(**options)
     _, steps = _start(model, ids, max_new_tokens, sampling)
-    alone = _is_alone(ids, sampling)
-    pairs = ((int(tokens[0]), float(logprobs[0])) if alone else (tokens, logprobs) for tokens, logprobs in steps)
+    single = _is_single(ids, sampling)
+    pairs = ((int(tokens[0]), float(logprobs[0])) if single else (tokens, logprobs) for tokens, logprobs in steps)
     return pairs if sampling.logprobs else (token for token, _ in pairs)
 
 
-
-
-
-class Context:
-    """The tokens that each row sees, read into a cache."""
-
-    def __init__(self, model, rows, capacity):
-        self.model = model
-        self.rows = rows
-        self.capacity = capacity
-        self.pool = model.solo_pool
-        self.scopes = [Scope(model.params, Gradients(), run=Pass(fast=model.fast, backward=False))
-                       for _ in range(self.pool.threads)]
-
-    def read(self):
-        """Read every row from its first token -> the scores of its next one, logits (B, V), a buffer"""
-        lengths = np.array([len(row) for row in self.rows])
-        T = lengths.max()
-        ids = np.zeros((len(self.rows), T), int)                    # what stands in the padding is never looked at
-        for padded, row in zip(ids, self.rows, strict=True):
-            padded[T - len(row) :] = row
-        self.cache = Cache(self.model.config, len(ids), self.capacity, self.model.dtype, padding=T - lengths)
-        return self._logits(ids)
-
-    def append(self, tokens):
-        """One more token in each row, (B,) -> logits (B, V), a buffer"""
-        n_positions = self.model.config.n_positions
-        for row, token in zip(self.rows, tokens.tolist(), strict=True):
-            row.append(token)
-        if max(map(len, self.rows)) <= n_positions:
-            return self._logits(tokens[:, None])
-        for row in self.rows:
-            if len(row) > n_positions:
-                del row[: (n_positions + 1) // 2]
-        return self.read()
-
-    def repeat(self, n):
-        """Each row n times in succession"""
-        self.rows = [row.copy() for row in self.rows for _ in range(n)]
-        self.cache = self.cache.take(np.repeat(np.arange(len(self.cache.padding)), n))
-
-    def _logits(self, ids):
-        """Read ids (B, T) behind what the cache holds -> the scores after the last, logits (B, V), a buffer"""
-        start, T = self.cache.length, ids.shape[1]
-        size = min(PREFILL, max(SHARED, -(-T // self.pool.threads))) // len(ids)
-        parts = self.cache.parts(T, max(1, size))
-        waiting, last = iter(parts), []
-
-        def read(scope):
-            for part in waiting:            # in their order, whichever thread is free: so those before it are under way
-                with part, _quiet():
-                    h = self.model.forward(ids[:, part.start - start : part.stop - start], scope, part.positions,
-                                            part.key_padding_mask, part.layers, last=1)
-                if part is parts[-1]:
-                    last.append(h[:, -1])
-
-        self.pool.run([partial(read, scope) for scope in self.scopes[: len(parts)]])
-        self.cache.advance(T)
-        with use_blas_threads(self.pool.threads), _quiet():
-            return unembedding_forward(last[0], self.model.head(self.scopes[0]))
-
-
 def _steps(context, prompts, max_new_tokens, sampling, rngs) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The new tokens (B,) of each step and their log-probabilities (B,), until every row has ended"""
+    """Yield the new tokens (B,) of each step and their log-probabilities (B,), until every row has ended."""
     if max_new_tokens == 0:
         return
     logits = context.read()
@@ -146,12 +81,12 @@ def _steps(context, prompts, max_new_tokens, sampling, rngs) -> Iterator[tuple[n
     ended = np.zeros(len(logits), bool)
     tokens = np.zeros(len(logits), int)
     for n_new in range(max_new_tokens):
-        going = np.flatnonzero(~ended)
-        warped = sampling.warped(finite(logits[going]), [texts[r] for r in going], n_new, max_new_tokens - n_new)
-        tokens[going] = _choose(warped, sampling.temperature, [rngs[r] for r in going])
+        active = np.flatnonzero(~ended)
+        warped = sampling.warped(checked_logits(logits[active]), [texts[r] for r in active], n_new, max_new_tokens - n_new)
+        tokens[active] = _choose(warped, sampling.temperature, [rngs[r] for r in active])
         logprobs = np.zeros(len(tokens))
         if sampling.logprobs:
-            logprobs[going] = log_softmax(logits[going].astype(np.float64))[np.arange(len(going)), tokens[going]]
+            logprobs[active] = log_softmax(logits[active].astype(np.float64))[np.arange(len(active)), tokens[active]]
         yield tokens.copy(), logprobs
         ended |= np.isin(tokens, sampling.stop_ids)
         if n_new == max_new_tokens - 1 or ended.all():
@@ -161,25 +96,18 @@ def _steps(context, prompts, max_new_tokens, sampling, rngs) -> Iterator[tuple[n
         logits = context.append(tokens)
 
 
-def _quiet():
-    return np.errstate(invalid="ignore", over="ignore")     # what is not finite is reported once, by finite()
-
-
 def _choose(logits, temperature, rngs):
-    """Warped logits (B, V) -> tokens (B,), row r drawn with rngs[r]"""
+    """Choose a token in each row: warped logits (B, V) -> tokens (B,), row r drawn with rngs[r]."""
     if temperature == 0:
         return logits.argmax(-1)
     return np.array([sample(p, rng) for p, rng in zip(softmax(logits.astype(np.float64)), rngs, strict=True)])
 
 
-
-
-
 def _start(model, ids, max_new_tokens, sampling):
-    """Check everything -> the prompts, B lists of ids, and the iterator over the new tokens, which computes nothing yet"""
+    """Check everything -> the prompts, B lists of ids, and the iterator over the new tokens, which computes nothing yet."""
     config = model.config
     config.require_causal("generate")
-    _check_count("max_new_tokens", max_new_tokens, 0, "0 returns the prompt")
+    check_count(max_new_tokens, 0, "max_new_tokens", "0 returns the prompt")
     sampling = sampling.for_vocabulary(config.vocab_size)
     try:
         seeds = np.random.SeedSequence(sampling.seed)
@@ -209,13 +137,13 @@ def _is_nested(ids):
     return isinstance(ids, (list, tuple)) and any(hasattr(item, "__len__") for item in ids)
 
 
-def _is_alone(ids, sampling):
-    """One prompt, continued once: results come without an axis for rows"""
+def _is_single(ids, sampling):
+    """Tell whether one prompt is continued once: results then have no axis for rows."""
     return not _is_nested(ids) and np.ndim(ids) == 1 and sampling.num_samples == 1
 
 
 def _checked_prompts(ids, start_id, vocab_size):
-    """ids in any of the forms of generate() -> B lists of ids, the caller's own untouched"""
+    """Check ids in any of the forms of generate() -> B lists of ids, copies."""
     if isinstance(ids, (str, bytes)):
         raise TypeError(f"ids: {type(ids).__name__}, expected token ids; encode the text with the model's tokenizer")
     if _is_nested(ids):
@@ -228,7 +156,7 @@ def _checked_prompts(ids, start_id, vocab_size):
         raise ValueError(f"ids: shape {np.shape(ids)}, expected (T,), (B, T) or a list of B lists")
     prompts = []
     for name, row in rows.items():
-        prompt = checked_row(row, name, vocab_size)
+        prompt = checked_row(row, vocab_size, name)
         if not prompt and start_id is None:
             raise ValueError(f"{name}: empty, expected at least one token; give one, or start_id, where the text starts")
         prompts.append(prompt or [int(start_id)])

@@ -1,15 +1,17 @@
-"""The options of generation: how the next token is chosen, and when a row ends."""
+"""The options of generation: how the next token is chosen, and when a row ends; their checks, and their order.
+
+What an option does to a distribution is in warpers.py; the loop that applies them is in generate.py.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from ..inputs import check_count, check_number, checked_row
 from .warpers import (
-    _stands_in,
     add_bias,
     forbid,
     forbid_repeated_ngrams,
@@ -18,6 +20,7 @@ from .warpers import (
     keep_min_p,
     keep_top_k,
     keep_top_p,
+    occurs_in,
     penalize_repetition,
     scale_by_temperature,
 )
@@ -25,9 +28,9 @@ from .warpers import (
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen, and when a row ends: the options of generate() and stream().
+    """The options of generate() and stream(): how the next token is chosen, and when a row ends.
 
-    warped() says in which order they apply.  Raises TypeError and ValueError for what no model could take.
+    warped() applies them, in its order.  Raises TypeError, ValueError for what no model could take.
     """
 
     temperature: float = 1.0            # logits are divided by it; 0 takes the most likely token, the lowest id of several
@@ -37,52 +40,55 @@ class Sampling:
     repetition_penalty: float = 1.0     # penalize_repetition(), over prompt and output; 1 changes nothing
     no_repeat_ngram_size: int = 0       # forbid_repeated_ngrams() of this length, over prompt and output; 0 forbids none
     bad_words_ids: Sequence[Sequence[int]] = ()     # forbid_words(): sequences of tokens that are never completed
-    force_words_ids: Sequence[Sequence[int]] = ()   # force_words(): sequences that stand in each row's output before it ends
+    force_words_ids: Sequence[Sequence[int]] = ()   # force_words(): sequences that occur in each row's output before it ends
     # add_bias(): {id: value}, or {(id, …): value}; +100 all but forces a token, −100 or −∞ rules it out, and ±5 steers
     logit_bias: Mapping[int | tuple[int, ...], float] | None = None
-    # f(ids, logits) -> logits, or several in turn: what a row says so far, ids (T,) int64 with its prompt, and the scores of
-    # its next token, logits (V,) float64, which f may overwrite.  Each row comes alone, without padding
+    # f(ids, logits) -> logits, or several in turn: a row's ids so far (T,) int64, prompt included, and the logits (V,) float64
+    # of its next token, which f may overwrite.  Each row comes alone, without padding
     logits_processor: Callable | Sequence[Callable] = ()
-    min_new_tokens: int = 0             # until so many were drawn, no stop token is
-    stop_ids: Iterable[int] = ()        # tokens that end a row; it keeps the token and repeats it as long as other rows go on
+    min_new_tokens: int = 0             # no stop token is drawn before so many others
+    stop_ids: Iterable[int] = ()        # tokens that end a sequence; kept, then repeated as padding until all sequences end
     start_id: int | None = None         # the token from which an empty prompt starts, such as that of <|endoftext|>
-    # A number, or several; None draws a new one.  Row r uses the r-th child of np.random.SeedSequence(seed), so that its
-    # tokens do not depend on how many rows run beside it, but for rounding
+    # A number, or several; None draws a new one.  Row r uses the r-th child of np.random.SeedSequence(seed), so except for
+    # rounding its tokens do not depend on how many rows run beside it
     seed: int | Sequence[int] | None = None
     num_samples: int = 1                # n > 1 continues each prompt n times
-    # log p of each new token under the model itself, before any warper, as in GPT.score(); 0 where a row had ended
+    # also return log p of each new token under the model itself, before any warper, as in GPT.score(); 0 where a row had ended
     logprobs: bool = False
     # When a row has n_positions tokens, forget the older half of them (rounded up) and go on.  The others are read anew from
-    # position 0, at the cost of one prompt every n_positions/2 tokens; so the text after such a step is what a model sees
-    # that never read the forgotten half.  Of a longer prompt the end is read
+    # position 0, at the cost of one prompt every n_positions/2 tokens, and nothing of the forgotten half has an effect any
+    # more.  Longer prompts are truncated on the left
     sliding_window: bool = False
 
     def __post_init__(self):
-        _check_number("temperature", self.temperature, 0, math.inf, "a finite number from 0; 0 takes the most likely token")
+        check_number(self.temperature, 0, math.inf, "temperature", "a finite number from 0; 0 takes the most likely token")
         for name, value in (("top_p", self.top_p), ("min_p", self.min_p)):
             if value is not None:
-                _check_number(name, value, 0, 1, "a probability from 0 to 1; None keeps all tokens")
+                check_number(value, 0, 1, name, "a probability from 0 to 1; None keeps all tokens")
         if self.top_k is not None:
-            _check_count("top_k", self.top_k, 0, "None keeps all tokens")
-        _check_number("repetition_penalty", self.repetition_penalty, math.ulp(0), math.inf,
-                      "a finite number above 0; 1 changes nothing")
-        _check_count("no_repeat_ngram_size", self.no_repeat_ngram_size, 0, "0 forbids none")
-        _check_count("min_new_tokens", self.min_new_tokens, 0, "0 lets a row end at once")
-        _check_count("num_samples", self.num_samples, 1, "1 continues each prompt once")
+            check_count(self.top_k, 0, "top_k", "None keeps all tokens")
+        check_number(self.repetition_penalty, math.ulp(0), math.inf, "repetition_penalty",
+                     "a finite number above 0; 1 changes nothing")
+        check_count(self.no_repeat_ngram_size, 0, "no_repeat_ngram_size", "0 forbids none")
+        check_count(self.min_new_tokens, 0, "min_new_tokens", "0 lets a row end at once")
+        check_count(self.num_samples, 1, "num_samples", "1 continues each prompt once")
         if not np.iterable(self.stop_ids):
             raise TypeError(f"stop_ids: {self.stop_ids!r}, expected a sequence of ids; write ({self.stop_ids!r},)")
 
-    def for_vocabulary(self, vocab_size):
-        """The same with all ids checked against a vocabulary, in lists of their own."""
+    def for_vocabulary(self, vocab_size: int) -> "Sampling":
+        """Check all ids against a vocabulary -> the same options, with the ids in lists of their own.
+
+        Raises TypeError, ValueError.
+        """
         if self.start_id is not None:
-            checked_row([self.start_id], "start_id", vocab_size)
+            checked_row([self.start_id], vocab_size, "start_id")
         bias = self._checked_bias(vocab_size)
         bad_words = _checked_words(self.bad_words_ids, "bad_words_ids", vocab_size)
-        stop_ids = checked_row(list(self.stop_ids), "stop_ids", vocab_size)
+        stop_ids = checked_row(list(self.stop_ids), vocab_size, "stop_ids")
         banned = [*bad_words, *(list(word) for word, value in bias.items() if value == -math.inf), *([id] for id in stop_ids)]
         forced = _checked_words(self.force_words_ids, "force_words_ids", vocab_size)
         for i, word in enumerate(forced):
-            if found := [other for other in banned if _stands_in(other, word)]:
+            if found := [other for other in banned if occurs_in(word, other)]:
                 raise ValueError(
                     f"force_words_ids[{i}]: {word}, expected none with {found[0]} in it, since bad_words_ids, logit_bias or "
                     "stop_ids rule that out; remove one of the two"
@@ -94,26 +100,26 @@ class Sampling:
                        logits_processor=tuple(processors))
 
     def _checked_bias(self, vocab_size):
-        """logit_bias as {ids: value}"""
+        """Check logit_bias -> {ids: value}, ids a tuple."""
         if not isinstance(self.logit_bias, Mapping | None):
             raise TypeError(f"logit_bias: {self.logit_bias!r}, expected {{id: value}}; write {{42: -100}}")
         bias = {}
         for ids, value in (self.logit_bias or {}).items():
-            word = checked_row(ids if isinstance(ids, tuple) else (ids,), "logit_bias key", vocab_size)
+            word = checked_row(ids if isinstance(ids, tuple) else (ids,), vocab_size, "logit_bias key")
             if not word:
                 raise ValueError("logit_bias: key (), expected an id, or a tuple of at least one; remove it")
             if value != -math.inf:
-                _check_number(f"logit_bias[{ids!r}]", value, -math.inf, math.inf, "a finite number or -inf; 100 forces as well")
+                check_number(value, -math.inf, math.inf, f"logit_bias[{ids!r}]", "a finite number or -inf; 100 forces as well")
             bias[tuple(word)] = float(value)
         return bias
 
-    def warped(self, logits, texts, n_new, n_left):
-        """Every warper that is asked for, in Hugging Face's order, which matters; forced words, which it has not, before τ.
+    def warped(self, logits: np.ndarray, texts: Sequence[list[int]], n_new: int, n_left: int) -> np.ndarray:
+        """Apply every warper that is asked for, in Hugging Face's order, which matters.
 
-        logits (B, V); texts: B lists of ids, prompt and output so far, of which n_new were drawn and n_left may still be
-        -> float64 (B, V).  For what for_vocabulary() gives.
-        Where temperature is 0 the most likely token is wanted, and what comes after the temperature cannot change it.
-        ValueError where no token is left.
+        logits (B, V) -> (B, V) float64.  texts: B lists of ids, prompt and output so far, of which n_new were drawn; n_left
+        more may be.  self is what for_vocabulary() returned.  Forced words, which Hugging Face has not, come before the
+        temperature.  A temperature of 0 ends it there: what follows cannot change which token is the most likely.
+        Raises ValueError where no token is left.
         """
         if self.logit_bias:
             logits = add_bias(logits, texts, self.logit_bias)
@@ -146,7 +152,7 @@ class Sampling:
 
 
 def _processed(logits, texts, processors):
-    """Each row of logits (B, V) after the caller's processors, in turn; that it can be drawn from is checked"""
+    """Apply the caller's processors to each row of logits (B, V), in turn, and check what they return."""
     logits = np.array(logits, np.float64)
     for z, text in zip(logits, texts, strict=True):
         for process in processors:
@@ -160,49 +166,11 @@ def _processed(logits, texts, processors):
     return logits
 
 
-def finite(logits):
-    """The model's own scores, looked at before anything is made of them"""
-    if not np.isfinite(logits).all():
-        raise FloatingPointError(
-            "model: its scores hold NaN or infinity, expected finite numbers; check its weights with model.first_nonfinite()"
-        )
-    return logits
-
-
 def _checked_words(words, name, vocab_size):
-    """Lists of ids, none empty"""
+    """Check sequences of ids, none empty -> lists."""
     if not np.iterable(words):
         raise TypeError(f"{name}: {words!r}, expected a sequence of lists of ids")
-    checked = [checked_row(word, f"{name}[{i}]", vocab_size) for i, word in enumerate(words)]
+    checked = [checked_row(word, vocab_size, f"{name}[{i}]") for i, word in enumerate(words)]
     if [] in checked:
         raise ValueError(f"{name}[{checked.index([])}]: empty, expected at least one token; remove it")
     return checked
-
-
-def checked_row(row, name, vocab_size):
-    """A list of ids that can be looked up"""
-    if not isinstance(row, (list, tuple)):
-        row = np.asarray(row)
-        if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
-            raise TypeError(f"{name}: {row.dtype} of shape {row.shape}, expected a row of integers")
-        row = row.tolist()
-    for i, token in enumerate(row):
-        if isinstance(token, bool) or not isinstance(token, (int, np.integer)):
-            raise TypeError(f"{name}[{i}]: {token!r} of type {type(token).__name__}, expected an integer")
-        if not 0 <= token < vocab_size:
-            raise ValueError(f"{name}[{i}]: {token}, expected an id from 0 to {vocab_size - 1}; use the model's tokenizer")
-    return [int(token) for token in row]
-
-
-def _check_number(name, value, least, most, expected):
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name}: {value!r} of type {type(value).__name__}, expected {expected}")
-    if not least <= value <= most or math.isinf(value):
-        raise ValueError(f"{name}: {value}, expected {expected}")
-
-
-def _check_count(name, value, least, remedy):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name}: {value!r} of type {type(value).__name__}, expected a whole number; {remedy}")
-    if value < least:
-        raise ValueError(f"{name}: {value}, expected a whole number from {least}; {remedy}")

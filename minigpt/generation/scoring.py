@@ -6,10 +6,12 @@
     score.logprobs[5:].sum()        log p of the rest, given what comes before
     model.choose("My gracious ", ["lord", "lady", "lion"])              the likeliest answer first
 
-What the models were trained to maximise; with it a model chooses among answers.  Articles A3 §4.3, A4 §3.1, A2 §7.3, §8.3.
+It is what the models were trained to maximize; with it a model chooses among answers.  Nothing is drawn here: generate.py.
+Articles A3 §4.3, A4 §3.1, A2 §7.3, §8.3.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -17,20 +19,20 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ..inputs import check_texts, checked_row, pad_rows, require_tokenizer
 from ..nn.cross_entropy import IGNORED, cross_entropy_forward
 from ..nn.scope import Scope
 from ..nn.softmax import log_softmax, softmax
-from .generate import Context
-from .options import checked_row, finite
-from .streaming import END_OF_TEXT, check_texts, tokenizer_of
+from .context import Context, checked_logits
+from .streaming import END_OF_TEXT
 
-SHOWN = 2000        # tokens of a long text that its picture has
-LOGITS = 2**27      # the most scores that are computed together, 0.5 GB in float32, where one window has fewer
+MAX_SHOWN_TOKENS = 2000     # tokens of a long text in its picture
+MAX_LOGITS = 2**27          # logits computed at once, 0.5 GB in float32; more only where a single window has more
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Score:
-    """The log-probability, in nats, of each token of a text given those before it."""
+    """How likely a text is: the log-probability, in nats, of each token given those before it."""
 
     ids: np.ndarray             # (T,), the tokens that were scored
     logprobs: np.ndarray        # (T,), float64
@@ -38,29 +40,29 @@ class Score:
 
     @property
     def total(self):
-        """log p of the whole text, the sum"""
+        """log p of the whole text: the sum over its tokens."""
         return float(self.logprobs.sum())
 
     @property
     def mean(self):
-        """log p per token; the loss with the other sign"""
+        """log p per token: the negative loss."""
         return self.total / len(self.logprobs)
 
     @property
     def perplexity(self):
-        r"""exp(−mean): among how many equally likely tokens the model would have to guess as well"""
+        """exp(−mean): guessing among so many equally likely tokens would be as hard."""
         return math.exp(-self.mean) if self.mean > -700 else math.inf      # beyond, a float cannot hold it
 
     @property
     def n_bytes(self):
-        """How many bytes the scored tokens stand for.  ValueError where the model has no tokenizer."""
+        """How many bytes the scored tokens stand for.  Raises ValueError where the model has no tokenizer."""
         if self.tokenizer is None:
             raise ValueError("n_bytes: no tokenizer, expected one to count the bytes of tokens with; set model.tokenizer")
         return len(b"".join(map(self.tokenizer.token_bytes, self.ids.tolist())))
 
     @property
     def bits_per_byte(self):
-        r"""−log₂ p per byte of the text: unlike perplexity it compares models whose tokens differ.  Errors: n_bytes"""
+        """−log₂ p per byte of the text: unlike perplexity it compares models whose tokens differ.  Raises what n_bytes does."""
         return -self.total / math.log(2) / self.n_bytes
 
     def __len__(self):
@@ -70,54 +72,51 @@ class Score:
         return f"Score({len(self)} tokens, mean log p {self.mean:.3g}, perplexity {self.perplexity:.3g})"
 
     def _repr_html_(self):
-        from ..study.pictures import (
-            label,
-            surprise,  # here: the arithmetic needs no pictures
-        )
+        from ..study.pictures import label, surprise  # here, since the arithmetic needs no pictures
 
-        logprobs = self.logprobs[:SHOWN]
-        labels = [label(self.tokenizer, id) for id in self.ids[:SHOWN]]
+        logprobs = self.logprobs[:MAX_SHOWN_TOKENS]
+        labels = [label(self.tokenizer, id) for id in self.ids[:MAX_SHOWN_TOKENS]]
         notes = [f"{word}: p {math.exp(p):.3g}, −log p {0 - p:.3g}" for word, p in zip(labels, logprobs, strict=True)]
-        rest = f", the first {SHOWN}:" if len(self) > SHOWN else ""
+        rest = f", the first {MAX_SHOWN_TOKENS}:" if len(self) > MAX_SHOWN_TOKENS else ""
         return f'<div class="tex2jax_ignore"><p>{self!r}{rest}</p>{surprise(logprobs, labels, notes)}</div>'
 
 
-def score(model, text, start_id=None, progress=False):
-    r"""log p(x_t given x_<t) for every token of a text.
+def score(model: Any, text: Any, start_id: int | None = None, progress: bool = False) -> Score:
+    """Compute the log-probability of every token of a text.
 
-    text: str, which the model's tokenizer encodes, or ids (T,) -> Score of T tokens.  The first token is given start_id, by
-    default the tokenizer's <|endoftext|>; where there is neither, the first is only read and T − 1 tokens are scored.
+        log p(x_t | x_<t)
+
+    text: str, which the model's tokenizer encodes, or ids (T,) -> Score of T tokens.  Before the first token stands start_id,
+    by default the tokenizer's <|endoftext|>; where there is neither, the first is only read and T − 1 tokens are scored.
     progress: show a bar, for a long text.
 
-    A text longer than n_positions is read in windows that overlap by half: every token beyond the first window is given at
-    least the n_positions/2 tokens before it (rounded down), and at most n_positions.
-    Raises TypeError, ValueError for ids outside the vocabulary, where there is no token to score, and for a model that has seen
+    A text longer than n_positions is read in windows that overlap by half: every token beyond the first window is predicted
+    from at least the n_positions/2 tokens before it (rounded down), and at most n_positions.
+    Raises TypeError, ValueError for ids outside the vocabulary, where there is no token to score, and for a model that sees
     what it should predict (causal=False).
     """
     model.config.require_causal("score")
     if isinstance(text, str):
-        text = tokenizer_of(model).encode(text)
+        text = require_tokenizer(model).encode(text)
     V, n = model.config.vocab_size, model.config.n_positions
     start = _start(model, start_id)
-    ids = np.array(start + checked_row(text, "text", V), np.int64)
+    ids = np.array(start + checked_row(text, V, "text"), np.int64)
     if len(ids) < 2:
         raise ValueError(f"text: {len(ids) - len(start)} tokens, expected at least one to score; give more, or start_id")
     T = len(ids) - 1
     width, stride = min(n, T), (n + 1) // 2
     firsts = range(0, max(1, T - n + stride), stride)               # the last window reaches the end
-    inputs, targets = np.zeros((len(firsts), width), np.int64), np.full((len(firsts), width), IGNORED)
-    for i, first in enumerate(firsts):
-        window = ids[first : first + width + 1]
-        inputs[i, : len(window) - 1], targets[i, : len(window) - 1] = window[:-1], window[1:]
-    targets[1:, : n - stride] = IGNORED                             # the window before has scored them
-    together = max(1, min(model.pool.threads, LOGITS // (width * V)))       # a window for each thread, while memory lasts
+    windows = [ids[first : first + width + 1] for first in firsts]
+    inputs, targets = pad_rows([window[:-1] for window in windows], 0), pad_rows([window[1:] for window in windows], IGNORED)
+    targets[1:, : n - stride] = IGNORED                             # the previous window has scored them
+    at_once = max(1, min(model.pool.threads, MAX_LOGITS // (width * V)))    # a window for each thread, while memory lasts
     logprobs = []
     with tqdm(total=T, desc="scoring", unit="token", unit_scale=True, leave=False, disable=not progress) as bar:
-        for i in range(0, len(firsts), together):
-            part = slice(i, i + together)
+        for i in range(0, len(firsts), at_once):
+            batch = slice(i, i + at_once)
             s = Scope.of(fast=model.fast)
-            cross_entropy_forward(model(inputs[part]), targets[part], s)
-            logprobs.append(-s.acts["nll"][targets[part] != IGNORED].astype(np.float64))
+            cross_entropy_forward(model(inputs[batch]), targets[batch], s)
+            logprobs.append(-s.acts["nll"][targets[batch] != IGNORED].astype(np.float64))
             bar.update(len(logprobs[-1]))
     return Score(ids[1:], np.concatenate(logprobs), model.tokenizer)
 
@@ -132,23 +131,24 @@ class Choice:
     probability: float      # softmax of the scores of all answers
 
 
-def choose(model, prompt, answers, normalize=None):
-    r"""The answers to a prompt, the likeliest first.
+def choose(model: Any, prompt: str, answers: Collection[str], normalize: str | None = None) -> list[Choice]:
+    """Rank the answers to a prompt, the likeliest first.
 
-        logprob = Σ_t log p(y_t given prompt, y_<t),   score = logprob / length,   probability = softmax of the scores
+        logprob = Σ_t log p(y_t | prompt, y_<t),   score = logprob / length,   probability = softmax of the scores
 
         choose(model, "My gracious ", ["lion", "lord"])[0].answer -> "lord"
 
     prompt, answers: texts -> list of Choice.  Examples with their answers at the head of the prompt make it few-shot.
 
-    normalize: None     length = 1.  probability is then P(answer given the prompt and that it is one of these), as long as
+    normalize: None     length = 1.  probability is then P(answer | the prompt, and that it is one of these), as long as
                         none begins another; longer answers are less likely
-               "tokens" their number; what most tasks of GPT-3 are scored by, Brown et al. 2020 §2.4
-               "bytes"  their number in UTF-8, which does not depend on the tokenizer
+               "tokens" length in tokens, by which most tasks of GPT-3 are scored, Brown et al. 2020 §2.4
+               "bytes"  length in bytes of UTF-8, which does not depend on the tokenizer
 
-    Prompt and answer are tokenized as one text; given are the tokens of the prompt that stand in all of these, scored are the
-    others, so that it does not matter on which side the space between them is.  Of a long prompt the end is given to all.
-    Raises TypeError, ValueError; FloatingPointError where the model's scores are not finite.
+    Prompt and answer are tokenized as one text.  The tokens that the prompt then shares with all of these texts are given and
+    the others scored, so it does not matter on which side the space between them is.  Longer prompts are truncated on the
+    left, for all answers alike.
+    Raises TypeError, ValueError; FloatingPointError where the model's logits are not finite.
     """
     model.config.require_causal("choose")
     if not isinstance(prompt, str):
@@ -158,7 +158,7 @@ def choose(model, prompt, answers, normalize=None):
         raise ValueError("answers: none, expected at least one; write ['yes', 'no']")
     if normalize not in (None, "tokens", "bytes"):
         raise ValueError(f"normalize: {normalize!r}, expected None, 'tokens' or 'bytes'")
-    given, rows = _shared(tokenizer_of(model), prompt, answers)
+    given, rows = _shared(require_tokenizer(model), prompt, answers)
     given = _start(model) + given
     if not given:
         raise ValueError("prompt: no token before the answers, expected at least one, as there is no <|endoftext|>; give more")
@@ -173,7 +173,7 @@ def choose(model, prompt, answers, normalize=None):
 
 
 def _shared(tokenizer, prompt, answers):
-    """The first tokens of prompt + answer that are the prompt's for every answer, and for each the tokens after them"""
+    """Tokenize prompt + answer for each answer -> the first tokens, which all share with the prompt, and for each the rest."""
     head = tokenizer.encode(prompt)
     rows = [tokenizer.encode(prompt + answer) for answer in answers]
     n = sum(1 for _ in takewhile(lambda column: len({*column}) == 1, zip(head, *rows, strict=False)))
@@ -181,24 +181,24 @@ def _shared(tokenizer, prompt, answers):
 
 
 def _logprobs(model, given, rows):
-    """log p of each of `rows` after `given` -> (len(rows),): as in generation, but that the tokens are not drawn"""
+    """Compute log p of each of `rows` after `given` -> (len(rows),): as in generation, but that the tokens are not drawn."""
     longest = max(map(len, rows))
     context = Context(model, [given], len(given) + longest - 1)
-    logits = finite(context.read())
+    logits = checked_logits(context.read())
     context.repeat(len(rows))
     logits = np.repeat(logits, len(rows), axis=0)
     total = np.zeros(len(rows))
     for t in range(longest):
-        tokens = np.array([row[min(t, len(row) - 1)] for row in rows])          # a row that is done repeats its last
-        going = np.array([t < len(row) for row in rows])
-        total += going * log_softmax(logits.astype(np.float64))[np.arange(len(rows)), tokens]
+        tokens = np.array([row[min(t, len(row) - 1)] for row in rows])          # a shorter row repeats its last
+        active = np.array([t < len(row) for row in rows])
+        total += active * log_softmax(logits.astype(np.float64))[np.arange(len(rows)), tokens]
         if t + 1 < longest:
-            logits = finite(context.append(tokens))
+            logits = checked_logits(context.append(tokens))
     return total
 
 
 def _start(model, start_id=None):
-    """[the id that stands before a text], or [] where there is none"""
+    """Return [the id that stands before a text], or [] where there is none."""
     if start_id is None and model.tokenizer is not None:
         start_id = model.tokenizer.special_tokens.get(END_OF_TEXT)
-    return [] if start_id is None else checked_row([start_id], "start_id", model.config.vocab_size)
+    return [] if start_id is None else checked_row([start_id], model.config.vocab_size, "start_id")

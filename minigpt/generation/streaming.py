@@ -1,31 +1,35 @@
-"""Text from a model while it is made: whole characters out of tokens, and an end where a given string would begin.
+"""Text from a model while it is generated: whole characters out of tokens, and an end where a stop string begins.
 
     for piece in stream_text(model, "ROMEO:", 200, stop_strings=["\\n\\n"], seed=1):
         print(piece, end="", flush=True)
 
-Which token comes next is decided in sampling.py; what a token stands for, in tokenizer.py.
+Which token comes next is decided in generate.py; what bytes a token stands for, by the tokenizer.
 """
 
 import codecs
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
+from ..inputs import check_texts, require_tokenizer
 from .generate import stream
 
 END_OF_TEXT = "<|endoftext|>"       # GPT-2's name of the token between documents
 
 
-def stream_text(model, prompt, max_new_tokens=100, *, stop_strings=(), bad_words=(), force_words=(), **options):
-    """The text that follows a prompt, in pieces, each as soon as it is certain.
+def stream_text(model: Any, prompt: Any, max_new_tokens: int = 100, *, stop_strings: Collection[str] = (),
+                bad_words: Collection[str] = (), force_words: Collection[str] = (), **options: Any) -> Iterator[str]:
+    """Yield the text that follows a prompt, in pieces, each as soon as it is certain.
 
     prompt: a text, which the model's tokenizer encodes, or ids (T,).  stop_strings: the text ends before the first of them;
-    what may be the beginning of one is held back until it is certain.  bad_words, force_words: texts that never stand there,
-    and texts that do before it ends, unless a stop string ends it: with_words().  options: those of sampling.Sampling for one
+    what may be the beginning of one is held back until it is certain.  bad_words, force_words: texts that never occur in it,
+    and texts that do before it ends, unless a stop string ends it: with_words().  options: those of options.Sampling for one
     row; start_id and stop_ids are by default the tokenizer's <|endoftext|>, where it has one, and no stop token is shown.
-    The pieces are never empty and never split a character.  All arguments are checked by the call: ValueError, TypeError.
+    The pieces are never empty and never split a character.
+    Raises TypeError, ValueError; all arguments are checked by the call, not by the first piece.
     """
-    tokenizer = tokenizer_of(model)
+    tokenizer = require_tokenizer(model)
     check_texts(stop_strings, "stop_strings")
     if options.get("num_samples", 1) != 1 or options.get("logprobs"):
         raise ValueError("stream_text: num_samples or logprobs, expected neither; stream() gives several rows and numbers")
@@ -39,11 +43,13 @@ def stream_text(model, prompt, max_new_tokens=100, *, stop_strings=(), bad_words
     return (piece for piece in until(whole_characters(tokenizer, shown), tuple(stop_strings)) if piece)
 
 
-def whole_characters(tokenizer, ids):
-    r"""The text of ids that come one at a time, in pieces that never end within a character.
+def whole_characters(tokenizer: Any, ids: Iterable[int]) -> Iterator[str]:
+    r"""Yield the text of ids that come one at a time, in pieces that never end within a character.
 
-    Bytes of a character that has begun are held back until it is complete:
-    the ids of b"a", b"\xc3", b"\xa9" -> "a", "", "é", and at the end "", or U+FFFD where the last character is broken.
+        the ids of b"a", b"\xc3", b"\xa9" -> "a", "", "é", ""
+
+    Bytes of a character that has begun are held back until it is complete.  One piece more comes at the end: U+FFFD where the
+    last character is incomplete, else "".
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for id in ids:
@@ -51,26 +57,27 @@ def whole_characters(tokenizer, ids):
     yield decoder.decode(b"", final=True)
 
 
-def until(pieces, stop_strings):
-    """A text in pieces up to the first of `stop_strings`, which may lie across them; the rest of the pieces is not asked for.
+def until(pieces: Iterable[str], stop_strings: Collection[str]) -> Iterator[str]:
+    """Yield a text in pieces up to the first of `stop_strings`, which may lie across pieces; ask for no piece after it.
 
-    until(["a b", "c", "d e"], ["bcd"]) -> "a ", "", ""
+        until(["a b", "c", "d e"], ["bcd"]) -> "a ", "", ""
     """
-    held = ""
+    pending = ""
     for piece in pieces:
-        held += piece
-        if found := [(held.index(string) + len(string), held.index(string)) for string in stop_strings if string in held]:
-            yield held[: min(found)[1]]     # the one that is complete first, wherever the pieces were cut
+        pending += piece
+        if found := [(pending.index(stop) + len(stop), pending.index(stop)) for stop in stop_strings if stop in pending]:
+            yield pending[: min(found)[1]]  # the one that is complete first, wherever the pieces were cut
             return
-        begun = max((n for string in stop_strings for n in range(1, len(string)) if held.endswith(string[:n])), default=0)
-        certain = len(held) - begun
-        yield held[:certain]
-        held = held[certain:]
-    yield held
+        n_begun = max((n for stop in stop_strings for n in range(1, len(stop)) if pending.endswith(stop[:n])), default=0)
+        n_certain = len(pending) - n_begun
+        yield pending[:n_certain]
+        pending = pending[n_certain:]
+    yield pending
 
 
-def with_words(tokenizer, bad_words=(), force_words=(), **options):
-    """Options of sampling.Sampling, and with them texts that never stand in what is made, and texts that do.
+def with_words(tokenizer: Any, bad_words: Collection[str] = (), force_words: Collection[str] = (),
+               **options: Any) -> dict[str, Any]:
+    """Add to options of options.Sampling texts that never occur in the output, and texts that do.
 
         model.generate(ids, 200, **with_words(tokenizer, ["love"], [" hate"], temperature=0.8))
 
@@ -78,7 +85,7 @@ def with_words(tokenizer, bad_words=(), force_words=(), **options):
                   begin in the prompt and end in the output either.  Stop tokens are not text and stay
     force_words   Sampling.force_words_ids for the ids of each text by itself, so that "art" may come as "heart", " art" not
 
-    Case counts.  TypeError, ValueError for what is no text, is empty, or contradicts itself.
+    Case matters.  Raises TypeError, ValueError for what is no text, is empty, or contradicts itself.
     """
     check_texts(bad_words, "bad_words")
     check_texts(force_words, "force_words")
@@ -94,44 +101,29 @@ def with_words(tokenizer, bad_words=(), force_words=(), **options):
     return options
 
 
-def forbid_texts(tokenizer, texts, silent_ids=()):
-    """A logits_processor that rules out every token with which one of `texts` would be complete.
+def forbid_texts(tokenizer: Any, texts: Collection[str], silent_ids: Collection[int] = ()) -> Callable:
+    """Make a logits_processor that rules out every token that would complete one of `texts`.
 
-    A token completes a text where it has the whole of it, or begins with all that what was said before lacks:
+        after "lo", with texts ["love"]: no token that begins with "ve"
 
-        "lo" was said, "love" is ruled out: no token that begins with "ve" may follow
-
+    A token completes a text where it holds the whole of it, or begins with the part that is missing behind the text so far.
     texts: none empty.  silent_ids: tokens that are not shown, such as the one that ends a text; they stay.
     """
     token_bytes = [tokenizer.token_bytes(id) for id in range(tokenizer.vocab_size)]
-    rules = []                      # (what has been said, the tokens that then complete a text)
+    rules = []                      # (how the text so far ends, the tokens that then complete one of `texts`)
     for text in map(str.encode, texts):
         for n in range(len(text)):
             begun, rest = text[:n], text[n:]
-            completing = [id for id, told in enumerate(token_bytes) if (told.startswith(rest) if begun else rest in told)]
+            completing = [id for id, token in enumerate(token_bytes)
+                          if (token.startswith(rest) if begun else rest in token)]
             rules.append((begun, [id for id in completing if id not in silent_ids]))
     longest = max(len(begun) for begun, _ in rules)
 
     def process(ids, logits):
-        said = b"".join(token_bytes[id] for id in ids[max(0, len(ids) - longest) :])        # each has a byte
+        tail = b"".join(token_bytes[id] for id in ids[max(0, len(ids) - longest) :])    # long enough: a token has a byte
         for begun, completing in rules:
-            if said.endswith(begun):
+            if tail.endswith(begun):
                 logits[completing] = -np.inf
         return logits
 
     return process
-
-
-def tokenizer_of(model, name="model"):
-    """The model's tokenizer.  ValueError where it has none."""
-    if model.tokenizer is None:
-        raise ValueError(f"{name}: no tokenizer, expected vocab.json and merges.txt, or chars.json; save one to the folder")
-    return model.tokenizer
-
-
-def check_texts(texts, name):
-    """TypeError, ValueError where these are not texts, each of at least one character"""
-    if isinstance(texts, str) or not isinstance(texts, Collection) or not all(isinstance(text, str) for text in texts):
-        raise TypeError(f"{name}: {texts!r}, expected a sequence of texts; write ('…',)")
-    if "" in texts:
-        raise ValueError(f"{name}: {texts!r}, expected no empty text; leave it out")

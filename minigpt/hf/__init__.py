@@ -1,4 +1,4 @@
-"""Hugging Face's names over minigpt, so that the articles' code runs with one import changed, and NumPy instead of torch.
+"""Hugging Face's names for minigpt: the articles' code runs with one import changed, and NumPy instead of torch.
 
     from minigpt.hf import GPT2LMHeadModel, GPT2Tokenizer
 """

@@ -1,4 +1,4 @@
-"""Hugging Face's names over minigpt, so that the articles' code runs with one import changed, and NumPy instead of torch.
+"""GPT2LMHeadModel: a GPT with Hugging Face's calls, for the articles' code, and NumPy instead of torch.
 
     from minigpt.hf import GPT2LMHeadModel, GPT2Tokenizer
 
@@ -7,8 +7,8 @@
     inputs = tokenizer("Once upon a time", return_tensors="np")
     print(tokenizer.decode(model.generate(**inputs, max_new_tokens=20)[0]))
 
-Calls, defaults, warnings and errors are those of transformers 4.57 and 5; what differs says so.  Nothing is computed here:
-the model is model.GPT, the drawing sampling.py's, the tokens tokenizer.py's.  Articles A0 §4, A2 §5.2, A3 §5, A4 §4.
+Calls, defaults, warnings and errors are those of transformers 4.57 and 5; where something differs, its docstring says so.
+Nothing is computed here: the model is models/gpt.py's, the drawing generation/'s.  Articles A0 §4, A2 §5.2, A3 §5, A4 §4.
 """
 
 import warnings
@@ -19,37 +19,36 @@ import numpy as np
 
 from ..config import GPTConfig
 from ..generation.generate import stream
+from ..inputs import is_whole
 from ..models.gpt import GPT
 from ..nn.cross_entropy import cross_entropy_forward
 from ..nn.scope import Scope
 from ..system.files import write_atomic
 from ..weights.pretrained import find, save_pretrained
-from .tokenizer import _by_row, _ids, _pairs
 
-NEW_TOKENS = 20     # where neither max_length nor max_new_tokens is given
+DEFAULT_NEW_TOKENS = 20     # where neither max_length nor max_new_tokens is given
 
 
 @dataclass(frozen=True)
 class GPT2Config(GPTConfig):
-    """GPTConfig with Hugging Face's defaults for dropout, and with the ids of special tokens; None: there is none."""
+    """A GPTConfig with Hugging Face's defaults for dropout, and with the ids of special tokens; None: there is none."""
 
     embd_pdrop: float = 0.1
     attn_pdrop: float = 0.1
     resid_pdrop: float = 0.1
     bos_token_id: int | None = 50_256           # where an empty prompt starts
     eos_token_id: int | None = 50_256           # ends a text
-    pad_token_id: int | None = None             # fills a row that has ended; None: eos_token_id does
+    pad_token_id: int | None = None             # pads a row that has ended; None: eos_token_id does
 
     @staticmethod
     def _problem(name, value):
         if not name.endswith("_token_id"):
             return GPTConfig._problem(name, value)
-        known = value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
-        return None if known else f"{name} {value!r}, expected an id from 0, or None"
+        return None if value is None or is_whole(value, 0) else f"{name} {value!r}, expected an id from 0, or None"
 
     @classmethod
     def from_pretrained(cls, name_or_folder):
-        """The config.json of a model.  Errors: pretrained.find(), ConfigError."""
+        """Load the config.json of a model.  Raises ConfigError, and what weights.pretrained.find() does."""
         path = find(name_or_folder) / "config.json"
         return cls.from_json(path.read_text(encoding="utf-8"), source=str(path))
 
@@ -63,7 +62,7 @@ class CausalLMOutput:
 
 
 class GPT2LMHeadModel:
-    """GPT-2 by Hugging Face's calls; `gpt` is the model.GPT under it.  There is no dropout, so no eval() is needed.
+    """GPT-2 with Hugging Face's calls; `gpt` is the GPT under it.  There is no dropout, so no eval() is needed.
 
     config: a GPT2Config; the weights are drawn from `seed`.
     """
@@ -75,7 +74,7 @@ class GPT2LMHeadModel:
 
     @classmethod
     def from_pretrained(cls, name_or_folder, *, dtype=np.float32) -> "GPT2LMHeadModel":
-        """The model of a folder, or by name.  Errors: GPT.from_pretrained()."""
+        """Load the model of a folder, or by name.  Raises what GPT.from_pretrained() does."""
         folder = find(name_or_folder)
         model = cls.__new__(cls)
         model.config = GPT2Config.from_pretrained(folder)
@@ -88,14 +87,15 @@ class GPT2LMHeadModel:
         write_atomic(Path(folder) / "config.json", replace(self.config, bias=True).to_json().encode("utf-8"))
 
     def __call__(self, input_ids, attention_mask=None, labels=None) -> CausalLMOutput:
-        """Scores of the next token at every position: input_ids (B, T) -> logits (B, T, V), the caller's own.
+        """Score the next token at every position: input_ids (B, T) -> logits (B, T, V), the caller's own.
 
         attention_mask (B, T): 1 at tokens, 0 at padding, which nothing attends to.  As in Hugging Face's forward, positions
         count from the first column all the same; only generate() counts them from the first token.
         labels (B, T): the same ids; they are shifted here, −100 is ignored, and the loss is the mean over the others.
+        Raises TypeError, ValueError.
         """
-        keep = None if attention_mask is None else self._checked_mask(attention_mask, np.shape(input_ids))
-        logits = self.gpt(input_ids, keep)
+        mask = None if attention_mask is None else self._checked_mask(attention_mask, np.shape(input_ids))
+        logits = self.gpt(input_ids, mask)
         if labels is None:
             return CausalLMOutput(logits)
         if np.shape(labels) != logits.shape[:2]:
@@ -114,27 +114,28 @@ class GPT2LMHeadModel:
     ):
         """Continue every row: inputs (B, T) ids -> (B num_return_sequences, T + new) int64, the caller's own.
 
-        attention_mask (B, T): 0 at padding, which stands at the left; each row equals its solo run.
+        attention_mask (B, T): 0 at padding, which must be on the left; each row equals what it gives alone.
         max_length        tokens of a row with its prompt and padding; max_new_tokens, without them, wins.  Neither: 20 new
         min_length, min_new_tokens      the same for how many there are before a row may end
         do_sample         False takes the most likely token; then temperature, top_k, top_p, min_p do not count, with a warning
-        bad_words_ids     as in sampling.Sampling, like repetition_penalty and no_repeat_ngram_size; eos_token_id is not one
-        sequence_bias     {(id, …): value} or [[[id, …], value], …]: logit_bias of sampling.Sampling
+        bad_words_ids     as in Sampling, like repetition_penalty and no_repeat_ngram_size; eos_token_id is left out of them
+        sequence_bias     {(id, …): value} or [[[id, …], value], …]: logit_bias of Sampling
         logits_processor  a list of f(input_ids (1, T), scores (1, V)) -> scores, arrays; each row comes alone, unpadded
         num_return_sequences            continuations of each prompt, side by side; more than one only with do_sample
-        eos_token_id      an id or several that end a row, which keeps it and is filled with pad_token_id; None: the config's
-        stop_strings      texts that end a row once they stand in it, tokenizer decides; the row keeps them
+        eos_token_id      an id or several that end a row; kept, then followed by pad_token_id; None: the config's
+        stop_strings      texts that end a row once they occur in it, as `tokenizer` decodes it; the row includes them
 
-        Not Hugging Face's: seed, as in sampling.Sampling, instead of torch's; sliding_window=True goes on past n_positions,
-        where else a ValueError is raised.  There are no beams: force_words_ids, which needs them there, is that of
-        sampling.Sampling, lists of ids.  Everything is checked before anything is computed.
+        Not Hugging Face's: seed, as in generation.options.Sampling, instead of torch's; sliding_window=True goes on past
+        n_positions, which otherwise raises ValueError.  There are no beams: force_words_ids, which needs them there, is that
+        of Sampling, lists of ids.
+        Raises TypeError, ValueError before anything is computed.
         """
         if sum(given is None for given in (inputs, input_ids)) != 1:
             raise ValueError("generate: inputs and input_ids, expected one of the two; pass tokenizer.encode(…)")
-        eos = _ids(self.config.eos_token_id if eos_token_id is None else eos_token_id)
+        eos = _id_list(self.config.eos_token_id if eos_token_id is None else eos_token_id)
         pad = self.config.pad_token_id if pad_token_id is None else pad_token_id
         rows = self._rows(inputs if inputs is not None else input_ids)
-        keep = self._mask_of_padding(rows, attention_mask, pad, eos)
+        mask = self._prompt_mask(rows, attention_mask, pad, eos)
         T = rows.shape[1]
         if num_beams != 1:
             raise ValueError(
@@ -151,7 +152,7 @@ class GPT2LMHeadModel:
             raise ValueError("stop_strings: no tokenizer, expected one to read the text with; pass tokenizer=tokenizer")
         if max_new_tokens is None:
             if max_length is None:
-                max_length = T + NEW_TOKENS if sliding_window else min(T + NEW_TOKENS, self.config.n_positions)
+                max_length = T + DEFAULT_NEW_TOKENS if sliding_window else min(T + DEFAULT_NEW_TOKENS, self.config.n_positions)
             if max_length <= T:
                 raise ValueError(f"input_ids: {T} tokens, expected fewer than max_length {max_length}; pass max_new_tokens")
             max_new_tokens = max_length - T
@@ -169,11 +170,11 @@ class GPT2LMHeadModel:
                 )
         n_vocab = self.config.vocab_size
         steps = stream(
-            self.gpt, [row[kept].tolist() for row, kept in zip(rows, keep, strict=True)], max_new_tokens, **options,
+            self.gpt, [row[is_token].tolist() for row, is_token in zip(rows, mask, strict=True)], max_new_tokens, **options,
             repetition_penalty=repetition_penalty, no_repeat_ngram_size=no_repeat_ngram_size,
             bad_words_ids=[word for word in bad_words_ids or () if [*word] not in [[id] for id in eos]],
-            force_words_ids=force_words_ids or (), logit_bias=_pairs(sequence_bias),
-            logits_processor=_by_row(logits_processor or ()),
+            force_words_ids=force_words_ids or (), logit_bias=_bias_by_ids(sequence_bias),
+            logits_processor=_row_processor(logits_processor or ()),
             min_new_tokens=min_new_tokens, num_samples=num_return_sequences, seed=seed, sliding_window=sliding_window,
             # the config's may lie outside a small vocabulary, where it is never drawn
             stop_ids=[id for id in eos if eos_token_id is not None or id < n_vocab],
@@ -186,7 +187,7 @@ class GPT2LMHeadModel:
         return self._filled(rows, steps, eos, fill, stops)
 
     def _filled(self, rows, steps, eos, fill, stops):
-        """The prompts, and the tokens of each step up to where a row ends; from there on `fill`"""
+        """Append the tokens of each step to the prompts, up to where a row ends; from there on `fill`."""
         columns = [rows]
         ended = np.zeros(len(rows), bool)
         for tokens in steps:
@@ -201,7 +202,7 @@ class GPT2LMHeadModel:
         return np.concatenate(columns, axis=1)
 
     def _rows(self, ids):
-        """ids (B, T) as an array of the caller's own; an empty prompt starts from bos_token_id"""
+        """Check ids (B, T) -> an array of its own; an empty prompt starts from bos_token_id."""
         rows = np.asarray(ids)
         if rows.ndim != 2 or len(rows) == 0:
             raise ValueError(f'input_ids: shape {rows.shape}, expected (batch, time); encode with return_tensors="np"')
@@ -213,18 +214,18 @@ class GPT2LMHeadModel:
             raise TypeError(f"input_ids: dtype {rows.dtype}, expected integers")
         return rows.astype(np.int64)
 
-    def _mask_of_padding(self, rows, attention_mask, pad, eos):
-        """(B, T) booleans, True at tokens.  Without a mask a pad token of its own shows where the padding is"""
+    def _prompt_mask(self, rows, attention_mask, pad, eos):
+        """Make a mask (B, T), True at tokens.  Without attention_mask a pad token other than eos shows where the padding is."""
         if attention_mask is None or np.shape(attention_mask) == (len(rows), 0):
-            keep = rows != pad if pad is not None and pad not in eos else np.ones(rows.shape, bool)
+            mask = rows != pad if pad is not None and pad not in eos else np.ones(rows.shape, bool)
         else:
-            keep = self._checked_mask(attention_mask, rows.shape)
-        if not keep[:, -1].all():
+            mask = self._checked_mask(attention_mask, rows.shape)
+        if not mask[:, -1].all():
             raise ValueError(
-                f"attention_mask: row {keep[:, -1].argmin()} ends in padding, expected padding at the left when generating; "
+                f"attention_mask: row {mask[:, -1].argmin()} ends in padding, expected padding at the left when generating; "
                 "set tokenizer.padding_side = 'left'"
             )
-        return keep
+        return mask
 
     @staticmethod
     def _checked_mask(attention_mask, shape):
@@ -237,9 +238,9 @@ class GPT2LMHeadModel:
 
 
 class _StopStrings:
-    """The bytes of each row, and whether its last token completed a stop string.
+    """Watch the bytes of each row for stop strings.
 
-    As in Hugging Face, a string may begin in the prompt, but ends in the output.
+    As in Hugging Face, a string may begin in the prompt, but must end in the output.
     """
 
     def __init__(self, tokenizer, stop_strings, rows):
@@ -252,22 +253,22 @@ class _StopStrings:
         self.tails = [b"".join(map(self.token_bytes, row)) for row in rows.tolist()]
 
     def reached(self, tokens):
-        """One more token in each row, (B,) -> (B,) booleans"""
+        """Add one more token to each row, (B,) -> (B,) booleans: whether it completed a stop string."""
         reached = np.zeros(len(tokens), bool)
         for r, token in enumerate(tokens.tolist()):
             new = self.token_bytes(token)
-            tail = self.tails[r][-(self.longest - 1) :] if self.longest > 1 else b""    # what came before is in no new match
+            tail = self.tails[r][-(self.longest - 1) :] if self.longest > 1 else b""    # no new match begins earlier
             self.tails[r] = text = tail + new
             reached[r] = any(text.find(stop, max(0, len(tail) - len(stop) + 1)) >= 0 for stop in self.stops)
         return reached
 
 
 class GPT3LMHeadModel:
-    """A class that article A0 §4 calls, and that transformers never had."""
+    """A class that article A0 §4 calls, but that transformers never had."""
 
     @classmethod
     def from_pretrained(cls, name_or_folder, **options):
-        """Raises ValueError, which says why."""
+        """Explain what to take instead.  Raises ValueError."""
         raise ValueError(
             f"{cls.__name__}: {name_or_folder!r}, expected a model whose weights exist in public; OpenAI never released "
             "GPT-3's, it could only be used over the network. Take GPT2LMHeadModel and GPT2Tokenizer with 'gpt2' to 'gpt2-xl': "
@@ -276,4 +277,32 @@ class GPT3LMHeadModel:
 
 
 class GPT3Tokenizer(GPT3LMHeadModel):
-    """The same for the article's tokenizer"""
+    """The same for the article's tokenizer."""
+
+
+def _id_list(ids):
+    """None, an id or several -> a list."""
+    return [] if ids is None else [ids] if isinstance(ids, (int, np.integer)) else [*ids]
+
+
+def _bias_by_ids(sequence_bias):
+    """Either of Hugging Face's forms of a bias -> {(id, …): value}.  Raises TypeError."""
+    if not isinstance(sequence_bias, (list, tuple)):
+        return sequence_bias
+    if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 and np.iterable(pair[0]) for pair in sequence_bias):
+        raise TypeError(f"sequence_bias: {sequence_bias!r}, expected [[ids, value], …] or {{ids: value}}, ids a tuple")
+    return {tuple(ids): value for ids, value in sequence_bias}
+
+
+def _row_processor(processors):
+    """Hugging Face's processors of ids (1, T), logits (1, V), in turn -> one of ids (T,), logits (V,).  Raises TypeError."""
+    if not (isinstance(processors, (list, tuple)) and all(map(callable, processors))):
+        raise TypeError(f"logits_processor: {processors!r}, expected a list of f(input_ids, scores) -> scores")
+
+    def process(ids, logits):
+        scores = logits[None]
+        for one in processors:
+            scores = one(ids[None], scores)
+        return None if scores is None else np.asarray(scores)[0]
+
+    return process

@@ -1,4 +1,4 @@
-"""GPT2Tokenizer by Hugging Face's calls."""
+"""GPT2Tokenizer: a tokenizer with Hugging Face's calls.  The tokens themselves are tokenization/tokenizer.py's."""
 
 import json
 import os
@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from ..generation.streaming import END_OF_TEXT
+from ..inputs import pad_rows
 from ..system.files import write_atomic
+from ..tokenization import Tokenizer
 from ..tokenization.bpe import name_of_bytes
-from ..tokenization.tokenizer import Tokenizer
 from ..weights.pretrained import find
 
-# All of them share one vocabulary, that of Tokenizer.gpt2()
+# Models that share one vocabulary, that of Tokenizer.gpt2()
 GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2")
 
 
 class Encoding(dict):
-    """input_ids and attention_mask, by key and by attribute"""
+    """The input_ids and the attention_mask of a text, by key and by attribute."""
 
     def __getattr__(self, name):
         if name in self:
@@ -26,9 +27,9 @@ class Encoding(dict):
 
 
 class GPT2Tokenizer:
-    """GPT-2's tokens by Hugging Face's calls; `tokenizer` is the tokenizer.Tokenizer under it.
+    """GPT-2's tokenizer with Hugging Face's calls; `tokenizer` is the Tokenizer under it.
 
-    Its start, end and unknown token is <|endoftext|>, which is parsed wherever it stands in a text; there is no pad token
+    Its start, end and unknown token is <|endoftext|>, which is parsed wherever it occurs in a text; there is no pad token
     until one is set: tokenizer.pad_token = tokenizer.eos_token.  padding_side: "right", or "left", for generate().
     """
 
@@ -46,7 +47,7 @@ class GPT2Tokenizer:
 
     @classmethod
     def from_pretrained(cls, name_or_folder) -> "GPT2Tokenizer":
-        """GPT-2's, which comes with minigpt and which all its sizes share, or that of a folder.  Errors: Tokenizer.load()."""
+        """Load GPT-2's, bundled and the same for all sizes, or that of a folder.  Raises what Tokenizer.load() does."""
         folder = Path(name_or_folder)
         if not (folder / "vocab.json").is_file():
             if str(name_or_folder).rpartition("/")[2] in GPT2_NAMES:
@@ -70,7 +71,7 @@ class GPT2Tokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """The number of tokens"""
+        """The number of tokens."""
         return self.tokenizer.vocab_size
 
     def __len__(self):
@@ -89,7 +90,7 @@ class GPT2Tokenizer:
 
     @property
     def pad_token(self) -> str | None:
-        """The token that fills rows up; it can be set to any token of the vocabulary, None by default."""
+        """The token that rows are padded with; it can be set to any token of the vocabulary, None by default."""
         return self._pad_token
 
     @pad_token.setter
@@ -100,23 +101,24 @@ class GPT2Tokenizer:
 
     @property
     def pad_token_id(self) -> int | None:
-        """The id of pad_token, or None"""
+        """The id of pad_token, or None."""
         return None if self.pad_token is None else self._ids[self.pad_token]
 
     def encode(self, text, *, truncation=False, max_length=None, return_tensors=None):
-        """A text's ids: a list, or with return_tensors="np" an int64 array (1, n).  No token is added.
+        """Encode a text: a list of ids, or with return_tensors="np" an int64 array (1, T).  No token is added.
 
-        encode("Hello world") -> [15496, 995]
+            encode("Hello world") -> [15496, 995]
 
-        Errors: those of Tokenizer.encode(), and ValueError for tensors of other libraries.
+        Raises what Tokenizer.encode() does, and ValueError for tensors of other libraries.
         """
         return self(text, truncation=truncation, max_length=max_length, return_tensors=return_tensors)["input_ids"]
 
     def __call__(self, text, *, padding=False, truncation=False, max_length=None, return_tensors=None) -> Encoding:
-        """The input_ids and the attention_mask of a text or of a list of texts, as lists or int64 arrays (B, T).
+        """Encode a text or a list of texts: their input_ids and attention_mask, as lists or int64 arrays (B, T).
 
-        padding: True or "longest" fills up to the longest row, "max_length" to max_length.  truncation=True cuts at
-        max_length.  max_length is by default model_max_length.  return_tensors: None or "np".
+        padding: True or "longest" pads to the longest row, "max_length" to max_length.  truncation=True cuts at max_length,
+        which is by default model_max_length.  return_tensors: None or "np".
+        Raises what Tokenizer.encode() does; ValueError for rows that no array can hold, and for bad options.
         """
         if return_tensors not in (None, "np"):
             raise ValueError(f'return_tensors: {return_tensors!r}, expected "np": minigpt has NumPy only; write "np"')
@@ -129,16 +131,15 @@ class GPT2Tokenizer:
         rows = [self.tokenizer.encode(one, allowed_special="all") for one in texts]
         if truncation:
             rows = [row[:most] for row in rows]
-        length = 0 if not padding else most if padding == "max_length" else max(map(len, rows), default=0)
+        masks = [[1] * len(row) for row in rows]
+        if padding:
+            length = most if padding == "max_length" else max(map(len, rows), default=0)
 
-        def padded(row, fill):
-            empty = [fill] * (length - len(row))
-            return empty + row if self.padding_side == "left" else row + empty
+            def padded(row, fill):      # row by row, since without truncation some may be longer than max_length
+                return pad_rows([row], fill, length=length, left=self.padding_side == "left")[0].tolist()
 
-        encoding = Encoding(
-            input_ids=[padded(row, self.pad_token_id) for row in rows],
-            attention_mask=[padded([1] * len(row), 0) for row in rows],
-        )
+            rows, masks = [padded(row, self.pad_token_id) for row in rows], [padded(mask, 0) for mask in masks]
+        encoding = Encoding(input_ids=rows, attention_mask=masks)
         if return_tensors is None:
             return encoding if texts is text else Encoding({name: rows[0] for name, rows in encoding.items()})
         if len(lengths := sorted({len(row) for row in encoding["input_ids"]})) > 1:
@@ -148,7 +149,7 @@ class GPT2Tokenizer:
         return Encoding({name: np.array(rows, np.int64).reshape(len(texts), -1) for name, rows in encoding.items()})
 
     def decode(self, ids, skip_special_tokens=False, clean_up_tokenization_spaces=False) -> str:
-        """The text of ids: an int, a list or an array (T,).  Half a character reads as U+FFFD.
+        """Decode ids, an int, a list or an array (T,), to their text.  Part of a character reads as U+FFFD.
 
         skip_special_tokens leaves out <|endoftext|>; clean_up_tokenization_spaces joins punctuation to the word before.
         """
@@ -158,56 +159,28 @@ class GPT2Tokenizer:
             ids = [id for id in ids if id not in special]
         text = self.tokenizer.decode(ids)
         if clean_up_tokenization_spaces:
-            for apart in (" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're"):
-                text = text.replace(apart, apart[1:])
+            for spaced in (" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're"):
+                text = text.replace(spaced, spaced[1:])
         return text
 
     def batch_decode(self, rows, skip_special_tokens=False, clean_up_tokenization_spaces=False) -> list[str]:
-        """The text of each row: decode() of (B, T), or of a list of B lists."""
+        """Decode each row of (B, T), or of a list of B lists: decode()."""
         return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in rows]
 
     def tokenize(self, text) -> list[str]:
-        """The tokens of a text as vocab.json writes them: tokenize("Hello world é") -> ["Hello", "Ġworld", "ĠÃ©"]."""
+        """Split a text into tokens as vocab.json writes them: tokenize("Hello world é") -> ["Hello", "Ġworld", "ĠÃ©"]."""
         return self.convert_ids_to_tokens(self.encode(text))
 
     def convert_ids_to_tokens(self, ids):
-        """An id or several -> their tokens as vocab.json writes them.  IndexError for an id beyond the vocabulary."""
+        """Look up an id or several -> tokens as vocab.json writes them.  Raises IndexError for an id beyond the vocabulary."""
         return self._names[ids] if isinstance(ids, (int, np.integer)) else [self._names[id] for id in ids]
 
     def convert_tokens_to_ids(self, tokens):
-        """A token or several, as vocab.json writes them, -> their ids; what is none has the id of unk_token."""
+        """Look up a token or several, as vocab.json writes them -> ids; for what is no token the id of unk_token."""
         if isinstance(tokens, str):
             return self._ids.get(tokens, self.unk_token_id)
         return [self._ids.get(token, self.unk_token_id) for token in tokens]
 
     def get_vocab(self) -> dict[str, int]:
-        """The ids by token, a copy"""
+        """The ids by token, a copy."""
         return dict(self._ids)
-
-
-def _ids(ids):
-    """None, an id or several -> a list"""
-    return [] if ids is None else [ids] if isinstance(ids, (int, np.integer)) else [*ids]
-
-
-def _pairs(sequence_bias):
-    """Both of Hugging Face's forms as {(id, …): value}"""
-    if not isinstance(sequence_bias, (list, tuple)):
-        return sequence_bias
-    if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 and np.iterable(pair[0]) for pair in sequence_bias):
-        raise TypeError(f"sequence_bias: {sequence_bias!r}, expected [[ids, value], …] or {{ids: value}}, ids a tuple")
-    return {tuple(ids): value for ids, value in sequence_bias}
-
-
-def _by_row(processors):
-    """Processors of Hugging Face's form as those of sampling.Sampling"""
-    if not (isinstance(processors, (list, tuple)) and all(map(callable, processors))):
-        raise TypeError(f"logits_processor: {processors!r}, expected a list of f(input_ids, scores) -> scores")
-
-    def process(ids, logits):
-        scores = logits[None]
-        for one in processors:
-            scores = one(ids[None], scores)
-        return None if scores is None else np.asarray(scores)[0]
-
-    return process

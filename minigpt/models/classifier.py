@@ -10,17 +10,13 @@ import numpy as np
 
 from .. import weights
 from ..config import GPTConfig
-from ..generation.streaming import tokenizer_of
+from ..inputs import pad_rows, require_tokenizer
 from ..nn.cross_entropy import cross_entropy_backward
 from ..nn.embedding import unembedding_backward
-from ..weights import pretrained
 from .gpt import GPT, parameter_table
 
 HEAD = "score.weight"               # Hugging Face's name of the classification head
-MANY = 64                           # texts that are read at once when a model answers
-
-
-
+ROWS_AT_ONCE = 64                           # texts read at once when a model answers
 
 
 class Classifier(GPT):
@@ -43,7 +39,7 @@ class Classifier(GPT):
     @classmethod
     def from_model(cls, model: GPT, labels: Sequence[str], seed=0) -> Classifier:
         """A classifier with a trained model's weights, copied, and a new head drawn from `seed`."""
-        _refuse_adapters(model)
+        refuse_adapters(model)
         classifier = cls(model.config, labels, seed, model.dtype, model.pool.threads, model.fast)
         for name in classifier.params.keys() - {HEAD}:
             classifier.params[name][...] = model.params[name]
@@ -56,6 +52,8 @@ class Classifier(GPT):
 
         Errors: pretrained.from_pretrained; WeightFormatError where the folder holds no such classifier.
         """
+        from ..weights import pretrained  # here and below: it stands above the models
+
         folder = pretrained.find(name_or_folder)
         text = (folder / "config.json").read_text(encoding="utf-8")
         config = replace(GPTConfig.from_json(text, str(folder / "config.json")), tie_word_embeddings=True)
@@ -75,6 +73,8 @@ class Classifier(GPT):
     def save_pretrained(self, folder):
         """Write the folder that from_pretrained() and transformers' GPT2ForSequenceClassification load."""
         names = {str(i): label for i, label in enumerate(self.labels)}
+        from ..weights import pretrained
+
         config, tensors = pretrained.exported(self)
         values = json.loads(config.to_json())
         values["architectures"] = [name.replace("LMHeadModel", "ForSequenceClassification") for name in values["architectures"]]
@@ -100,10 +100,13 @@ class Classifier(GPT):
 
     def predict(self, texts: Sequence[str]) -> list[str]:
         """The likeliest label of each text."""
-        rows = [np.asarray(tokenizer_of(self).encode(text), np.int64) for text in texts]
-        best = np.concatenate([np.empty(0, int), *(
-            self(*_side_by_side(rows[i : i + MANY])).argmax(axis=1) for i in range(0, len(rows), MANY)
-        )])
+        rows = [require_tokenizer(self).encode(text) for text in texts]
+        best: list[int] = []
+        for i in range(0, len(rows), ROWS_AT_ONCE):
+            batch = rows[i : i + ROWS_AT_ONCE]
+            ids = pad_rows(batch, 0)
+            mask = np.arange(ids.shape[1]) < np.array([[len(row)] for row in batch])
+            best += self(ids, mask).argmax(axis=1).tolist()
         return [self.labels[i] for i in best]
 
     @property
@@ -124,21 +127,12 @@ class Classifier(GPT):
             return super().loss_backward(dloss, s)
         unembedding_backward(cross_entropy_backward(dloss, s.at("loss")), self.head(s))     # nothing below learns
 
-    def _speechless(self, *args, **options):
-        raise TypeError("Classifier: it scores labels, not tokens, expected a GPT; from_pretrained() of its base speaks")
+    def _no_language_model_head(self, *args, **options):
+        raise TypeError("Classifier: it has no language-model head, expected a GPT; load the base with GPT.from_pretrained()")
 
-    generate = stream = stream_text = score = trace = run = _speechless
+    generate = stream = stream_text = score = trace = run = _no_language_model_head
 
 
-def _refuse_adapters(model: GPT) -> None:
+def refuse_adapters(model: GPT) -> None:
     if any(name.endswith(".lora_A") for name in model.params):
         raise ValueError("model: it has LoRA adapters, expected plain weights; go on from merged(model)")
-
-
-def _side_by_side(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of ids as one array (B, T), and where it holds them"""
-    lengths = np.array([len(row) for row in rows])
-    keep = np.arange(lengths.max()) < lengths[:, None]
-    ids = np.zeros(keep.shape, np.int64)
-    ids[keep] = np.concatenate(rows)
-    return ids, keep

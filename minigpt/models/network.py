@@ -1,6 +1,6 @@
-"""What every model here is made on: its parameters in one buffer, and passes over the parts of a batch on several cores.
+"""What all models share: parameters in one buffer, and passes over the parts of a batch on several cores.
 
-Which parameters there are and what a pass computes is the model's: model.py, seq2seq.py.
+Which parameters there are and what a pass computes is the model's own: gpt.py, transformer.py.
 """
 
 import math
@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ..nn.cross_entropy import IGNORED
 from ..nn.fast.gradients import SharedGradients, TurnTaker
 from ..nn.scope import Gradients, Pass, Scope, Store
 from ..system import machine
 from ..system.threads import WorkerPool
 
-# Channels from which a second BLAS thread pays: below, the matrices are too small to share.  BLAS's threads wait for each other
-# by spinning, so beside a busy process such a pass takes 3 to 10 × as long with two.
-TWO_CORES = 256
+# Width from which BLAS multithreading pays: below, the matrices are too small to share, and BLAS's threads wait for each other
+# by spinning, which costs most beside a busy process.
+MULTITHREADED_WIDTH = 256
 
 
 class Network:
@@ -35,7 +34,7 @@ class Network:
 
     def __init__(self, table, seed=0, dtype=np.float32, threads=None, fast=True):
         self.dtype = np.dtype(dtype)
-        self.fast = fast
+        self._fast = fast
         self.pool = WorkerPool(threads)
         self._warn_if_too_large(sum(math.prod(shape) for _, shape, _ in table))
         self._lay_out(table)
@@ -58,9 +57,14 @@ class Network:
             self.params[name][...] = before[name]
 
     @property
+    def fast(self):
+        """Whether the engine, nn/fast/, runs; chosen when the model is made"""
+        return self._fast
+
+    @property
     def solo_pool(self):
         """The pool for what is not split, such as a single sequence: with all of BLAS's threads only in wide models."""
-        return self.pool if self.config.n_embd >= TWO_CORES else WorkerPool(1)
+        return self.pool if self.config.n_embd >= MULTITHREADED_WIDTH else WorkerPool(1)
 
     @property
     def grads(self) -> Gradients:
@@ -130,7 +134,7 @@ class Network:
             self._shards.append(Scope(self.params, grads, run=Pass(fast=self.fast)))
         return self._shards[i]
 
-    def _split(self, run, batch_size, backward, dropout_key=None):
+    def map_parts(self, run, batch_size, backward, dropout_key=None):
         """[run(scope, slice)] over as many parts of the batch as there are threads."""
         n = min(self.pool.threads, batch_size) if self.fast else 1
         self._n_parts = n if backward else 0
@@ -155,8 +159,8 @@ class Network:
 def named_views(table, flat):
     """{name: view of `flat`} for a table's names and shapes, in its order
 
-    A matrix with no more columns than rows lies transposed in memory, so that its longer side runs on there: with a single
-    token BLAS then reads mlp.c_proj and the output layer at 31 GB/s instead of 25.
+    A matrix with no more columns than rows lies transposed in memory, so that its longer side runs on there: a product with a
+    single token then reads it faster.
     """
     views, start = {}, 0
     for name, shape, _ in table:
@@ -166,30 +170,3 @@ def named_views(table, flat):
         views[name] = part.reshape(shape[::-1]).T if tall else part.reshape(shape)
         start += size
     return views
-
-
-def checked_ids(ids, vocab_size, name="ids"):
-    """ids as an array (B, T) that can be looked up.  Raises ValueError and TypeError that begin with `name`."""
-    ids = np.asarray(ids)
-    if ids.ndim != 2:
-        raise ValueError(f"{name}: shape {ids.shape}, expected (batch, time); write {name}[None] for a single sequence")
-    if ids.dtype.kind not in "iu":
-        raise TypeError(f"{name}: dtype {ids.dtype}, expected integers")
-    if ids.size == 0:
-        raise ValueError(f"{name}: shape {ids.shape}, expected at least one token")
-    if ids.min() < 0 or ids.max() >= vocab_size:
-        raise ValueError(f"{name}: values from {ids.min()} to {ids.max()}, expected 0 to {vocab_size - 1}")
-    return ids.astype(np.intp, copy=False)       # NumPy 1.26 looks nothing up by uint64
-
-
-def checked_targets(targets, vocab_size):
-    """targets as an array, and the number of those that count"""
-    targets = np.asarray(targets)
-    if targets.dtype.kind not in "iu":
-        raise TypeError(f"targets: dtype {targets.dtype}, expected integers")
-    kept = targets[targets != IGNORED]
-    if kept.size == 0:
-        raise ValueError(f"targets: all are {IGNORED}, expected at least one that counts")
-    if kept.min() < 0 or kept.max() >= vocab_size:
-        raise ValueError(f"targets: values from {kept.min()} to {kept.max()}, expected 0 to {vocab_size - 1} or {IGNORED}")
-    return targets, kept.size

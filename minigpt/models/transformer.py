@@ -5,7 +5,7 @@
     model.translate(source, beams=4)
 
 GPT is this decoder without the cross-attention, with its norms in front of the branches and a learned table of positions.
-How the best target is searched for is beam.py's; what this model is trained on here, translation.py's.
+How the best target is searched for is generation/beam.py's; what this model is trained on here, training/translation.py's.
 """
 
 import math
@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import weights
 from ..config import TransformerConfig
+from ..inputs import checked_batch, checked_targets
 from ..nn.block import block_backward, block_forward, decoder_block_backward, decoder_block_forward
 from ..nn.cross_entropy import IGNORED, cross_entropy_backward, cross_entropy_forward
 from ..nn.dropout import dropout_backward, dropout_forward
@@ -29,7 +30,7 @@ from ..nn.embedding import (
 )
 from ..nn.scope import Gradients, Pass, Scope
 from ..system.files import write_atomic
-from .network import Network, checked_ids, checked_targets
+from .network import Network
 
 
 def parameter_table(config):
@@ -81,20 +82,90 @@ class Transformer(Network):
         self.config = config
         super().__init__(parameter_table(config), seed, dtype, threads, fast)
 
+    def encode(self, source, s):
+        """Read the source.
+
+        source (B, S) -> what the decoder attends to, memory (B, S, C), and its key_padding_mask (B, S)
+        """
+        c, encoder = self.config, s.at("encoder")
+        key_padding_mask = source != c.pad_token_id
+        x = self._embed(source, encoder, s.at("wte"))
+        for i in range(c.n_layer):
+            x = block_forward(x, encoder.layer("h", i), c.n_head, activation="relu", eps=c.layer_norm_epsilon, pre_norm=False,
+                              causal=False, key_padding_mask=key_padding_mask, resid_dropout=c.dropout)
+        return x, key_padding_mask
+
+    def decode(self, inputs, memory, key_padding_mask, s, first=0, caches=None):
+        """Score the next token at every position of the target.
+
+        inputs (B, T) at positions first, first + 1, … -> logits (B, T, V).  caches: a pair for each layer, of attn and cross.
+        """
+        c, decoder = self.config, s.at("decoder")
+        x = self._embed(inputs, decoder, s.at("wte"), first)
+        for i in range(c.n_layer):
+            cache, memory_cache = caches[i] if caches else (None, None)
+            x = decoder_block_forward(x, memory, decoder.layer("h", i), c.n_head, eps=c.layer_norm_epsilon,
+                                      key_padding_mask=key_padding_mask, resid_dropout=c.dropout, cache=cache,
+                                      memory_cache=memory_cache)
+        return unembedding_forward(x, s.at("wte"))
+
+    def loss_forward(self, source, targets, s, count):
+        """Run the whole model up to the loss: the share of these rows in the mean over `count` targets."""
+        before = targets[:, :-1]
+        inputs = np.full(targets.shape, self.config.bos_token_id)
+        inputs[:, 1:] = np.where(before == IGNORED, self.config.pad_token_id, before)
+        return cross_entropy_forward(self._logits(source, inputs, s), targets, s.at("loss"), count)
+
+    def loss_backward(self, dloss, s):
+        """Go back from the loss to every parameter, the mirror of loss_forward."""
+        encoder, decoder, L = s.at("encoder"), s.at("decoder"), self.config.n_layer
+        dx = unembedding_backward(cross_entropy_backward(dloss, s.at("loss")), s.at("wte"))
+        dmemory = 0
+        for i in reversed(range(L)):
+            dx, share = decoder_block_backward(dx, decoder.layer("h", i))
+            dmemory = dmemory + share           # every layer of the decoder attended to it
+        self._embed_backward(dx, decoder, s.at("wte"))
+        dx = dmemory
+        for i in reversed(range(L)):
+            dx = block_backward(dx, encoder.layer("h", i))
+        self._embed_backward(dx, encoder, s.at("wte"))
+
+    def _logits(self, source, inputs, s):
+        memory, key_padding_mask = self.encode(source, s)
+        return self.decode(inputs, memory, key_padding_mask, s)
+
+    def _embed(self, ids, s, wte, first=0):
+        """√C W[ids] + P: ids (B, T) -> (B, T, C).  In the scope of a stack, whose lookup has the table of both."""
+        c = self.config
+        x = math.sqrt(c.n_embd) * embedding_forward(ids, s.tied("wte", wte))
+        x = x + sinusoidal_positions(first + ids.shape[1], c.n_embd, self.dtype)[first:]
+        return dropout_forward(x, s.at("drop"), c.dropout)
+
+    def _embed_backward(self, dx, s, wte):
+        dx = math.sqrt(self.config.n_embd) * dropout_backward(dx, s.at("drop"))
+        embedding_backward(dx, s.tied("wte", wte))
+
+    def checked(self, source, targets):
+        """Check a batch: source (B, S) and targets (B, T) as arrays, and the number of targets that count."""
+        source = checked_batch(source, self.config.vocab_size, "source")
+        targets, count = checked_targets(targets, self.config.vocab_size)
+        _check_rows(source, targets, "targets")
+        return source, targets, count
+
     def __call__(self, source, inputs):
         """Scores of the next token at every position of the target so far: (B, T, V), an array of the caller's own.
 
         source (B, S) integers, inputs (B, T): what the decoder reads, bos_token_id first.
         """
         V = self.config.vocab_size
-        source, inputs = checked_ids(source, V, "source"), checked_ids(inputs, V, "inputs")
+        source, inputs = checked_batch(source, V, "source"), checked_batch(inputs, V, "inputs")
         _check_rows(source, inputs, "inputs")
         logits = np.empty((*inputs.shape, V), self.dtype)
 
         def run(s, batch):
             logits[batch] = self._logits(source[batch], inputs[batch], s)
 
-        self._split(run, len(source), backward=False)
+        self.map_parts(run, len(source), backward=False)
         return logits
 
     def loss(self, source, targets):
@@ -108,7 +179,7 @@ class Transformer(Network):
         def run(s, batch):
             return self.loss_forward(source[batch], targets[batch], s, count)
 
-        return sum(self._split(run, len(source), backward=False))
+        return sum(self.map_parts(run, len(source), backward=False))
 
     def loss_and_grads(self, source, targets, *, scale=1.0, accumulate=False, dropout_key=None):
         """Mean cross-entropy and its gradient: source (B, S), targets (B, T) as in loss() -> (float, grads).
@@ -124,14 +195,14 @@ class Transformer(Network):
 
         if not accumulate:
             self.grads.reset()
-        return sum(self._split(run, len(source), backward=True, dropout_key=dropout_key)), self.grads
+        return sum(self.map_parts(run, len(source), backward=True, dropout_key=dropout_key)), self.grads
 
     def translate(self, source, *, beams=1, length_penalty=0.6, max_new_tokens=None):
         """The best target found for each source, without eos_token_id: source (B, S) -> B lists of ids.
 
         beams=1 is greedy: always the likeliest next token.  More beams: beam.beam_search().
         """
-        from ..generation.beam import beam_search  # here, not above: beam stands above the model and reads the model's parts
+        from ..generation.beam import beam_search  # here: it stands above the models
 
         tokens, _ = beam_search(self, source, beams=beams, length_penalty=length_penalty, max_new_tokens=max_new_tokens)
         return [row[: row.index(end)] if (end := self.config.eos_token_id) in row else row for row in tokens[:, 0].tolist()]
@@ -182,70 +253,6 @@ class Transformer(Network):
         for name, array in arrays.items():
             model.params[name][...] = array
         return model
-
-    def encode(self, source, s):
-        """source (B, S) -> what the decoder attends to: memory (B, S, C) and which of it is no padding, (B, S)"""
-        c, encoder = self.config, s.at("encoder")
-        key_padding_mask = source != c.pad_token_id
-        x = self._embed(source, encoder, s.at("wte"))
-        for i in range(c.n_layer):
-            x = block_forward(x, encoder.layer("h", i), c.n_head, activation="relu", eps=c.layer_norm_epsilon, pre_norm=False,
-                              causal=False, key_padding_mask=key_padding_mask, resid_dropout=c.dropout)
-        return x, key_padding_mask
-
-    def decode(self, inputs, memory, key_padding_mask, s, first=0, caches=None):
-        """inputs (B, T) at positions first, first + 1, … -> logits (B, T, V); caches: a pair for each layer"""
-        c, decoder = self.config, s.at("decoder")
-        x = self._embed(inputs, decoder, s.at("wte"), first)
-        for i in range(c.n_layer):
-            cache, memory_cache = caches[i] if caches else (None, None)
-            x = decoder_block_forward(x, memory, decoder.layer("h", i), c.n_head, eps=c.layer_norm_epsilon,
-                                      key_padding_mask=key_padding_mask, resid_dropout=c.dropout, cache=cache,
-                                      memory_cache=memory_cache)
-        return unembedding_forward(x, s.at("wte"))
-
-    def _embed(self, ids, s, wte, first=0):
-        """√C W[ids] + P: ids (B, T) -> (B, T, C).  In the scope of a stack, whose lookup has the table of both."""
-        c = self.config
-        x = math.sqrt(c.n_embd) * embedding_forward(ids, s.tied("wte", wte))
-        x = x + sinusoidal_positions(first + ids.shape[1], c.n_embd, self.dtype)[first:]
-        return dropout_forward(x, s.at("drop"), c.dropout)
-
-    def _embed_backward(self, dx, s, wte):
-        dx = math.sqrt(self.config.n_embd) * dropout_backward(dx, s.at("drop"))
-        embedding_backward(dx, s.tied("wte", wte))
-
-    def _logits(self, source, inputs, s):
-        memory, key_padding_mask = self.encode(source, s)
-        return self.decode(inputs, memory, key_padding_mask, s)
-
-    def loss_forward(self, source, targets, s, count):
-        """This part's share of the mean over `count` targets"""
-        before = targets[:, :-1]
-        inputs = np.full(targets.shape, self.config.bos_token_id)
-        inputs[:, 1:] = np.where(before == IGNORED, self.config.pad_token_id, before)
-        return cross_entropy_forward(self._logits(source, inputs, s), targets, s.at("loss"), count)
-
-    def loss_backward(self, dloss, s):
-        """The mirror of _loss: from the loss to every parameter"""
-        encoder, decoder, L = s.at("encoder"), s.at("decoder"), self.config.n_layer
-        dx = unembedding_backward(cross_entropy_backward(dloss, s.at("loss")), s.at("wte"))
-        dmemory = 0
-        for i in reversed(range(L)):
-            dx, share = decoder_block_backward(dx, decoder.layer("h", i))
-            dmemory = dmemory + share           # every layer of the decoder attended to it
-        self._embed_backward(dx, decoder, s.at("wte"))
-        dx = dmemory
-        for i in reversed(range(L)):
-            dx = block_backward(dx, encoder.layer("h", i))
-        self._embed_backward(dx, encoder, s.at("wte"))
-
-    def checked(self, source, targets):
-        """source (B, S) and targets (B, T) as arrays, and the number of targets that count"""
-        source = checked_ids(source, self.config.vocab_size, "source")
-        targets, count = checked_targets(targets, self.config.vocab_size)
-        _check_rows(source, targets, "targets")
-        return source, targets, count
 
 
 def _check_rows(source, other, name):

@@ -2,10 +2,12 @@
 
     y = layernorm_forward(x, s);   dx = layernorm_backward(dy, s)
 
-The forward finds its parameters in s.params and leaves in s.acts what its backward needs; the backward adds to s.grads.
-No layer names a dtype: each takes it from its input.  Each layer marked @has_fast_twin has a tuned form in fast/, which runs
-where the pass asks for speed; there alone a layer may write over its inputs, and what it returns is a buffer that the next
-call on the same scope overwrites.
+The forward finds its parameters in s.params and leaves in s.acts what its backward needs; the backward adds to s.grads.  Each
+layer needs a scope of its own, s.at("fc"), s.at("act"): a second forward replaces what the first one's backward needs.
+No layer names a dtype: float32 in, float32 out.
+
+Each layer marked @has_fast_twin has a tuned form in fast/, which runs where the pass asks for speed; there alone a layer may
+write over its inputs, and what it returns is a buffer that the next call on the same scope overwrites.
 """
 
 from .activations import gelu_backward, gelu_forward, gelu_tanh_backward, gelu_tanh_forward, relu_backward, relu_forward

@@ -25,9 +25,11 @@ def gelu_tanh_forward(x, s):
 
 @has_fast_twin
 def gelu_tanh_backward(dy, s):
-    r"""Multiply by the slope, which has a part for each place of x in the equation.
+    r"""Multiply by the slope; by the product rule it has a term for each x in the equation.
 
         dx = y' ⊙ dy,   y' = ½ (1 + t) + ½ x (1 − t²) √(2/π) (1 + 3 · 0.044715 x²)
+
+    dy (...) -> dx (...)
     """
     x, t = s.acts["x"], s.acts["t"]
     return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * SQRT_2_OVER_PI * (1 + 3 * 0.044715 * x * x))
@@ -51,6 +53,8 @@ def gelu_backward(dy, s):
     r"""Multiply by the slope; the derivative of Φ is the normal density φ.
 
         dx = y' ⊙ dy,   y' = Φ(x) + x φ(x),   φ(x) = exp(−x²/2)/√(2π)
+
+    dy (...) -> dx (...)
     """
     x, cdf = s.acts["x"], s.acts["cdf"]
     return dy * (cdf + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
@@ -73,6 +77,8 @@ def relu_backward(dy, s):
     r"""Let through what was positive.
 
         dx = y' ⊙ dy,   y' = 1 where x > 0, else 0
+
+    dy (...) -> dx (...)
     """
     return dy * (s.acts["x"] > 0)
 

@@ -14,11 +14,11 @@ from .twins import has_fast_twin
 def attention_forward(q, k, v, s, *, causal=True, window=None, key_padding_mask=None, dropout=0.0):
     r"""Each query takes the average of the values, weighted by how well their keys match it.
 
-        o = att V,   att = softmax(scores),   scores = Q Kᵀ/√D,   and −∞ where the query does not see the key
+        o = (att ⊙ m) V,   att = softmax(scores),   scores = Q Kᵀ/√D,   and −∞ where the query does not see the key
 
     q (B, H, T, D), k, v (B, H, S, D) -> o (B, H, T, D); the axes B and H may be absent where there is no padding.  What a
-    query sees is mask.attention_mask()'s; one that sees no key gets zeros.  `dropout` is the probability for each entry of att.
-    Records q, k, v, scores and att (B, H, T, S), o.
+    query sees is mask.attention_mask()'s; one that sees no key gets zeros.  m is dropout's mask, with probability `dropout`; 1
+    without.  Records q, k, v, scores and att (B, H, T, S), o.
     Vaswani et al. 2017, eq. 1; articles A0 §3.1.1, A3 §4.1, A4 §4.1.
     """
     q, k, v = s.record("q", q), s.record("k", k), s.record("v", v)
@@ -33,7 +33,8 @@ def attention_forward(q, k, v, s, *, causal=True, window=None, key_padding_mask=
 def attention_backward(do, s):
     r"""Go back through two matrix products and the softmax between them.
 
-        dV = attᵀ dO,   datt = dO Vᵀ,   dscores = att ⊙ (datt − Σ_j datt ⊙ att),   dQ = dscores K/√D,   dK = dscoresᵀ Q/√D
+        dV = (att ⊙ m)ᵀ dO,   datt = dO Vᵀ ⊙ m,   dscores = att ⊙ (datt − Σ_j datt ⊙ att)
+        dQ = dscores K/√D,    dK = dscoresᵀ Q/√D
 
     do (B, H, T, D) -> dq, dk, dv in the shapes of q, k, v.  A hidden score gets 0, since its att is 0.
     Records the gradients of all that the forward records.

@@ -46,7 +46,7 @@ def block_backward(dy, s):
         pre-norm   dm = dy + ln_2ᵇ(mlpᵇ(dy)),         dx = dm + ln_1ᵇ(attnᵇ(dm))
         post-norm  d = ln_2ᵇ(dy), dm = d + mlpᵇ(d);   d = ln_1ᵇ(dm), dx = d + attnᵇ(d)
 
-    dy (B, T, C) -> dx (B, T, C).  fᵇ is the backward of f.
+    dy (B, T, C) -> dx (B, T, C).  fᵇ is the backward of f, dropout's included.
     """
 
     def attn_backward(d):
@@ -92,7 +92,7 @@ def decoder_block_backward(dy, s):
     r"""Go back through the three branches, the last one first, and out of cross-attention to the source as well.
 
         d = ln_2ᵇ(dy),        dc = d + mlpᵇ(d)
-        d = ln_crossᵇ(dc),    dm = d + crossᵇ(d)'s first,   dmemory = its second
+        d = ln_crossᵇ(dc),    dm = d + dx_cross,   where dx_cross, dmemory = crossᵇ(d)
         d = ln_1ᵇ(dm),        dx = d + attnᵇ(d)
 
     dy (B, T, C) -> dx (B, T, C), dmemory (B, S, C).  fᵇ is the backward of f.

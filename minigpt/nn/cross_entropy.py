@@ -15,9 +15,10 @@ def cross_entropy_forward(logits, targets, s, count=None):
         loss = 1/n Σ nll,   nll = −logp[target],   logp = log softmax(logits)
 
     logits (..., V), targets (...) integers -> float, in nats.  Targets of −100 do not count; n is the number of those that do,
-    or `count` where the mean is over more positions than these.  Records logits and logp (..., V), and nll (...), 0 where
+    or `count`, where these rows are part of a larger batch.  Records logits and logp (..., V), and nll (...), 0 where
     ignored.  Radford et al. 2018, eq. 1; articles A3 §4.3, A4 §3.1.
     """
+    check_shapes(logits, targets)
     logp = s.record("logp", log_softmax(s.record("logits", logits)))
     valid = targets != IGNORED
     target = np.where(valid, targets, 0)[..., None]
@@ -33,7 +34,7 @@ def cross_entropy_backward(dloss, s):
 
         dlogits = dloss (softmax(logits) − onehot(target))/n, and 0 at ignored targets
 
-    dloss float -> dlogits (..., V).  It comes about in three steps: dnll = dloss/n, dlogp = −dnll onehot(target), and back
+    dloss float -> dlogits (..., V).  Computed in three steps: dnll = dloss/n, dlogp = −dnll onehot(target), and back
     through the log-softmax.  Records the gradients of nll, logp and logits.
     """
     logp = s.acts["logp"]
@@ -41,3 +42,9 @@ def cross_entropy_backward(dloss, s):
     dnll = s.record_grad("nll", np.full_like(logp[..., 0], dloss / s.saved["n"]))
     dlogp = s.record_grad("logp", -dnll[..., None] * onehot)
     return s.record_grad("logits", log_softmax_backward(dlogp, logp))
+
+
+def check_shapes(logits, targets):
+    """Refuse targets that NumPy would spread over the logits.  Raises ValueError."""
+    if targets.shape != logits.shape[:-1]:
+        raise ValueError(f"targets: shape {targets.shape}, expected {logits.shape[:-1]}, one for each row of logits")

@@ -24,6 +24,8 @@ def dropout_backward(dy, s):
     r"""Go back through the elements that stayed.
 
         dx = dy ⊙ m
+
+    dy -> dx, the shape of x
     """
     return dy * s.acts["mask"]
 

@@ -1,4 +1,4 @@
-"""The error function, which NumPy does not have."""
+"""The error function."""
 
 import math
 

@@ -28,7 +28,8 @@ def layernorm_backward(dy, s):
         dx = r (dx̂ − mean(dx̂) − x̂ mean(dx̂ ⊙ x̂)),   dx̂ = w ⊙ dy;   dw = Σ dy ⊙ x̂,   db = Σ dy
 
     dy (..., C) -> dx (..., C).  The means are over a position's C channels, the sums over all positions.
-    Records the gradients of out, xhat, rstd and mean:  dr = Σ dx̂ ⊙ (x − μ),   dμ = −r Σ dx̂
+    Records the gradients of out, xhat, rstd and mean:  dr = Σ dx̂ ⊙ (x − μ), where x − μ = x̂/r,   dμ = −r Σ dx̂; through σ²
+    nothing comes to μ, since Σ (x − μ) is 0.
     """
     xhat, rstd = s.acts["xhat"], s.acts["rstd"]
     s.grads.add("weight", rows(dy * xhat).sum(0))

@@ -8,7 +8,7 @@ from .twins import has_fast_twin
 def lora_forward(x, s):
     r"""Compute what an adapter adds to a linear layer's output.
 
-        Δy = h B,   h = α/r · x A,   so that  y = x W + Δy = x (W + α/r · A B)
+        Δy = h B,   h = α/r · x A,   so that  y = x W + b + Δy = x (W + α/r · A B) + b
 
     x (..., Cin) -> Δy (..., Cout).  lora_A (Cin, r), lora_B (r, Cout) and lora_scale (1,), which is α/r.
     B starts at zero, so the first output is that of W alone.  Hu et al. 2021, eq. 3.
@@ -19,7 +19,7 @@ def lora_forward(x, s):
 
 @has_fast_twin
 def lora_backward(dy, s):
-    r"""Go back through both narrow matrices; no product here is as large as the dW of a matrix that learns.
+    r"""Go back through both narrow matrices.
 
         dB = hᵀ dy,   dh = α/r · dy Bᵀ,   dA = xᵀ dh,   Δdx = dh Aᵀ
 

@@ -6,7 +6,7 @@ import numpy as np
 def attention_mask(T, S, *, causal=True, window=None, key_padding_mask=None):
     r"""Say of every query and key whether the query sees the key.
 
-        causal            j ≤ t, where the last query stands at the last key
+        causal            j ≤ t, the last query aligned with the last key
         window            |t − j| < window, a band (Child et al. 2019)
         key_padding_mask  key_padding_mask[b, j] is true: (B, S) booleans, false at padding
 

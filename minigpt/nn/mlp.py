@@ -9,8 +9,8 @@ def mlp_forward(x, s, activation="gelu_new"):
 
         y = f(x W_fc + b_fc) W_proj + b_proj
 
-    x (..., C) -> y (..., C).  Parameters c_fc (C, 4C), c_proj (4C, C).  `activation` is a name in ACTIVATIONS.
-    Records pre and act (..., 4C), before and after f, and out (y).
+    x (..., C) -> y (..., C).  Parameters c_fc (C, F), c_proj (F, C), with F = 4C in GPT.  `activation` is a name in
+    ACTIVATIONS.  Records pre and act (..., F), before and after f, and out (y).
     Vaswani et al. 2017 §3.3; articles A1 §3.1, A4 §4.2.
     """
     s.saved["activation"] = activation

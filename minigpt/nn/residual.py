@@ -9,10 +9,10 @@ def residual_forward(x, branch, s):
 
         y = x + branch
 
-    x (B, T, C), branch (B, T, C), or (B, n, C) where it is of the last n positions alone -> y in the shape of branch.
+    x, branch (..., T, C) -> y (..., T, C).  branch may cover the last n positions alone, (..., n, C); then so does y.
     He et al. 2015, eq. 1; article A3 §4.2.
     """
-    return x[:, -branch.shape[1] :] + branch
+    return x[..., -branch.shape[-2] :, :] + branch
 
 
 @has_fast_twin

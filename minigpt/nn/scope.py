@@ -5,7 +5,7 @@ Every array has a dotted name, and the same name in four stores:
     params["h.0.ln_1.weight"]     grads["h.0.ln_1.weight"]      parameters and their gradients
     acts["h.0.attn.att"]          dacts["h.0.attn.att"]         activations and their gradients
 
-A Scope is the four stores seen from one place; s.at("ln_1") descends. What a layer computes stands in the other modules of
+A Scope is the four stores seen from one place; s.at("ln_1") descends. What a layer computes is in the other modules of
 this folder.
 """
 
@@ -151,7 +151,8 @@ class Scope:
     def of(cls, *, fast=False, dropout_key=None, **params):
         """A scope over arrays of one's own, in which everything that a layer records stays to be looked at.
 
-        Nested names go in by dictionary: Scope.of(**{"c_attn.weight": w, "c_proj.weight": v}).  fast=True runs the engine.
+        Nested names go in by dictionary: Scope.of(**{"c_attn.weight": w, "c_proj.weight": v}).  fast=True runs the engine,
+        which records nothing, and whose results the next call on the same scope overwrites.
         """
         from .fast.gradients import FastGradients  # here, since the engine builds on this module
 
@@ -177,7 +178,7 @@ class Scope:
     def layer(self, stack, i):
         """Layer i of a stack of equal layers: s.layer("h", 3) is s.at("h.3").
 
-        Where no backward will read a layer's acts, the next layer's take their place; in the engine its dacts too.
+        Where no backward will read a layer's acts, the next layer's take their place; in the engine the dacts always do.
         """
         name = f"{stack}.{i}"
         key = name if self.run.backward else f"{name}, acts shared"
@@ -191,7 +192,10 @@ class Scope:
         return Scope(self.params.at(name), self.grads.at(name), acts, dacts, self.run, f"{self.name}{name}.")
 
     def record(self, name, array):
-        """acts[name] = array, now that it is complete; a visitor may copy it or change it in place.  Returns the array."""
+        """acts[name] = array, now that it is complete; a visitor may copy it or change it in place -> the array.
+
+        Nothing in the engine.
+        """
         if not self.run.fast:
             self.acts[name] = array
             if self.run.visit is not None:
@@ -199,7 +203,10 @@ class Scope:
         return array
 
     def record_grad(self, name, array):
-        """dacts[name] = array; a visitor gets it instead, so that a gradient lives no longer than it is needed."""
+        """dacts[name] = array -> the array; a visitor gets it instead, so that it lives no longer than needed.
+
+        Nothing in the engine.
+        """
         if not self.run.fast:
             if self.run.visit_grad is None:
                 self.dacts[name] = array

@@ -16,7 +16,7 @@ def softmax(x):
 
 
 def softmax_backward(dy, y):
-    r"""Go back through the softmax, which needs its output alone: raising one x lowers all other y of the row.
+    r"""Go back through the softmax from its output alone; raising one x lowers all other y of the row.
 
         dx = y ⊙ (dy − Σ_j dy_j y_j)
 

@@ -9,14 +9,15 @@ def has_fast_twin(textbook):
         @has_fast_twin
         def linear_forward(x, s): …
 
-    The call runs the twin where the pass is a fast one, s.run.fast, else the function that stands below the mark.
+    A call runs the twin where the pass is a fast one, s.run.fast, else the decorated function.
     """
     place = textbook.__code__.co_varnames.index("s")
 
     @functools.wraps(textbook)
     def layer(*args, **options):
-        s = options["s"] if "s" in options else args[place]
-        return (fast_twin(textbook.__name__) if s.run.fast else textbook)(*args, **options)
+        s = args[place] if len(args) > place else options.get("s")
+        fast = s is not None and s.run.fast
+        return (fast_twin(textbook.__name__) if fast else textbook)(*args, **options)
 
     return layer
 

@@ -1,1 +1,1 @@
-"""Looking inside: every activation and gradient by name, changing them, checking gradients, exercises, and what a run costs."""
+"""Tools to look inside a model: traces, interventions, gradient checks, health checks, costs, reports and exercises."""

@@ -1,14 +1,22 @@
-"""Who wrote a logit: what each part of the residual stream adds to it."""
+"""Direct logit attribution: how much each part of the residual stream adds to a logit."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .interventions import run
 from .pictures import number_grid
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from ..models.gpt import GPT
+
 
 class Parts(dict[str, np.ndarray]):
-    """{name: (B,)}, a dictionary that a notebook shows as a table of blocks and their parts, of the first sequence."""
+    """{name: (B,)}; a notebook shows the first sequence as a table, blocks × parts."""
 
     def _repr_html_(self):
         places = {name: (".".join(name.split(".")[:2]), name.split(".", 2)[2]) if name.startswith("h.") else ("stream", name)
@@ -20,16 +28,20 @@ class Parts(dict[str, np.ndarray]):
         return f'<div class="tex2jax_ignore">{number_grid(rows, columns, numbers, "adds")}</div>'
 
 
-def direct_logit_attribution(model, ids, token, *, against=None, position=-1):
-    r"""Who wrote a logit: what each part of the residual stream adds to it, past all later blocks.
+def direct_logit_attribution(
+    model: GPT, ids: ArrayLike, token: ArrayLike, *, against: ArrayLike | None = None, position: int = -1,
+) -> Parts:
+    r"""Split a logit into what each part of the residual stream adds to it directly, not by way of later blocks.
 
         x = Σ parts,   logit = Σ_parts (w ⊙ (part − mean(part)) r) · W[token] + b · W[token]
 
-    The stream before ln_f is a sum: embeddings, each head's output, the biases, each MLP.  With r, the norm's 1/σ, held at
-    the value that it has, the logit is a sum over the same parts.
-    ids (B, T), token an id or (B,) ids -> {name: (B,)}, which sum up to logits[:, position, token].  With `against` it is about
-    the difference to that token's logit.  Names: wte.out, wpe.out, h.0.attn.o.2 (the third head), h.0.attn.c_proj.bias,
-    h.0.mlp.out, …, ln_f.bias.  Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits".
+    The stream before ln_f is a sum of embeddings, each head's output, biases and each MLP.  With the norm's r = 1/σ held
+    fixed, the logit is a sum over the same parts.
+    ids (B, T), token an id or (B,) ids -> {name: (B,)}, whose sum is logits[:, position, token]; with `against`, the
+    difference from that token's logit.  Names: wte.out, wpe.out, h.0.attn.o.2 (the third head), h.0.attn.c_proj.bias,
+    h.0.mlp.out, …, ln_f.bias.
+    Raises ValueError for pre_norm=False, a position out of range and tokens that are no ids.
+    Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits".
     """
     config, params = model.config, model.params
     if not config.pre_norm:
@@ -57,7 +69,7 @@ def direct_logit_attribution(model, ids, token, *, against=None, position=-1):
 
 
 def _checked_tokens(token, name, B, V):
-    """One id for each of B sequences"""
+    """One id for each of the B sequences: (B,)"""
     tokens = np.asarray(token)
     if tokens.dtype.kind not in "iu" or tokens.shape not in ((), (B,)):
         raise ValueError(f"{name}: {token!r}, expected an id or {B} ids, one for each sequence")

@@ -1,13 +1,15 @@
-r"""Checks of a GPT, each a question with an answer in words: what a mistake in a forward or backward pass cannot hide from.
+r"""Health checks of a GPT, each with its result in words; a mistake in a forward or backward pass fails one of them.
 
     causality(model)      -> Finding("∂logits[t]/∂x[j] is exactly 0 for all j > t, and only there", ok=True)
 
-first_loss, causality, gradients and one_batch examine a fresh model; weights, vocabulary, text_loss, cache and again causality
-a trained one.  They go through a model's public face alone.
+first_loss, causality, gradients and one_batch are for an untrained model; weights, vocabulary, text_loss, causality and cache
+for a trained one.  They use a model's public methods only.
 """
 
+from __future__ import annotations
+
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,8 +17,11 @@ from ..nn.cross_entropy import IGNORED
 from ..training.optim import AdamW
 from .gradcheck import GradientError, check_model
 
-LEARNED = 0.05          # the loss, as a fraction of ln V, at which a batch counts as learned by heart
-TRAINED = 0.75          # the loss, as a fraction of ln V, below which a model has learned something of a text
+if TYPE_CHECKING:
+    from ..models.gpt import GPT
+
+MEMORIZED_LOSS = 0.05   # as a fraction of ln V: a batch with this loss counts as memorized
+TRAINED_LOSS = 0.75     # as a fraction of ln V: below it a model has learned something about a text
 UNCAUSAL = "every position sees the tokens after it (causal=False)"
 HAMLET = """To be, or not to be, that is the question:
 Whether 'tis nobler in the mind to suffer
@@ -31,41 +36,40 @@ Devoutly to be wish'd.
 
 
 class Finding(NamedTuple):
-    """What was found, in words, and whether it is well; None where it is neither well nor wrong."""
+    """A result in words.  `ok` is True or False for a check, None for plain information."""
 
     text: str
     ok: bool | None = None
 
 
-# A fresh model
+# Checks of an untrained model
 
 
-def first_loss(model, seed=0) -> Finding:
-    r"""Before it has learned anything, a model gives all V tokens about the same probability: its loss is about ln V.
+def first_loss(model: GPT, seed: int = 0) -> Finding:
+    r"""An untrained model gives all V tokens about the same probability, so its loss is about ln V.
 
-    Well is within a tenth of ln V.  Far above, the first scores differ too much: the weights start too large.  Below, the
-    model knows what it cannot know.
+    Healthy: within 10 % of ln V.  Above: initial weights too large.  Below: the targets leak into the input.
     """
     V, T = model.config.vocab_size, min(64, model.config.n_positions)
     loss = model.loss(*_random_batch(V, 4, T, seed))
-    blind = math.log(V)
-    text = f"{loss:.2f} nats per token; blind guessing costs ln {V} = {blind:.2f}"
-    if loss > 1.1 * blind:
-        return Finding(f"{text}: the first scores differ too much, so the weights start too large", False)
-    if not loss >= 0.9 * blind:
-        return Finding(f"{text}: a fresh model cannot know more, so it sees what it should predict", False)
+    uniform = math.log(V)
+    text = f"{loss:.2f} nats per token; a uniform guess costs ln {V} = {uniform:.2f}"
+    if loss > 1.1 * uniform:
+        return Finding(f"{text}: more than 10 % above, so the initial weights are too large", False)
+    if not loss >= 0.9 * uniform:
+        return Finding(f"{text}: an untrained model cannot do better, so the targets leak into the input", False)
     return Finding(text, True)
 
 
-def causality(model, seed=0) -> Finding:
-    r"""What is predicted at position t depends on the positions up to t and on no other; where causal is False, on all.
+def causality(model: GPT, seed: int = 0) -> Finding:
+    r"""The prediction at position t depends on every position up to t and on no later one; with causal=False, on all.
 
         ∂loss_t/∂wpe[j] = 0 exactly for j > t,   and not for j ≤ t
 
-    loss_t is the loss at position t alone; row j of wpe.weight is added to position j and to no other, so its gradient is
-    that of the input there.
+    loss_t is the loss at position t only.  Row j of wpe.weight is added to the input at position j and nowhere else, so its
+    gradient is the gradient of that input.
     """
-    T = min(70, model.config.n_positions)       # two tiles of attention.py
+    T = min(70, model.config.n_positions)       # two tiles of nn/fast/attention.py
     ids, targets = _random_batch(model.config.vocab_size, 1, T, seed)
     for t in sorted({0, T // 2, max(0, T - 2)}):
         alone = np.full_like(targets, IGNORED)
@@ -74,24 +78,24 @@ def causality(model, seed=0) -> Finding:
         seen = np.flatnonzero(np.any(grads["wpe.weight"] != 0, axis=1))     # a NaN is not 0 either
         last = t if model.config.causal else T - 1
         if seen.size and seen[-1] > last:
-            return Finding(f"what is predicted at position {t} depends on position {seen[-1]}, which comes later: the mask "
-                           "lets the future through", False)
+            return Finding(f"the prediction at position {t} depends on position {seen[-1]}, which comes later: the "
+                           "mask lets future tokens through", False)
         if missing := sorted({*range(last + 1)} - {*seen.tolist()}):
-            return Finding(f"what is predicted at position {t} does not depend on position {missing[-1]}: attention or the "
-                           "positions' gradient is cut off", False)
+            return Finding(f"the prediction at position {t} does not depend on position {missing[-1]}: attention or the "
+                           "gradient of the positions is cut off", False)
     if not model.config.causal:
-        return Finding("it is not causal (causal=False): each of ∂logits[t]/∂x[j] is other than 0", True)
+        return Finding("not causal (causal=False): no ∂logits[t]/∂x[j] is 0", True)
     return Finding("∂logits[t]/∂x[j] is exactly 0 for all j > t, and only there", True)
 
 
-def gradients(model, seed=0) -> Finding:
-    r"""Every parameter's gradient against a central difference along a random direction: gradcheck.check_model().
+def gradients(model: GPT, seed: int = 0) -> Finding:
+    r"""Compare every parameter's gradient with a central difference along a random direction: gradcheck.check_model().
 
-    The model must be in float64.  The parameters are looked through as the backward pass goes, from the end of the model to
-    its beginning, so that the first wrong one names the place: what is wrong there is wrong in all that follow.
+    The model must be in float64.  The parameters are listed in the order of the backward pass, from the end of the model to
+    its beginning, so that the first wrong one shows where the mistake is: everything after it is wrong as well.
     """
     batch = _random_batch(model.config.vocab_size, 2, min(70, model.config.n_positions), seed)
-    # ReLU's slope jumps at 0, for some tokens between the two points of a difference
+    # ReLU's slope jumps at 0; for some tokens 0 lies between the two points of a difference
     tolerance = 0.03 if model.config.activation_function == "relu" else 1e-5
     try:
         check = check_model(model, *batch, tolerance=tolerance, samples=0, seed=seed)
@@ -103,19 +107,19 @@ def gradients(model, seed=0) -> Finding:
     if check.wrong:
         first = next(i for i, row in enumerate(rows) if row in check.wrong)
         right = rows[first - 1].name if first else "the loss"
-        return Finding(f"{len(check.wrong)} of {len(rows)} arrays are wrong, on the way back first {rows[first].name}, by "
-                       f"{rows[first].error:.2g} of its usual size; {right} is still right", False)
+        return Finding(f"{len(check.wrong)} of {len(rows)} arrays are wrong; the first in the backward pass is "
+                       f"{rows[first].name}, off by {rows[first].error:.2g} of its typical size; {right} is still right", False)
     worst = max(row.error for row in rows)
     return Finding(f"{len(rows)} arrays agree with central differences (float64) to {worst:.0e}", True)
 
 
-def one_batch(model, seed=0, steps=300, lr=3e-3) -> Finding:
-    """A model that can learn learns one small batch of random tokens by heart.  Trains the model with AdamW."""
+def one_batch(model: GPT, seed: int = 0, steps: int = 300, lr: float = 3e-3) -> Finding:
+    """A model that can learn can memorize one small batch of random tokens.  Trains the model with AdamW."""
     B, T = min(4, model.config.vocab_size), min(32, model.config.n_positions)
     ids, targets = _random_batch(model.config.vocab_size, B, T, seed)
-    ids[:, 0] = np.arange(B)                    # equal beginnings with different targets could not be told apart
+    ids[:, 0] = np.arange(B)                    # rows that begin alike but have different targets could not be learned
     optimizer = AdamW(model, weight_decay=0)
-    bound = LEARNED * math.log(model.config.vocab_size)
+    bound = MEMORIZED_LOSS * math.log(model.config.vocab_size)
     losses: list[float] = []
     while len(losses) <= steps:
         losses.append(model.loss_and_grads(ids, targets)[0])
@@ -124,9 +128,9 @@ def one_batch(model, seed=0, steps=300, lr=3e-3) -> Finding:
         optimizer.step(lr)
     course = f"loss {losses[0]:.2f} → {losses[-1]:.2f} in {len(losses) - 1} steps"
     if losses[-1] <= bound:
-        return Finding(f"{B} × {T} random tokens by heart: {course}", True)
-    return Finding(f"{B} × {T} random tokens are not learned by heart: {course}, expected {bound:.2f}; the gradients or the "
-                   f"update are wrong, or its {model.config.n_params:,} parameters too few", False)
+        return Finding(f"{B} × {T} random tokens memorized: {course}", True)
+    return Finding(f"{B} × {T} random tokens are not memorized: {course}, expected {bound:.2f}; the gradients or the update "
+                   f"are wrong, or {model.config.n_params:,} parameters are too few", False)
 
 
 def _random_batch(vocab_size, B, T, seed):
@@ -135,17 +139,17 @@ def _random_batch(vocab_size, B, T, seed):
 
 
 def _backward_rank(config, name):
-    """When the backward pass is done with a parameter's gradient: 0 at the end of the model; names of one's own come last"""
+    """A parameter's place in the order of the backward pass: 0 at the end of the model; unknown names come last"""
     parts = ("mlp.c_proj", "mlp.c_fc", "ln_2", "attn.c_proj", "attn.c_attn", "ln_1")
     blocks = [f"h.{i}.{part}" for i in reversed(range(config.n_layer)) for part in parts]
     order = {part: i for i, part in enumerate(["lm_head", "ln_f", *blocks, "wpe", "wte"])}
     return order.get(name.rpartition(".")[0], len(order))
 
 
-# A trained model
+# Checks of a trained model
 
 
-def weights(model) -> Finding:
+def weights(model: GPT) -> Finding:
     """Every parameter is a finite number."""
     if bad := [name for name, array in model.params.items() if not np.isfinite(array).all()]:
         more = f" and {len(bad) - 1} more" if bad[1:] else ""
@@ -153,44 +157,44 @@ def weights(model) -> Finding:
     return Finding(f"{len(model.params)} arrays of {model.dtype}, all finite", True)
 
 
-def vocabulary(model, text=HAMLET) -> Finding:
-    """The tokenizer gives no token that the model lacks, and its tokens give the text back."""
+def vocabulary(model: GPT, text: str = HAMLET) -> Finding:
+    """The tokenizer produces no token that the model lacks, and decoding its tokens restores the text."""
     if model.tokenizer is None:
-        return Finding("none beside the weights, so no text was tried")
+        return Finding("none beside the weights, so no text was tested")
     V, n = model.config.vocab_size, model.tokenizer.vocab_size
     if n > V:
-        return Finding(f"{n:,} tokens, but the model knows {V:,}: they do not belong together", False)
+        return Finding(f"{n:,} tokens, but the model has {V:,}: tokenizer and model do not belong together", False)
     text = _readable(model.tokenizer, text)
     if model.tokenizer.decode(model.tokenizer.encode(text, disallowed_special=())) != text:
-        return Finding(f"{n:,} tokens, but what it encodes it does not decode to the same text", False)
-    return Finding(f"{n:,} tokens, the model has {V:,}; text comes back", True)
+        return Finding(f"{n:,} tokens, but decoding what it encoded gives another text", False)
+    return Finding(f"{n:,} tokens, the model has {V:,}; decoding restores the text", True)
 
 
-def text_loss(model, text=HAMLET, source="Hamlet") -> Finding:
-    """The loss on a text: a trained model is far below ln V, where a fresh one stands."""
+def text_loss(model: GPT, text: str = HAMLET, source: str = "Hamlet") -> Finding:
+    """The loss on a text: that of a trained model is far below ln V, the loss of an untrained one."""
     if not model.config.causal:
-        return Finding(f"not tried: {UNCAUSAL}")
+        return Finding(f"not measured: {UNCAUSAL}")
     if model.tokenizer is None:
-        return Finding("not tried without a tokenizer")
+        return Finding("not measured without a tokenizer")
     ids = model.tokenizer.encode(_readable(model.tokenizer, text), disallowed_special=())
     if len(ids) < 20:
-        return Finding(f"not tried: it can read {len(ids)} tokens of {source}")
-    blind = math.log(model.config.vocab_size)
+        return Finding(f"not measured: the tokenizer knows only {len(ids)} tokens of {source}")
+    uniform = math.log(model.config.vocab_size)
     loss = -model.score(ids).mean
     text = f"{loss:.2f} nats per token on {len(ids):,} tokens of {source}"
-    if loss < TRAINED * blind:
-        return Finding(f"{text}; blind guessing costs {blind:.2f}", True)
-    return Finding(f"{text}; blind guessing costs {blind:.2f}: it is untrained, or knows another language (give some of that "
-                   "with --text), or its weights are not in their places", False)
+    if loss < TRAINED_LOSS * uniform:
+        return Finding(f"{text}; a uniform guess costs {uniform:.2f}", True)
+    return Finding(f"{text}; a uniform guess costs {uniform:.2f}: the model is untrained, or was trained on another language "
+                   "(pass a text in it with --text), or its weights are in the wrong places", False)
 
 
-def cache(model, seed=0, tolerance=1e-3) -> Finding:
-    """What is generated token by token with cached keys and values is as likely as when all is read at once."""
+def cache(model: GPT, seed: int = 0, tolerance: float = 1e-3) -> Finding:
+    """Tokens generated with cached keys and values have the same probabilities as in one pass over the whole text."""
     if not model.config.causal:
         return Finding(f"none: {UNCAUSAL}")
     T = model.config.n_positions
     if T < 2:
-        return Finding("a single position: nothing to keep")
+        return Finding("a single position: nothing to cache")
     prompt = np.random.default_rng(seed).integers(model.config.vocab_size, size=min(16, T // 2))
     new = min(32, T - len(prompt))
     ids, cached = model.generate(prompt, new, seed=seed, logprobs=True)
@@ -200,11 +204,11 @@ def cache(model, seed=0, tolerance=1e-3) -> Finding:
     error = float(abs(whole - cached).max())
     if not error < tolerance:
         return Finding(f"log p of {new} tokens differs by {error:.2g} from that without the cache", False)
-    return Finding(f"{new} tokens are as likely with it as without, log p to {error:.0e}", True)
+    return Finding(f"{new} tokens have the same log p with and without it, to {error:.0e}", True)
 
 
 def _readable(tokenizer, text):
-    """The text without the characters that the tokenizer does not have"""
+    """The text without the characters that the tokenizer cannot encode"""
 
     def known(char):
         try:

@@ -1,11 +1,14 @@
-"""What a GPT costs on this machine, in words: parameters, operations, memory, time.  The formulas are config.py's.
+"""What a GPT costs on this machine, in words: parameters, operations, memory, time.
 
 Articles A0 §5.1, A1 §5.2, A2 §3.3, A4 §7 计算资源.
 """
 
+from __future__ import annotations
+
 import math
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -15,24 +18,28 @@ from ..system import machine
 from ..training.trainer import Trainer
 from .checks import UNCAUSAL, Finding
 
-MEASURED = 6.0          # seconds that a training step may take, by the arithmetic, to be measured
+if TYPE_CHECKING:
+    from ..config import GPTConfig
+    from ..training.recipe import Recipe
+
+LONGEST_MEASURED_STEP = 6.0     # seconds, estimated; a training step that takes longer is not run
 
 
-def parameters(config) -> Finding:
-    """How many there are, and where."""
+def parameter_count(config: GPTConfig) -> Finding:
+    """The number of parameters, in blocks and in embeddings."""
     sizes = {name: math.prod(shape) for name, shape, _ in parameter_table(config)}
     blocks = sum(size for name, size in sizes.items() if name.startswith("h."))
     tables = sum(size for name, size in sizes.items() if name in ("wte.weight", "wpe.weight", "lm_head.weight"))
     return Finding(f"{config.n_params:,}: {config.n_layer} × {blocks // config.n_layer:,} in blocks, {tables:,} in embeddings")
 
 
-def arithmetic(config) -> Finding:
-    """Operations for each token."""
-    return Finding(f"{si(config.flops_per_token, 'FLOP')} to train on a token, a third of that to read one")
+def arithmetic(config: GPTConfig) -> Finding:
+    """Floating-point operations per token."""
+    return Finding(f"{si(config.flops_per_token, 'FLOP')} per token in training, a third of that in inference")
 
 
-def training_memory(config, batch_size) -> Finding:
-    """Bytes of training, part by part, and whether they are to be had."""
+def training_memory(config: GPTConfig, batch_size: int) -> Finding:
+    """Memory that training needs, part by part, and whether the machine has enough."""
     need, have = config.training_bytes(batch_size), machine.memory()
     total = sum(need.values())
     parts = [f"{what} {si(size, 'B')}" for what, size in need.items()]
@@ -41,23 +48,23 @@ def training_memory(config, batch_size) -> Finding:
     return Finding(text + (f", more than the {si(have, 'B')} here" if have is not None and total > have else ""))
 
 
-def generation_memory(config) -> Finding:
-    """Bytes of generation, beside the weights."""
+def generation_memory(config: GPTConfig) -> Finding:
+    """Memory that generation needs in addition to the weights."""
     if not config.causal:
         return Finding(f"none: {UNCAUSAL}")
     each = config.cache_bytes()
-    return Finding(f"keys and values {si(each, 'B')} a token, {si(each * config.n_positions, 'B')} for a full context")
+    return Finding(f"keys and values {si(each, 'B')} per token, {si(each * config.n_positions, 'B')} for a full context")
 
 
-def training_time(config, recipe, flops, run) -> Finding:
-    """A few real steps where they fit into memory and are over soon, else an estimate from the rate of matrix products.
+def training_time(config: GPTConfig, recipe: Recipe, flops: float, run: str) -> Finding:
+    """Time a few real training steps if they are short and fit into memory; otherwise estimate from the speed of matmuls.
 
-    `run` says in words what recipe.steps are.
+    flops: FLOP/s of matrix products.  run: a description of recipe.steps, "A run of 2,000 steps".
     """
     B, T = recipe.batch_size, config.n_positions
     tokens = B * T * recipe.accumulate
     seconds = tokens * config.flops_per_token / flops
-    measured = fits(config, B) and seconds < MEASURED
+    measured = fits(config, B) and seconds < LONGEST_MEASURED_STEP
     if measured:
         seconds = _step_seconds(config, recipe)
         text = f"{tokens / seconds:,.0f} tokens/s in batches of {B} × {T}, "
@@ -65,18 +72,18 @@ def training_time(config, recipe, flops, run) -> Finding:
     else:
         text = f"not run; at the speed of matrix products alone at most {_three_digits(tokens / seconds)} tokens/s."
     about = "about" if measured else "at least"
-    return Finding(f"{text} {run} takes {about} {duration(recipe.steps * seconds)}, evaluations and samples aside")
+    return Finding(f"{text} {run} takes {about} {duration(recipe.steps * seconds)}, without evaluations and samples")
 
 
-def fits(config, batch_size):
-    """Whether training takes at most half of the memory; where nobody knows how much there is, 2 GB"""
+def fits(config: GPTConfig, batch_size: int) -> bool:
+    """Whether training takes at most half of the memory, or 2 GB where the amount of memory is unknown"""
     return sum(config.training_bytes(batch_size).values()) <= (machine.memory() or 4e9) / 2
 
 
 def _step_seconds(config, recipe):
-    """The median time of an update, over at most 20 in about 2 s after one that allocates"""
+    """Median time of an update, over at most 20 updates in about 2 s; the first one allocates buffers and does not count"""
     ids = np.random.default_rng(0).integers(config.vocab_size, size=20 * (config.n_positions + 2))
-    # what a token sees changes little in the time, what a batch asks nothing; only run() would write to the folder
+    # causal or not, a step takes the same time; only run() would write to the folder
     trainer = Trainer(GPT(replace(config, causal=True)), None, ids, recipe, folder="", quiet=True)
     trainer.update()
     laps: list[float] = []
@@ -89,11 +96,11 @@ def _step_seconds(config, recipe):
     return float(np.median(laps))
 
 
-def generation_time(model) -> Finding:
-    """A full context read at once, and up to 32 tokens written one by one."""
+def generation_time(model: GPT) -> Finding:
+    """Time the reading of a full context in one pass, and the generation of up to 32 tokens one by one."""
     T = model.config.n_positions
     ids = np.random.default_rng(0).integers(model.config.vocab_size, size=(1, T))
-    model(ids)                              # allocates
+    model(ids)                              # allocates buffers
     start = time.perf_counter()
     model(ids)
     text = f"reads {T / (time.perf_counter() - start):,.0f} tokens/s"
@@ -101,13 +108,13 @@ def generation_time(model) -> Finding:
         return Finding(text)
     new = min(32, T - 2)
     tokens = model.stream(ids[0, :1], new + 1)
-    next(tokens)                            # reads the prompt
+    next(tokens)                            # the first step reads the prompt
     start = time.perf_counter()
     new = sum(1 for _ in tokens)
     return Finding(f"{text}, writes {new / (time.perf_counter() - start):,.0f} tokens/s")
 
 
-def si(value, unit):
+def si(value: float, unit: str) -> str:
     """Three digits and a prefix: si(834_304, "B") -> "834 kB" """
     for prefix, size in (("Y", 1e24), ("Z", 1e21), ("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= 0.9995 * size:
@@ -115,8 +122,8 @@ def si(value, unit):
     return f"{_three_digits(value)} {unit}"
 
 
-def duration(seconds):
-    """A time as people say it: duration(5_000) -> "83 minutes" """
+def duration(seconds: float) -> str:
+    """A duration in a convenient unit: duration(5_000) -> "83.3 minutes" """
     for unit, size in (("years", 365.25 * 86_400), ("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{_three_digits(seconds / size)} {unit}"

@@ -1,12 +1,14 @@
-"""What every name in a trace is: its axes, its equation, the equation of its gradient, where both stand, and the article.
+"""A table of every name in a trace: axes, equations of value and gradient, the lines that compute them, the articles' section.
 
-Here are words and symbols only; minigpt/nn/ computes, and tests/test_trace.py holds each line against the layers and each
-gradient against central differences.  In an equation a name without a prefix is a neighbour of the one defined; dx is the
-loss's gradient with respect to x; W and b are the weight and bias of the layer that is meant.
+This module holds text only; minigpt/nn/ computes.  tests/study/test_trace.py compares every row with the layers, and every
+gradient with central differences.  In an equation, a name without a prefix belongs to the same layer; dx is the gradient of
+the loss with respect to x; W and b are the weight and bias of the layer in question.
 
-The loss is computed from logp, which stays finite where a probability rounds to 0.  probs is exp(logp): to change probs is to
-change logp, and its gradient is dlogp / probs.
+The loss is computed from logp, which stays finite where a probability rounds to 0.  probs is exp(logp): changing probs
+changes logp, and the gradient of probs is dlogp / probs.
 """
+
+from __future__ import annotations
 
 import inspect
 import re
@@ -14,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..nn.activations import ACTIVATIONS
 from ..nn.attention import attention_backward, attention_forward
@@ -25,28 +28,38 @@ from ..nn.linear import linear_backward, linear_forward
 from ..nn.mlp import mlp_backward, mlp_forward
 from ..nn.multihead import multihead_backward, multihead_forward
 
-# A function, in which the name is recorded on one line; or a function and what its line has in it
+if TYPE_CHECKING:
+    from ..config import GPTConfig
+
+# Every activation function of nn/activations.py, by its name there: its formula, and the articles' section
+ACTIVATION_FUNCTIONS = {
+    "gelu_new": ("½ pre (1 + tanh(√(2/π) (pre + 0.044715 pre³)))", "A1 §3.1 FFN"),
+    "gelu": ("pre Φ(pre)", "A1 §3.1 FFN"),
+    "relu": ("max(pre, 0)", "A4 §4.2 位置前馈网络"),
+}
+
+# A function that records the name on one of its lines; or a function and text that its line contains
 Place = Callable | tuple[Callable, str]
 
 
 @dataclass(frozen=True)
 class Equation:
-    """One name's line of the table."""
+    """One row of the table."""
 
     axes: str                   # letters, one for each axis: "B H T T"
-    forward: str                # how the value comes about
-    backward: str               # how its gradient does
+    forward: str                # equation of the value
+    backward: str               # equation of its gradient
     places: tuple[Place, Place]     # where the two are computed
     section: str                # of the articles
-    of_targets: bool = False    # there only where targets are given
+    of_targets: bool = False    # exists only with targets
 
     def source(self, name):
-        """("minigpt/nn/attention.py:32", "minigpt/nn/attention.py:51"): file and line of the value and of its gradient"""
+        """("minigpt/nn/attention.py:27", "minigpt/nn/attention.py:44"): file and line of the value and of its gradient"""
         return tuple(_line(place, name.rpartition(".")[2]) for place in self.places)
 
 
-def activations(config):
-    """{name: Equation} of all activations of a model, in the order in which they are computed."""
+def activations(config: GPTConfig) -> dict[str, Equation]:
+    """{name: Equation} of all activations of a model, in the order of computation."""
     table = {
         "wte.out": Equation("B T C", "out = W[ids]", "dout = d h.0.in", EMBEDDING, "A2 §2 嵌入层"),
         "wpe.out": Equation("T C", "out = W[0 … T−1]", "dout = Σ_b d h.0.in", EMBEDDING, "A0 §3.1.2, A1 §2.3 位置编码"),
@@ -71,7 +84,7 @@ def activations(config):
 
 
 def _block(config, i):
-    """The activations of block i"""
+    """The rows of block i"""
     h = f"h.{i}"
     before = f"h.{i - 1}.out" if i else "wte.out + wpe.out"
     attn = {f"{h}.attn.{name}": row for name, row in _attn(config, i).items()}
@@ -102,7 +115,7 @@ def _block(config, i):
 
 
 def _attn(config, i):
-    """What block i's attention computes"""
+    """The rows of block i's attention"""
     window = config.window(i)
     x, b = "ln_1.out" if config.pre_norm else "in", " + b" if config.bias else ""
     hidden = "key > query" if window is None else f"key > query or key ≤ query − {window}"
@@ -122,12 +135,8 @@ def _attn(config, i):
 
 
 def _mlp(config, i):
-    """What block i's MLP computes"""
-    f, section = {
-        "gelu_new": ("½ pre (1 + tanh(√(2/π) (pre + 0.044715 pre³)))", "A1 §3.1 FFN"),
-        "gelu": ("pre Φ(pre)", "A1 §3.1 FFN"),
-        "relu": ("max(pre, 0)", "A4 §4.2 位置前馈网络"),
-    }[config.activation_function]
+    """The rows of block i's MLP"""
+    f, section = ACTIVATION_FUNCTIONS[config.activation_function]
     m, b = "ln_2.out" if config.pre_norm else "mid", " + b" if config.bias else ""
     wide = f"B T {'4C' if config.n_inner is None else 'n_inner'}"
     forward, backward = ((function, "return ") for function in ACTIVATIONS[config.activation_function])
@@ -139,7 +148,7 @@ def _mlp(config, i):
     }
 
 
-def parameters(config):
+def parameters(config: GPTConfig) -> dict[str, Equation]:
     """{name: Equation} of all parameters, by GPT-2's names, in the order of activations()."""
     wide = "4C" if config.n_inner is None else "n_inner"
     tied = config.tie_word_embeddings
@@ -179,7 +188,7 @@ def _norm(name, x, backward, place, bias):
 
 
 def _through(straight, norm):
-    """The gradient of a point of the stream: what comes straight on, and what comes through a norm"""
+    """The gradient at a point of the residual stream: the direct term, and the terms that come through a norm"""
     terms = f"r (dx̂ − mean(dx̂) − x̂ mean(dx̂ ⊙ x̂)) of {norm}"
     return f"{straight} + {terms}" if straight else terms
 
@@ -201,9 +210,9 @@ def _linear_parameters(name, axes, x, y, section, bias):
     return {f"{name}.weight": weight, f"{name}.bias": Equation(axes.split()[1], weight.forward, f"db = Σ {d}", LINEAR, section)}
 
 
-@cache     # reading a source takes 2 ms, and the blocks are alike
+@cache     # reading a source file is slow, and all blocks share their lines
 def _line(place, name):
-    """The line that a name is recorded on, or a parameter used, or a variable set: "minigpt/nn/mlp.py:24" """
+    """The line that records a name, uses a parameter or sets a variable: "minigpt/nn/mlp.py:24" """
     function, marks = place if isinstance(place, tuple) else (place, "")
     lines, start = inspect.getsourcelines(function)
     patterns = [re.escape(marks)] if marks else [rf'(record|record_grad|add|add_rows)\("{name}"', rf'params\["{name}"\]',

@@ -1,17 +1,28 @@
-"""Are the gradients right?  A backward against central differences of its forward, every input and parameter by name."""
+"""The gradient check: compare a backward with central differences of its forward, for every input and parameter by name."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..nn.scope import Scope
 
-STEP = 1e-5           # central differences in float64 are wrong by about STEP²·y'''/6 ≈ 1e-11 and by rounding / STEP ≈ 1e-11
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+
+    from ..models.gpt import GPT
+
+STEP = 1e-5           # the truncation error STEP²·y'''/6 and the rounding error ε/STEP are then both about 1e-11
 
 
 class GradientError(AssertionError):
-    """A gradient that is not the slope of its forward.  `check` is the table of all arrays."""
+    """A gradient disagrees with the slope of its forward.  `check` is the table of all arrays."""
 
     def __init__(self, message, check=None):
         super().__init__(message)
@@ -20,11 +31,11 @@ class GradientError(AssertionError):
 
 @dataclass(frozen=True)
 class Row:
-    """What was found for one array: its worst place, with the backward's value there and the central difference."""
+    """The result for one array: its worst element, with the backward's value and the central difference."""
 
     name: str
     shape: tuple[int, ...]
-    checked: int             # elements; an array of more was also moved along one random direction
+    checked: int             # elements; a larger array was also moved along one random direction
     error: float             # |backward − central|, relative to the array's largest gradient
     where: str               # "[1, 0, 4]" or "a direction"
     backward: float
@@ -33,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """A table of arrays by name; print it, or look one up: check["weight"].error"""
+    """The results by name; print the table, or look an array up: check["weight"].error"""
 
     rows: tuple[Row, ...]
     tolerance: float
@@ -59,21 +70,23 @@ class GradientCheck:
         return "\n".join([*lines, f"{verdict}; tolerance {self.tolerance:.0e}"])
 
 
-def check_gradients(forward, backward, inputs, s=None, *, tolerance=1e-7, samples=40, seed=0, **options):
+def check_gradients(
+    forward: Callable[..., Any], backward: Callable[..., Any], inputs: Mapping[str, Any], s: Any = None, *,
+    tolerance: float = 1e-7, samples: int = 40, seed: int = 0, **options: Any,
+) -> GradientCheck:
     r"""Compare a backward with central differences of its forward: every input and every parameter, by name.
 
         ∂ℓ/∂θ ≈ (ℓ(θ + h) − ℓ(θ − h))/(2h),   ℓ = Σ dy ⊙ y,   dy random
 
         check_gradients(layernorm_forward, layernorm_backward, {"x": x}, Scope.of(weight=w, bias=b))
 
-    For the layers of nn, and for any pair of the same form: calls y = forward(*inputs, s, **options) and
-    dx = backward(dy, s).  A backward for several inputs returns a tuple in their order.  Integer and boolean inputs, such as
-    ids and masks, are passed on but have no gradient.  y may be a float.  Without `s` the pair gets a Scope.of().
-    An array of up to `samples` elements is checked element by element; a larger one at so many drawn from `seed`, and along
-    one random direction that moves all of its elements at once.  Errors are relative to the array's largest gradient, and
-    absolute where that is so small that rounding hides it.
-    Returns a GradientCheck.  Raises GradientError, an AssertionError, that names array, index and both values; TypeError for
-    arrays that are not float64.
+    Works for the layers of minigpt.nn and for any pair of the same form: y = forward(*inputs, s, **options) and
+    dx = backward(dy, s).  A backward of several inputs returns a tuple in the same order.  Integer and boolean inputs, such
+    as ids and masks, are passed on but have no gradient.  y may be a float.  The default of `s` is Scope.of().
+    An array of up to `samples` elements is checked element by element.  A larger one is checked at that many elements, drawn
+    with `seed`, and along one random direction that moves all elements at once.  Errors are relative to the array's largest
+    gradient, or absolute where that is so small that rounding hides it.  -> GradientCheck
+    Raises GradientError, an AssertionError that names array, index and both values; TypeError for arrays other than float64.
     """
     rng = np.random.default_rng(seed)
     s = Scope.of() if s is None else s
@@ -92,8 +105,8 @@ def check_gradients(forward, backward, inputs, s=None, *, tolerance=1e-7, sample
     dy = rng.standard_normal(y.shape)            # never ones: Σ softmax is 1, so a backward that returns zeros would pass
     s.grads.reset()
     dinputs = backward(float(dy) if y.ndim == 0 else dy.copy(), s)
-    arrays = _paired({name: x for name, x in inputs.items() if x.dtype.kind == "f"}, dinputs, s)
-    smallest = _rounding(dy * y) / tolerance     # a gradient below it cannot be told from 0 to this tolerance
+    arrays = _with_gradients({name: x for name, x in inputs.items() if x.dtype.kind == "f"}, dinputs, s)
+    smallest = _rounding(dy * y) / tolerance     # below it, rounding hides whether a gradient is 0
 
     def slope(x, direction):
         """d/dh of Σ dy ⊙ y, with x + h · direction"""
@@ -132,13 +145,17 @@ def check_gradients(forward, backward, inputs, s=None, *, tolerance=1e-7, sample
     return check
 
 
-def check_model(model, ids, targets, *, dropout_key=None, tolerance=1e-7, samples=8, seed=0):
+def check_model(
+    model: GPT, ids: ArrayLike, targets: ArrayLike, *, dropout_key: tuple[int, ...] | None = None, tolerance: float = 1e-7,
+    samples: int = 8, seed: int = 0,
+) -> GradientCheck:
     """Compare every parameter's gradient of a GPT with central differences of its loss, by name.
 
         check_model(GPT(config, dtype=np.float64), ids, targets)
 
-    Arguments and errors as in GPT.loss_and_grads() and check_gradients().  Each array takes 2 · samples + 2 passes.
-    The parameters are moved and put back; model.grads holds the gradients of this batch afterwards, at some random scale.
+    Arguments as in GPT.loss_and_grads() and check_gradients(); each array takes 2 · samples + 2 passes.  The parameters are
+    changed and restored; afterwards model.grads holds this batch's gradients, multiplied by a random number.
+    Raises what check_gradients() raises.
     """
     if model.dtype != np.float64:
         raise TypeError(f"model: {model.dtype}, expected float64, since in {model.dtype} a difference is mostly rounding; "
@@ -156,8 +173,8 @@ def check_model(model, ids, targets, *, dropout_key=None, tolerance=1e-7, sample
     return check_gradients(forward, backward, {}, s, tolerance=tolerance, samples=samples, seed=seed)
 
 
-def _paired(real, dinputs, s):
-    """{name: (array, its gradient)} for the inputs that have one and the parameters"""
+def _with_gradients(real, dinputs, s):
+    """{name: (array, its gradient)} of the parameters and of all inputs that have a gradient"""
     dinputs = dinputs if isinstance(dinputs, tuple) else () if dinputs is None else (dinputs,)
     if len(dinputs) != len(real):
         raise GradientError(f"backward: returned {len(dinputs)} gradients, expected {len(real)}, one each for "
@@ -167,7 +184,7 @@ def _paired(real, dinputs, s):
         if s.grads.is_frozen(name):
             continue
         if name not in s.grads:
-            raise GradientError(f"{name}: backward left no gradient; add it with s.grads.add({name!r}, …)")
+            raise GradientError(f"{name}: backward added no gradient; add it with s.grads.add({name!r}, …)")
         arrays[name] = s.params[name], np.array(s.grads[name])
     for name, (x, dx) in arrays.items():
         if dx.shape != x.shape:
@@ -176,7 +193,7 @@ def _paired(real, dinputs, s):
 
 
 def _rounding(terms):
-    """About how far rounding alone moves a central difference of their sum"""
+    """About how far rounding alone can move a central difference of the sum of these terms"""
     return 2 * np.finfo(float).eps * float(np.linalg.norm(terms)) / STEP
 
 

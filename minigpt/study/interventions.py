@@ -1,24 +1,37 @@
-"""Changing activations by name, and what that tells: ablation, patching, the logit lens, and who wrote a logit.
+"""Interventions: a forward pass in which activations are changed by name.
 
     model.run(ids, edits={"h.3.attn.att": fn, "h.*.mlp.out": 0})
 """
 
+from __future__ import annotations
+
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .trace import Trace, all_names, select, study_pass
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
-def run(model, ids, targets=None, *, edits=None, names=("logits", "probs")):
-    """A forward pass with changed activations: a Trace without gradients.
+    from numpy.typing import ArrayLike
 
-        ablate   {"h.*.mlp.out": 0}                                 a number or an array takes the activation's place
+    Edit = ArrayLike | Callable[[np.ndarray], ArrayLike]
+
+
+def run(
+    model: Any, ids: ArrayLike, targets: ArrayLike | None = None, *, edits: Mapping[str, Edit] | None = None,
+    names: str | Iterable[str] = ("logits", "probs"),
+) -> Trace:
+    """Run a forward pass with some activations replaced; return a Trace without gradients.
+
+        ablate   {"h.*.mlp.out": 0}                                 a number or an array replaces the activation
         patch    {"h.2.attn.o": clean["h.2.attn.o"].value}
-        change   {"h.0.attn.att": lambda att: att.round()}          a function gets a copy, and what it returns is used
+        change   {"h.0.attn.att": lambda att: att.round()}          a function receives a copy; its result is used
 
-    `edits` maps patterns to what is done, one after the other in their order; what comes later in the pass is computed from
-    what they made.  The trace keeps what `names` match, and with targets its `loss`.
+    `edits` maps patterns to replacements, applied in this order; everything later in the pass is computed from the changed
+    activations.  The trace keeps what `names` match and, with targets, the loss.
     Raises ValueError for a pattern that matches no activation, before anything is computed, and for a value that does not fit.
     """
     table = all_names(model.config, targets)
@@ -45,5 +58,5 @@ def _apply(edit, name, array):
         np.copyto(array, value, casting="same_kind")
     except (TypeError, ValueError):
         raise ValueError(
-            f"edits: {value.dtype} of shape {value.shape} for {name}, expected something that fits {array.dtype} {array.shape}"
+            f"edits: {value.dtype} of shape {value.shape} for {name}, expected a value that fits {array.dtype} {array.shape}"
         ) from None

@@ -1,15 +1,25 @@
-"""Activation patching: which places carry the difference between two texts."""
+"""Activation patching: find the activations that carry the difference between two texts."""
+
+from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .interventions import run
 from .pictures import number_grid
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike
+
+    from ..models.gpt import GPT
+
 
 class Effects(dict[str, np.ndarray]):
-    """{name: (T,) or (H, T)}, a dictionary that a notebook shows as a table of names and tokens."""
+    """{name: array (T,) or (H, T)}; a notebook shows it as a table, names × tokens."""
 
     def __init__(self, arrays, labels):
         super().__init__(arrays)
@@ -21,14 +31,17 @@ class Effects(dict[str, np.ndarray]):
         return f'<div class="tex2jax_ignore">{number_grid(list(rows), self.labels, list(rows.values()), "effect")}</div>'
 
 
-def activation_patching(model, ids, clean_ids, targets, names):
-    r"""Put single activations of another run into this one, and see how the loss changes.
+def activation_patching(
+    model: GPT, ids: ArrayLike, clean_ids: ArrayLike, targets: ArrayLike, names: str | Iterable[str],
+) -> Effects:
+    r"""Replace one activation at a time by its value in another run, and measure how the loss changes.
 
-        effect = loss(run on ids with one place's activation from clean_ids) − loss(run on ids)
+        effect = loss(run on ids, with one activation from the run on clean_ids) − loss(run on ids)
 
-    ids, clean_ids, targets (B, T) -> {name: effects}; a name of axes (B, T, C) has an effect for each position (T,), one of
-    axes (B, H, T, D) for each head and position (H, T).  One forward pass for each effect: choose `names` and texts small.
-    Meng et al. 2022 §2.1, who call it causal tracing.
+    ids, clean_ids, targets (B, T) -> {name: effects}: for an activation (B, T, C) one effect per position (T,), for
+    (B, H, T, D) one per head and position (H, T).  Each effect costs a forward pass, so choose few names and short texts.
+    Raises ValueError for ids of different shapes and for activations without positions.
+    Meng et al. 2022 §2.1 (causal tracing).
     """
     _check_pair(ids, clean_ids)
     clean = run(model, clean_ids, names=names)
@@ -47,13 +60,15 @@ def activation_patching(model, ids, clean_ids, targets, names):
     return effects
 
 
-def attribution_patching(model, ids, clean_ids, targets, names):
-    r"""All effects of activation_patching() at once, to first order, from one backward pass.
+def attribution_patching(
+    model: GPT, ids: ArrayLike, clean_ids: ArrayLike, targets: ArrayLike, names: str | Iterable[str],
+) -> Effects:
+    r"""Estimate all effects of activation_patching() at once, to first order, from one backward pass.
 
         effect ≈ Σ (clean − value) ⊙ grad,   summed over the batch and the channels
 
-    Arguments and result as for activation_patching().  It is exact as far as the loss is linear between the two runs, and far
-    off where a softmax is certain of its choice, since the gradient there is nearly 0: check what it finds by patching.
+    Arguments, result and errors as for activation_patching().  Exact where the loss is linear between the two runs, and far
+    off where a softmax is saturated, since its gradient is nearly 0 there: confirm what it finds by activation patching.
     Nanda 2023, "Attribution Patching: Activation Patching At Industrial Scale".
     """
     _check_pair(ids, clean_ids)
@@ -72,7 +87,7 @@ def _check_pair(ids, clean_ids):
 
 
 def _check_places(clean):
-    """Every name must have a batch and positions."""
+    """Raises ValueError unless every activation has a batch and positions."""
     for name, step in clean.items():
         if step.value.ndim < 3:
             raise ValueError(f"names: {name} has shape {step.shape}, expected a batch, positions and channels")

@@ -1,27 +1,38 @@
-"""Pictures as HTML: coloured tokens, tables, heatmaps, curves.
+"""Pictures as HTML: colored tokens, tables, heatmaps, curves.
 
-Inline styles, PNG data and SVG, no scripts, so that a notebook shows them wherever it is opened.  A color goes from
-transparent to full: on a light page as on a dark one the text keeps its own color, and zero is the page.
-What the pictures are of lives elsewhere: trace.py, edits.py, report.py, scoring.py.
+They use inline styles, PNG data and SVG, and no scripts, so that notebook viewers show them too.  A color's opacity stands
+for a number's size: zero is transparent, so pictures work on light and on dark pages.
+The numbers come from elsewhere: trace.py, patching.py, logit_lens.py, attribution.py, report.py, generation/scoring.py.
 """
+
+from __future__ import annotations
 
 import base64
 import html
 import math
 import struct
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-BLUE, ORANGE = (47, 129, 247), (232, 98, 32)        # above zero and below, on white and on black
-SIDE, HEAD_SIDE = 224, 168                          # pixels that a heatmap of few numbers is enlarged to, alone or one of many
-MOST = 512                                          # rows or columns that one of many shows
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+
+    Color = tuple[int, int, int]
+
+BLUE, ORANGE = (47, 129, 247), (232, 98, 32)        # for numbers above zero and below; readable on white and on black
+HEATMAP_PIXELS, HEAD_PIXELS = 224, 168              # side length to which a small matrix is enlarged, alone or as one of many
+MAX_ROWS_SHOWN = 512                                # also columns; of a larger matrix every n-th is shown
 
 
 # Tokens ---------------------------------------------------------------------------------------------------------------
 
 
-def label(tokenizer, id):
+def label(tokenizer: Any, id: int) -> str:
     r"""A token as one visible word: "␣the", "⏎", "\xe4\xbb" for a part of a character; "#17" where there is no tokenizer."""
     if tokenizer is None or not 0 <= id < tokenizer.vocab_size:     # a model can have more ids than its tokenizer
         return f"#{id}"
@@ -30,13 +41,13 @@ def label(tokenizer, id):
     return "".join(seen.get(c) or (c if c.isprintable() else c.encode("unicode_escape").decode()) for c in text)
 
 
-def running(word):
-    """A label as it stands in a line of text: "␣the" -> " the", and a line ends after ⏎"""
+def running(word: str) -> str:
+    """A label as running text: "␣the" -> " the", and ⏎ is followed by a line break"""
     return word.replace("␣", " ").replace("⏎", "⏎\n")
 
 
-def colored_tokens(labels, strengths, notes, color=ORANGE):
-    """A text whose tokens are coloured by strengths from 0 to 1; the notes are what a pointer over a token shows."""
+def colored_tokens(labels: Sequence[str], strengths: Iterable[float], notes: Sequence[str], color: Color = ORANGE) -> str:
+    """A text with its tokens colored by strengths from 0 to 1; hovering over a token shows its note."""
     spans = (
         f'<span title="{html.escape(note)}" style="border-radius:3px;margin-right:1px;{_background(strength, color)}">'
         f"{html.escape(running(word))}</span>"
@@ -45,14 +56,14 @@ def colored_tokens(labels, strengths, notes, color=ORANGE):
     return f'<div class="tokens" style="white-space:pre-wrap;font-family:monospace;line-height:1.7">{"".join(spans)}</div>'
 
 
-def surprise(logprobs, labels, notes, full=None):
-    """Tokens coloured by −log p; `full` nats, by default the greatest, get the full color."""
-    nats = 0 - np.asarray(logprobs)         # 0 and not −0 where it was certain
+def surprise(logprobs: ArrayLike, labels: Sequence[str], notes: Sequence[str], full: float | None = None) -> str:
+    """Tokens colored by −log p; `full` nats, by default the largest value, get the full color."""
+    nats = 0 - np.asarray(logprobs)         # 0 − x, so that log 1 gives 0 and not −0
     return colored_tokens(labels, np.clip(nats / (full or max(nats.max(), 1e-9)), 0, 1), notes)
 
 
-def likeliest(probs, k=3):
-    """probs (..., V) -> the k likeliest ids, likeliest first, and their probabilities: (..., k) both"""
+def likeliest(probs: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """The k most likely ids, the most likely first, and their probabilities: probs (..., V) -> two arrays (..., k)"""
     k = min(k, probs.shape[-1])
     some = np.argpartition(-probs, k - 1, axis=-1)[..., :k]
     p = np.take_along_axis(probs, some, -1)
@@ -60,16 +71,16 @@ def likeliest(probs, k=3):
     return np.take_along_axis(some, order, -1), np.take_along_axis(p, order, -1)
 
 
-def ranked(tokenizer, ids, probs):
-    """The note of a choice: "e 0.512, ␣ 0.21, …" """
+def ranked(tokenizer: Any, ids: Iterable[int], probs: Iterable[float]) -> str:
+    """Tokens with their probabilities, for a note: "e 0.512, ␣ 0.21, …" """
     return ", ".join(f"{label(tokenizer, id)} {p:.3g}" for id, p in zip(ids, probs, strict=True))
 
 
 # Tables ---------------------------------------------------------------------------------------------------------------
 
 
-def grid(rows, columns, strengths, texts, notes=None):
-    """A table with coloured cells: strengths (rows, columns) from −1, orange, to 1, blue; NaN is an empty cell."""
+def grid(rows: Sequence[str], columns: Sequence[str], strengths: Any, texts: Any, notes: Any = None) -> str:
+    """A table with colored cells: strengths (rows, columns) from −1, orange, to 1, blue; NaN is an empty cell."""
     cell = "padding:2px 5px;white-space:pre"
     head = "".join(f'<th style="{cell};text-align:center;font-weight:600">{html.escape(name)}</th>' for name in columns)
     body = []
@@ -90,8 +101,8 @@ def grid(rows, columns, strengths, texts, notes=None):
     )
 
 
-def number_grid(rows, columns, numbers, what):
-    """grid() of signed numbers with the numbers in it, coloured by their share of the greatest; NaN is an empty cell."""
+def number_grid(rows: Sequence[str], columns: Sequence[str], numbers: ArrayLike, what: str) -> str:
+    """A table of signed numbers, colored by their size relative to the largest; NaN is an empty cell."""
     numbers = np.asarray(numbers, np.float64)
     greatest = np.nanmax(np.abs(numbers), initial=1e-300)
     texts = [[f"{x:.2g}" for x in row] for row in numbers]
@@ -100,8 +111,8 @@ def number_grid(rows, columns, numbers, what):
     return grid(rows, columns, numbers / greatest, texts, notes)
 
 
-def lens_grid(tokenizer, names, labels, ids, probs):
-    """The logit lens: points of the stream × positions; ids and probs (points, T, k) are the likeliest next tokens."""
+def lens_grid(tokenizer: Any, names: Sequence[str], labels: Sequence[str], ids: np.ndarray, probs: np.ndarray) -> str:
+    """The logit lens as a table, points of the stream × positions; ids and probs (points, T, k) are the top k tokens."""
     texts = [[label(tokenizer, best[0]) for best in row] for row in ids]
     notes = [
         [f"{name}, after {labels[t]} (position {t})\n{ranked(tokenizer, ids[i, t], probs[i, t])}" for t in range(len(labels))]
@@ -113,7 +124,7 @@ def lens_grid(tokenizer, names, labels, ids, probs):
 # Heatmaps -------------------------------------------------------------------------------------------------------------
 
 
-def png(pixels, palette):
+def png(pixels: np.ndarray, palette: ArrayLike) -> bytes:
     """pixels (rows, columns) uint8, indices into palette (256, 4): red, green, blue, opacity -> the bytes of a PNG"""
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -131,7 +142,7 @@ def png(pixels, palette):
 
 
 def _signed_palette():
-    """0 grey: not a number; 1 … 255 from orange over transparent (128) to blue, opacity √ so that the small is seen too"""
+    """Entry 0 is gray, for NaN; 1 … 255 go from orange through transparent (128) to blue, by √ so that small values show"""
     palette = np.zeros((256, 4), np.uint8)
     signed = (np.arange(256) - 128) / 127
     palette[:128, :3], palette[128:, :3] = ORANGE, BLUE
@@ -140,12 +151,14 @@ def _signed_palette():
     return palette
 
 
-def heatmap(matrix, scale, title="", labels=(), side=SIDE):
-    """A matrix as a picture, blue above 0 and orange below, full at ± scale; grey where a number is not finite.
+def heatmap(
+    matrix: np.ndarray, scale: float, title: str = "", labels: Sequence[str] = (), side: int = HEATMAP_PIXELS,
+) -> str:
+    """A matrix as a picture: blue above 0, orange below, full color at ± scale; gray where a number is not finite.
 
-    A large one shows every n-th row or column, and its title says so.  `labels` name the rows where there is room.
+    Of a large matrix every n-th row or column is shown, and the title says so.  `labels` name the rows where there is room.
     """
-    steps = [-(-n // MOST) for n in matrix.shape]
+    steps = [-(-n // MAX_ROWS_SHOWN) for n in matrix.shape]
     seen = matrix[:: steps[0], :: steps[1]]
     zoom = [max(1, min(14, side // n)) for n in seen.shape]
     finite = np.isfinite(seen)
@@ -164,8 +177,8 @@ def heatmap(matrix, scale, title="", labels=(), side=SIDE):
             f'text-align:right;padding-right:3px">{names}</div>{picture}</div>')
 
 
-def array_picture(array, axes, labels=()):
-    """An array as heatmaps by its axes, "B H T D": a batch shows its first sequence, heads stand side by side.
+def array_picture(array: np.ndarray, axes: str, labels: Sequence[str] = ()) -> str:
+    """An array as heatmaps, according to its axes such as "B H T D": the first sequence of a batch, one picture per head.
 
     `labels` are the tokens of the first sequence and name the rows of a T axis.
     """
@@ -182,13 +195,14 @@ def array_picture(array, axes, labels=()):
     size = f"{array.shape[-2]} rows ({letters[-2]}), {array.shape[-1]} columns ({letters[-1]})"
     if array.ndim == 2:
         return heatmap(array, scale, size if letters[-2] else f"{array.shape[-1]} numbers ({letters[-1]})", names)
-    return side_by_side(
-        f"<div>{heatmap(head, scale, f'head {h}: {size}', names, HEAD_SIDE)}{_caption(f'head {h}')}</div>"
+    return row_of_pictures(
+        f"<div>{heatmap(head, scale, f'head {h}: {size}', names, HEAD_PIXELS)}{_caption(f'head {h}')}</div>"
         for h, head in enumerate(array)
     )
 
 
-def side_by_side(pictures):
+def row_of_pictures(pictures: Iterable[str]) -> str:
+    """Pictures next to each other, wrapped where the page ends"""
     return f'<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start">{"".join(pictures)}</div>'
 
 
@@ -199,8 +213,10 @@ def _caption(text):
 # Curves ---------------------------------------------------------------------------------------------------------------
 
 
-def loss_curve(steps, losses, smoothed, validation):
-    """A run's loss as SVG: each batch pale, smoothed, and the validation loss [(step, loss), …] as dots with their numbers."""
+def loss_curve(
+    steps: Sequence[int], losses: Sequence[float], smoothed: Sequence[float], validation: Sequence[tuple[int, float]],
+) -> str:
+    """A run's loss as SVG: each batch (pale), their running mean, and validation losses [(step, loss), …] as dots."""
     width, height, left, bottom, top = 720, 300, 46, 34, 12
     values = [*losses, *(loss for _, loss in validation)]
     y_ticks, x_ticks = _ticks(min(values), max(values)), _ticks(steps[0], steps[-1])
@@ -237,12 +253,12 @@ def loss_curve(steps, losses, smoothed, validation):
 
 
 def _ticks(low, high):
-    """Round numbers within [low, high], at most nine, at least one"""
+    """Between one and nine round numbers within [low, high]"""
     step = 10.0 ** math.floor(math.log10(max(high - low, 1e-6)))
     step = next(s for s in (step / 5, step / 2, step, 2 * step) if (high - low) / s <= 8)
     return [round(i * step, 10) for i in range(math.ceil(low / step), math.floor(high / step) + 1)] or [low]
 
 
 def _background(strength, color):
-    """Below full opacity, so that text stays readable on it in the page's own color"""
+    """A background color, never fully opaque, so that the text on it stays readable"""
     return f"background:rgba({','.join(map(str, color))},{0.72 * float(strength):.2f})"

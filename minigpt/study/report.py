@@ -1,9 +1,11 @@
-"""One HTML file on what a model makes of a text; it opens offline and loads nothing.
+"""A report: one self-contained HTML page about what a model does with a text.  It opens offline and loads nothing.
 
     report(model, "To be, or not to be", "report.html", log="out/run/log.csv")
 
-The pictures are those of pictures.py; assets/report.html is the page around them, with its style and its only script.
+The pictures come from pictures.py; assets/report.html is the page around them, with the style sheet and the only script.
 """
+
+from __future__ import annotations
 
 import base64
 import hashlib
@@ -13,33 +15,39 @@ import math
 import re
 from dataclasses import dataclass
 from importlib import resources
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..generation.options import checked_row
-from ..generation.streaming import END_OF_TEXT, tokenizer_of
+from ..generation.streaming import END_OF_TEXT
+from ..inputs import checked_row, require_tokenizer
 from ..nn.cross_entropy import IGNORED
 from ..system.files import write_atomic
-from ..training.log import smooth
-from ..training.trainer import read_log
+from ..training.log import read_log, smooth
 from .equations import parameters
 from .logit_lens import lens_points, read_stream
 from .pictures import grid, lens_grid, likeliest, loss_curve, ranked, surprise
 
-MOST_WEIGHTS = 4_000_000                # of attention in a file, a byte each
-POINTS = ("in", "attn.q", "attn.k", "attn.v", "attn.out", "mid", "mlp.act", "mlp.out", "out")       # with a gradient's norm
-PARTS = ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")                      # of a block's parameters
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import ArrayLike
+
+    from ..models.gpt import GPT
+
+MAX_ATTENTION_WEIGHTS = 4_000_000       # in one page, a byte each
+POINTS = ("in", "attn.q", "attn.k", "attn.v", "attn.out", "mid", "mlp.act", "mlp.out", "out")   # activations in the table
+PARTS = ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")                # groups of parameters in it
 
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """A page; a notebook shows it in a frame."""
+    """An HTML page; a notebook shows it in a frame."""
 
     html: str
 
     def save(self, path):
-        """Write the page, or leave what is there as it was: OSError."""
+        """Write the page.  Raises OSError and leaves an existing file as it was."""
         write_atomic(path, self.html.encode())
 
     def _repr_html_(self):
@@ -50,12 +58,15 @@ class Report:
         return f"Report({len(self.html.encode()) / 1000:,.0f} kB of HTML; save(path) writes it)"
 
 
-def report(model, text, path=None, *, log=None, title=None):
-    """What a model makes of a text, as a page: surprise, attention, logit lens, gradients, and a run's loss.
+def report(
+    model: GPT, text: str | ArrayLike, path: str | os.PathLike[str] | None = None, *,
+    log: str | os.PathLike[str] | None = None, title: str | None = None,
+) -> Report:
+    """Show what a model does with a text, on one page: surprise, attention, logit lens, gradients, and a training run's loss.
 
-    text: str, which the model's tokenizer encodes, or ids (T,); it begins with <|endoftext|> where the tokenizer has that, as
-    model.score() reads it.  path: the file to write.  log: the log.csv of a training run.  -> Report
-    Raises ValueError for fewer than two tokens, for more than n_positions, and for more than fit into a page.
+    text: a str, which the model's tokenizer encodes, or ids (T,); <|endoftext|> is put in front where the tokenizer has it, as
+    model.score() does.  path: the file to write.  log: the log.csv of a training run.  -> Report
+    Raises ValueError for fewer than two tokens, for more than n_positions, and for more than fit on a page.
     """
     ids, targets = next_tokens(model, text)
     _check_size(model.config, ids.shape[1])
@@ -63,27 +74,27 @@ def report(model, text, path=None, *, log=None, title=None):
     trace = model.trace(ids, targets, names=names)
     tokenizer, config, labels = model.tokenizer, model.config, trace.labels
     sections = [
-        (SURPRISE, _surprise(trace, tokenizer)),
+        (SURPRISE, _surprise_section(trace, tokenizer)),
         (ATTENTION, '<div id="attention"></div>'),
-        (LENS, _lens(trace, model)),
-        (GRADIENTS, _gradients(trace)),
+        (LENS, _lens_section(trace, model)),
+        (GRADIENTS, _gradient_section(trace)),
     ]
     if log is not None:
-        sections.append((LOSS, _loss(log)))
+        sections.append((LOSS, _loss_section(log)))
     facts = (f"{config.n_layer} layers, {config.n_head} heads, {config.n_embd} channels, vocabulary {config.vocab_size:,} · "
              f"{len(labels)} tokens, loss {trace.loss:.3f} nats per token, perplexity {_perplexity(trace.loss)}")
-    page = Report(_page(title or "What the model makes of this text", facts, sections, _attention(trace)))
+    page = Report(_page(title or "What the model does with this text", facts, sections, _attention_data(trace)))
     if path is not None:
         page.save(path)
     return page
 
 
-def next_tokens(model, text):
-    """A text, or ids (T,) -> ids and targets (1, T); the last token has no target"""
+def next_tokens(model: GPT, text: str | ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Encode a text, or take ids (T,) -> ids and targets (1, T), each target the next id; the last position has no target"""
     model.config.require_causal("next tokens")
     if isinstance(text, str):
-        text = tokenizer_of(model).encode(text)
-    row = checked_row(text, "text", model.config.vocab_size)
+        text = require_tokenizer(model).encode(text)
+    row = checked_row(text, model.config.vocab_size, "text")
     start = None if model.tokenizer is None else model.tokenizer.special_tokens.get(END_OF_TEXT)
     if start is not None and row[:1] != [start]:
         row = [start, *row]
@@ -96,9 +107,9 @@ def next_tokens(model, text):
 
 def _check_size(config, T):
     heads = config.n_layer * config.n_head
-    if heads * T * (T + 1) // 2 > MOST_WEIGHTS:
-        most = math.isqrt(2 * MOST_WEIGHTS // heads) - 1
-        raise ValueError(f"text: {T} tokens, expected at most {most} for the attention of {heads} heads; give a shorter text")
+    if heads * T * (T + 1) // 2 > MAX_ATTENTION_WEIGHTS:
+        longest = math.isqrt(2 * MAX_ATTENTION_WEIGHTS // heads) - 1
+        raise ValueError(f"text: {T} tokens, expected at most {longest} for the attention of {heads} heads; shorten it")
 
 
 def _perplexity(loss):
@@ -108,7 +119,7 @@ def _perplexity(loss):
 # Sections -------------------------------------------------------------------------------------------------------------
 
 class About(NamedTuple):
-    """What stands above a picture"""
+    """The text above a picture"""
 
     title: str
     what: str
@@ -118,58 +129,58 @@ class About(NamedTuple):
 
 SURPRISE = About(
     "Surprise",
-    "Each token is coloured by how little the model expected it after what stands before: without color it was certain, full "
-    "orange is as surprising as a token drawn blindly from the whole vocabulary, or more. The first has nothing before it.",
+    "Each token is colored by how little the model expected it, given the tokens before: without color the model was certain; "
+    "full orange is at least as surprising as a token drawn at random from the vocabulary. The first token is not predicted.",
     "surprise(xₜ) = −log p(xₜ | x₁ … xₜ₋₁)", "A3 §4.3, A4 §3.1",
 )
 ATTENTION = About(
     "Attention",
-    "Which token looks at which: each small square is a head, row t its weights on the tokens up to t, blue where it looks. "
-    "Choose a head, then point at a token or into the large square.",
+    "Which token attends to which. Each small square is a head; row t holds the weights that token t puts on itself and the "
+    "tokens before, the bluer the larger. Choose a head, then hover over a token or over the large square.",
     "att = softmax(q kᵀ/√D + causal mask)", "A0 §3.1.1, A3 §4.1, A4 §4.1 自注意力; A0 §3.1.3, A1 §3.1 多头注意力",
 )
 LENS = About(
     "Logit lens",
-    "What the model would say comes next if it stopped early: a column for each position, under the token read there, a row "
-    "for each point of the residual stream, from the embeddings to the end of the last block, which is the model's answer. The "
-    "bluer, the more probable.",
+    "The next token that the model would predict if it stopped early: a column for each position, headed by the token read "
+    "there, and a row for each point of the residual stream, from the embeddings to the end of the last block, which is the "
+    "model's own prediction. The bluer, the more probable.",
     "softmax(ln_f(x) Wᵀ)", "A2 §2 输出层",
 )
 GRADIENTS = About(
     "Gradient norms by layer",
-    "How strongly the loss on this text pulls at the activations and at the parameters of each block. The color is the "
-    "logarithm: the bluest is the greatest of a table.",
+    "How strongly the loss on this text depends on the activations and on the parameters of each block. Colors are on a "
+    "logarithmic scale: the bluest cell is the largest of its table.",
     "‖dx‖ = √Σ (∂loss/∂x)²", "A1 §4.1, A3 §3.1, A4 §3.1 训练循环",
 )
 LOSS = About(
     "Loss over training",
-    "How the loss fell: pale is each batch, the line their running mean, the dots are the whole validation split.",
+    "How the loss fell during training: pale, each batch; the line, their running mean; the dots, the whole validation split.",
     "loss = −1/n Σ log p(xₜ | x₁ … xₜ₋₁)", "A3 §4.3, A4 §3.1; A1 §4.1 训练循环",
 )
 
 
-def _surprise(trace, tokenizer):
+def _surprise_section(trace, tokenizer):
     probs, labels, ids = trace["probs"].value[0], trace.labels, trace.ids[0]
     p = probs[np.arange(len(ids) - 1), ids[1:]]
     with np.errstate(divide="ignore"):
         logprobs = np.log(p.astype(np.float64))
     best = [ranked(tokenizer, *row) for row in zip(*likeliest(probs, 5), strict=True)]
     notes = [f"{labels[0]}: the first token"] + [
-        f"{labels[t + 1]} (position {t + 1})\np {p[t]:.3g}, surprise {0 - logprobs[t]:.3g} nats\nlikeliest: {best[t]}"
+        f"{labels[t + 1]} (position {t + 1})\np {p[t]:.3g}, surprise {0 - logprobs[t]:.3g} nats\nmost likely: {best[t]}"
         for t in range(len(p))
     ]
     after = html.escape(f"Next, after the last token: {best[-1]}")
-    coloured = surprise([0.0, *logprobs], labels, notes, full=math.log(trace.config.vocab_size))
-    return f"{coloured}<p>{after}</p>"
+    tokens = surprise([0.0, *logprobs], labels, notes, full=math.log(trace.config.vocab_size))
+    return f"{tokens}<p>{after}</p>"
 
 
-def _lens(trace, model):
+def _lens_section(trace, model):
     best = [likeliest(read_stream(model, trace[name].value)[0]) for name in lens_points(model.config)]
     ids, probs = (np.stack(part) for part in zip(*best, strict=True))
     return lens_grid(model.tokenizer, lens_points(model.config), trace.labels, ids, probs)
 
 
-def _gradients(trace):
+def _gradient_section(trace):
     config = trace.config
     blocks = [f"h.{i}" for i in range(config.n_layer)]
 
@@ -190,7 +201,7 @@ def _gradients(trace):
 
 
 def _norms(rows, columns, norms):
-    """A table of norms, coloured by their logarithm"""
+    """A table of norms, colored by their logarithm"""
     logs = np.log(np.maximum(norms, 1e-30))
     low, high = np.nanmin(logs), np.nanmax(logs)
     notes = [[f"{row}, {column}: ‖d‖ {x:.5g}" for column, x in zip(columns, line, strict=True)]
@@ -199,7 +210,7 @@ def _norms(rows, columns, norms):
     return grid(rows, columns, (logs - low) / max(high - low, 1e-9), texts, notes)
 
 
-def _loss(log):
+def _loss_section(log):
     rows = read_log(log)
     if not rows:
         raise ValueError(f"{log}: no steps, expected the log.csv of a training run; train for at least one step")
@@ -208,8 +219,8 @@ def _loss(log):
     return loss_curve([row["step"] for row in rows], losses, smooth(losses), validation)
 
 
-def _attention(trace):
-    """What the script draws: the words, and every head's weights, row by row up to the diagonal, a byte each, 255 for 1"""
+def _attention_data(trace):
+    """The data that the page's script draws: labels, and the weights of each head up to the diagonal, as bytes (255 for 1)"""
     heads = [trace[f"h.{i}.attn.att"].value[0] for i in range(trace.config.n_layer)]
     queries, keys = np.tril_indices(len(trace.labels))
     weights = np.concatenate([np.rint(255 * head[:, queries, keys]).astype(np.uint8) for head in heads])
@@ -223,7 +234,7 @@ def _attention(trace):
 
 
 def _page(title, facts, sections, data):
-    """The template with its marks replaced, all at once, so that a text that looks like a mark stays a text"""
+    """Fill in the template's {{marks}} in one pass, so that a text that looks like a mark stays as it is"""
     page = resources.files("minigpt").joinpath("assets/report.html").read_text(encoding="utf-8")
     script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
     assert script is not None

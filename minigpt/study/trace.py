@@ -1,12 +1,14 @@
-"""A pass through a model with every activation and every gradient by name.
+"""The trace of a pass through a model: every activation and every gradient by name.
 
     trace = model.trace(ids, targets)
-    trace                               a table of all names
+    trace                               prints a table of all names
     trace["h.0.attn.att"]               value, grad, shape, equation, backward, source, section
-    trace["h.1.in"].parts               what its gradient is the sum of
+    trace["h.1.in"].parts               the terms whose sum is its gradient
 
-The values are those of the layers in nn/, the textbook; study.equations says what each name is.
+The values come from the textbook's layers, minigpt/nn/; equations.py describes each name.
 """
+
+from __future__ import annotations
 
 import difflib
 import html
@@ -15,19 +17,29 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..nn.cross_entropy import IGNORED
 from ..nn.embedding import embedding_backward, unembedding_backward
+from ..nn.multihead import merge_heads
 from ..nn.scope import Gradients, Pass, Scope
 from ..system.threads import use_blas_threads
 from .equations import activations, parameters
-from .pictures import array_picture, label, side_by_side
+from .pictures import array_picture, label, row_of_pictures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike
+
+    from ..config import GPTConfig
+    from .equations import Equation
 
 
 class Shape(tuple):
-    """A shape with its letters: it equals (1, 4, 8, 8) and shows as (B=1, H=4, T=8, T=8)."""
+    """A shape with a letter for each axis: it equals (1, 4, 8, 8) and prints as (B=1, H=4, T=8, T=8)."""
 
     letters: tuple[str, ...]
 
@@ -43,17 +55,17 @@ class Shape(tuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Step:
-    """One activation or parameter of a trace."""
+    """One activation or parameter of a trace, with its gradient and where both are computed."""
 
     name: str
     value: np.ndarray
     grad: np.ndarray | None         # of the loss with respect to value; None without targets
-    equation: str                   # how value came about
-    backward: str                   # how grad did
-    axes: str
-    source: tuple[str, str]         # file and line of both
+    equation: str                   # of value
+    backward: str                   # the equation of grad
+    axes: str                       # a letter for each axis: "B H T T"
+    source: tuple[str, str]         # "file:line" of value and of grad
     section: str                    # of the articles
-    trace: "Trace"
+    trace: Trace
 
     @property
     def shape(self):
@@ -62,7 +74,7 @@ class Step:
 
     @property
     def parts(self):
-        """{path: array}: what the gradient is the sum of, by the name it came through.  Trace.parts()."""
+        """{name: array}: the terms whose sum is the gradient, by the activation each came through; see Trace.parts()."""
         return self.trace.parts(self.name)
 
     def __repr__(self):
@@ -86,11 +98,11 @@ class Step:
             sides.append(side("gradient", self.grad, self.backward, self.source[1]))
         first = f", the first of {len(self.value)} sequences" if self.axes.startswith("B") and len(self.value) > 1 else ""
         head = html.escape(f"{self.shape}{first} · {self.section} · blue above 0, orange below")
-        return f'<div class="tex2jax_ignore"><p><b><code>{self.name}</code></b> {head}</p>{side_by_side(sides)}</div>'
+        return f'<div class="tex2jax_ignore"><p><b><code>{self.name}</code></b> {head}</p>{row_of_pictures(sides)}</div>'
 
 
 def _numbers(array):
-    """An array in a line: its type, its range, its size"""
+    """One line about an array: its dtype, its range and its root mean square"""
     seen = array[np.isfinite(array)].astype(np.float64)
     if not seen.size:
         return f"{array.dtype}"
@@ -98,9 +110,9 @@ def _numbers(array):
 
 
 class Trace(Mapping[str, Step]):
-    """The steps of one pass by name, in the order of the pass; then, where there were targets, the parameters.
+    """The steps of one pass by name, in the order of computation; with targets, the parameters follow.
 
-    `ids` and `targets` are the input, `loss` the loss as a float (None without targets).
+    `ids` and `targets` are the input; `loss` is a float, None without targets.
     """
 
     def __init__(self, model, ids, targets, loss, values, grads):
@@ -128,23 +140,24 @@ class Trace(Mapping[str, Step]):
         return len(self._table)
 
     def select(self, names):
-        """The same pass with only the names that match: patterns as in names= of model.trace()."""
+        """The same pass, restricted to the names that match the given patterns, as in names= of model.trace()."""
         chosen = select(names, self._table)
         values = {name: value for name, value in self._values.items() if name in chosen}
         grads = {name: grad for name, grad in self._grads.items() if name in chosen}
         return Trace(self._model, self.ids, self.targets, self.loss, values, grads)
 
     def parts(self, name):
-        r"""{path: array}, where the gradient of `name` is a sum over the ways from it to the loss; {} where there is one way.
+        r"""The gradient of `name` as a sum over the paths from it to the loss: {first name on the path: array}.
+
+        {} where there is only one path.
 
             h.1.in        h.1.mid: the residual connection, and ln_1's three terms
                           h.1.ln_1.xhat: r dx̂,   …mean: −r mean(dx̂),   …rstd: −r x̂ mean(dx̂ ⊙ x̂)
             h.1.ln_1.out  h.1.attn.q: dq W_qᵀ,   …k,   …v
             wte.weight    wte.out: the lookup,   logits: the output layer
 
-        Where norms come last (GPT-1), h.1.in has h.1.attn.q, …k, …v and ln_1's terms, h.1.mid has h.1.mlp.pre and ln_2's.
-
-        The names that a part is computed from must be in the trace, else KeyError.
+        With post-norm blocks (GPT-1), h.1.in has h.1.attn.q, …k, …v and ln_1's terms, h.1.mid has h.1.mlp.pre and ln_2's.
+        Raises KeyError where the trace lacks a name that a part is computed from, ValueError for a trace without gradients.
         """
         if self.targets is None:
             raise ValueError("parts: this trace has no gradients; give model.trace() targets")
@@ -168,7 +181,7 @@ class Trace(Mapping[str, Step]):
         return self._norm_terms("ln_f") if pre_norm else {}
 
     def _norm_terms(self, norm):
-        """The three ways through a norm: ∂x̂/∂x = r, ∂μ/∂x = 1/C, ∂r/∂x = −r² x̂/C"""
+        """The three paths through a norm: ∂x̂/∂x = r, ∂μ/∂x = 1/C, ∂r/∂x = −r² x̂/C"""
         xhat, mean, rstd = (self[f"{norm}.{name}"] for name in ("xhat", "mean", "rstd"))
         C = self.config.n_embd
         return {
@@ -178,13 +191,14 @@ class Trace(Mapping[str, Step]):
         }
 
     def _query_key_value(self, attn):
-        """The three ways from a norm into the heads"""
+        """The three paths from a norm into the heads"""
+        s = Scope.of()
         weights = np.split(self._model.params[f"{attn}.c_attn.weight"], 3, axis=1)
         steps = (self[f"{attn}.{name}"] for name in "qkv")
-        return {step.name: _side_by_side(step.grad) @ W.T for step, W in zip(steps, weights, strict=True)}
+        return {step.name: merge_heads([step.grad], s) @ W.T for step, W in zip(steps, weights, strict=True)}
 
     def _mlp_share(self, mlp):
-        """The way from a norm's output into the MLP"""
+        """The path from a norm's output into the MLP"""
         pre = self[f"{mlp}.pre"]
         return {pre.name: pre.grad @ self._model.params[f"{mlp}.c_fc.weight"].T}
 
@@ -196,7 +210,7 @@ class Trace(Mapping[str, Step]):
         return s.grads["weight"]
 
     def _head_share(self):
-        """What the output layer adds to it"""
+        """What the output layer adds to the gradient of wte.weight"""
         s = Scope.of(weight=self._model.params["wte.weight"])
         s.acts["h"] = self["ln_f.out" if self.config.pre_norm else f"h.{self.config.n_layer - 1}.out"].value
         unembedding_backward(self["logits"].grad, s)
@@ -204,7 +218,7 @@ class Trace(Mapping[str, Step]):
 
     @property
     def labels(self):
-        """The tokens of the first sequence as words that a picture can show; ids where the model has no tokenizer"""
+        """The first sequence's tokens as labels for pictures; ids where the model has no tokenizer"""
         return [label(self._model.tokenizer, id) for id in self.ids[0]]
 
     def _groups(self):
@@ -255,19 +269,19 @@ class Trace(Mapping[str, Step]):
 
 
 def _width(text):
-    """Columns that a text takes: the hat of x̂ takes none"""
+    """Number of columns a text takes on screen; combining characters, such as the hat of x̂, take none"""
     return sum(not unicodedata.combining(c) for c in text)
 
 
-def trace(model, ids, targets=None, names="*"):
-    """Run a model forward, and with targets backward, and keep what `names` match: a Trace of copies.
+def trace(model: Any, ids: ArrayLike, targets: ArrayLike | None = None, names: str | Iterable[str] = "*") -> Trace:
+    """Run a model forward, and with targets backward; return a Trace with copies of everything that `names` match.
 
         model.trace(ids, targets, names=["h.*.attn.att", "logits"])
 
-    ids, targets (B, T) integers as in model.loss().  `names` is a pattern or several, where * stands for anything.  Without
-    targets there are no gradients, and no more memory is taken than for one layer and what is kept.  With them the whole
-    pass's activations are held as well, until the trace is made.
-    Raises ValueError for a pattern that matches no name, before anything is computed, and what model.loss() raises.
+    ids, targets (B, T) integers, as in model.loss().  `names` is a pattern or several; * matches anything.
+    Without targets there are no gradients, and memory holds one layer at a time plus what is kept.  With targets all
+    activations of the pass are in memory until the trace is made.
+    Raises ValueError for a pattern that matches no name, before anything is computed, and whatever model.loss() raises.
     """
     chosen = select(names, all_names(model.config, targets))
     values: dict[str, np.ndarray] = {}
@@ -286,8 +300,8 @@ def trace(model, ids, targets=None, names="*"):
     return Trace(model, ids, targets, loss, values, grads)
 
 
-def all_names(config, targets):
-    """{name: Equation} of all that a trace can hold, with targets or without"""
+def all_names(config: GPTConfig, targets: ArrayLike | None) -> dict[str, Equation]:
+    """{name: Equation} of everything a trace can hold, with targets or without"""
     table = activations(config)
     if targets is None:
         return {name: row for name, row in table.items() if not row.of_targets}
@@ -295,11 +309,11 @@ def all_names(config, targets):
 
 
 def study_pass(model, ids, targets, visit, visit_grad=None):
-    """One pass of the model by the textbook's layers: (ids, targets, loss, scope), loss None without targets.
+    """Run one pass of the model with the textbook's layers -> (ids, targets, loss, scope); loss is None without targets.
 
-    visit(name, array) gets every activation as it is made, under its name in study.equations, and may change it in place;
-    visit_grad(name, array), if there is one, every gradient.  The layers record logp alone; probs is exp(logp) here, and
-    what a visitor changes in it is changed in logp.
+    visit(name, array) receives every activation when it is computed, under its name in equations.py, and may change it in
+    place; visit_grad(name, array), if given, receives every gradient.  The layers record only logp; probs = exp(logp) is
+    computed here, and a change to probs is carried over to logp.
     """
     if targets is None:
         ids, count, visit_grad = model.checked(ids), 1, None
@@ -308,7 +322,7 @@ def study_pass(model, ids, targets, visit, visit_grad=None):
         ids, targets, count = model.checked(ids, targets)
         wanted = targets
 
-    logp = np.empty(0)      # the array recorded, for watch_grad(); subtle: taken from the scope it would be a cycle, freed late
+    logp = np.empty(0)      # for watch_grad(); subtle: reading it from the scope would make a reference cycle, freed late
 
     def watch(name, array):
         nonlocal logp
@@ -320,7 +334,7 @@ def study_pass(model, ids, targets, visit, visit_grad=None):
             before = probs.copy()
             visit("probs", probs)
             changed = probs != before
-            with np.errstate(divide="ignore"):          # −∞ for a token that is held impossible
+            with np.errstate(divide="ignore"):          # −∞ for a token whose probability was set to 0
                 array[changed] = np.log(probs[changed])
 
     def watch_grad(name, array):
@@ -345,14 +359,8 @@ def study_pass(model, ids, targets, visit, visit_grad=None):
     return ids, targets, None if targets is None else loss, s
 
 
-def _side_by_side(heads):
-    """heads (B, H, T, D) -> (B, T, C)"""
-    B, H, T, D = heads.shape
-    return heads.transpose(0, 2, 1, 3).reshape(B, T, H * D)
-
-
-def select(names, table):
-    """The names of a table that match a pattern or any of several; ValueError for a pattern that matches none."""
+def select(names: str | Iterable[str], table: Iterable[str]) -> set[str]:
+    """The names of a table that match one pattern or any of several.  Raises ValueError for a pattern that matches none."""
     patterns = [names] if isinstance(names, str) else list(names)
     chosen = set()
     for pattern in patterns:

@@ -25,7 +25,7 @@ def processor():
 
 
 def memory():
-    """Bytes of memory, or of the share that a container has of it; None where that cannot be told, as on Windows."""
+    """Bytes of memory, or of the share that a container has of it; None where the system does not say, as on Windows."""
     if not hasattr(os, "sysconf"):
         return None
     sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]

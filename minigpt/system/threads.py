@@ -47,7 +47,7 @@ def _openblas():
 
 
 def blas_threads():
-    """How many threads BLAS uses now; None where that cannot be told."""
+    """How many threads BLAS uses now; None where that is not known."""
     blas = _openblas()
     return None if blas is None else blas[0]()
 

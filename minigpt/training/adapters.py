@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from ..generation.streaming import tokenizer_of
-from ..models.classifier import HEAD, Classifier, _refuse_adapters
+from ..inputs import is_whole, require_tokenizer
+from ..models.classifier import HEAD, Classifier, refuse_adapters
 from ..models.gpt import GPT
-from ..tokenization.tokenizer import CharTokenizer
+from ..tokenization import CharTokenizer
 
 
 def with_characters(model: GPT, text: str, seed=0) -> GPT:
@@ -21,11 +21,11 @@ def with_characters(model: GPT, text: str, seed=0) -> GPT:
 
     The ids of the old characters stay.  What transformers calls resize_token_embeddings().
     """
-    tokenizer = tokenizer_of(model)
+    tokenizer = require_tokenizer(model)
     if not isinstance(tokenizer, CharTokenizer):
         raise TypeError(f"tokenizer: {tokenizer!r}, expected a CharTokenizer; one of bytes knows every text already")
     chars = tokenizer.state()["chars"]
-    _refuse_adapters(model)
+    refuse_adapters(model)
     grown_tokenizer = CharTokenizer([*chars, *sorted(set(text) - set(chars))])
     grown = GPT(replace(model.config, vocab_size=grown_tokenizer.vocab_size), seed, model.dtype, model.pool.threads, model.fast)
     for name, array in model.params.items():
@@ -54,7 +54,7 @@ def add_lora(model: GPT, names: str | Iterable[str] = "h.*.attn.c_attn", rank=8,
     characters' rows know nothing yet.  Hu et al. 2021 §4.1.  Raises ValueError for a pattern that matches none and an
     impossible rank.
     """
-    _refuse_adapters(model)
+    refuse_adapters(model)
     patterns = [names] if isinstance(names, str) else list(names)
     matrices = [(name, shape) for name, shape, _ in model.table if name.startswith("h.") and len(shape) == 2]
     shapes = {name.removesuffix(".weight"): shape for name, shape in matrices}
@@ -66,7 +66,7 @@ def add_lora(model: GPT, names: str | Iterable[str] = "h.*.attn.c_attn", rank=8,
         raise ValueError(f"also: {', '.join(unknown)}, expected names of the model's parameters, such as wte.weight")
     chosen = {name: shape for name, shape in shapes.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
     most = min(min(shape) for shape in chosen.values())
-    if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= most:
+    if not is_whole(rank, 1, most):
         raise ValueError(f"rank: {rank!r}, expected a whole number from 1 to {most}, the shortest side of these matrices")
     if not 0 < alpha < math.inf:
         raise ValueError(f"alpha: {alpha}, expected a number above 0")

@@ -46,7 +46,7 @@ class Batches:
             raise ValueError(f"order: {order!r}, expected 'crops' or 'windows'; choose one")
         if seed < 0:
             raise ValueError(f"seed: {seed}, expected an integer ≥ 0; choose another")
-        self.ids = _tokens(ids)
+        self.ids = as_tokens(ids)
         _check_sizes(self.ids, batch_size, context)
         self.batch_size, self.context, self.seed, self.order = batch_size, context, seed, order
         self.position = 0
@@ -110,7 +110,7 @@ def windows(ids: np.ndarray, context: int, batch_size: int) -> Iterator[tuple[np
 
     Errors: ValueError if N < T + 1, as for Batches.
     """
-    ids = _tokens(ids)
+    ids = as_tokens(ids)
     _check_sizes(ids, batch_size, context)
     count = (len(ids) - 1) // context
     for first in range(0, count, batch_size):
@@ -125,7 +125,7 @@ def _rows(ids: np.ndarray, begin: int, end: int, width: int) -> tuple[np.ndarray
     return inputs.reshape(-1, width).astype(np.int64), targets.reshape(-1, width).astype(np.int64)
 
 
-def _tokens(ids: Any) -> np.ndarray:
+def as_tokens(ids: Any) -> np.ndarray:
     """Return ids as an array (N,) of integers, a view where it is one."""
     ids = np.asarray(ids)
     if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..weights.hub import DownloadError, cache_folder, fetch
-from .batches import _tokens
+from ..weights.cache import cache_folder
+from ..weights.hub import DownloadError, fetch
+from .batches import as_tokens
 
 _SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 _SHAKESPEARE_FILE = "tinyshakespeare.txt"
@@ -85,7 +86,7 @@ def split(ids: np.ndarray, fraction: float = 0.9) -> tuple[np.ndarray, np.ndarra
 
     split(np.arange(10)) -> [0 … 8], [9].  Raises ValueError if either part would be empty.
     """
-    ids = _tokens(ids)
+    ids = as_tokens(ids)
     cut = int(fraction * len(ids)) if 0 < fraction < 1 else 0
     if cut == 0:
         raise ValueError(f"ids: fraction {fraction} of {len(ids)} tokens, expected two parts; use 0.9 or a longer text")
@@ -102,7 +103,7 @@ def fingerprint(ids_or_text: np.ndarray | str) -> str:
     if isinstance(ids_or_text, str):
         digest.update(ids_or_text.encode("utf-8"))
     else:
-        ids = _tokens(ids_or_text)
+        ids = as_tokens(ids_or_text)
         for start in range(0, len(ids), 1 << 20):  # in pieces: all of them as int64 may not fit into memory
             digest.update(ids[start : start + (1 << 20)].astype("<i8").tobytes())
     return digest.hexdigest()[:16]

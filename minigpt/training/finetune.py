@@ -9,7 +9,8 @@
     FineTuner(model, base.tokenizer, (examples[:900], examples[900:]), Recipe(steps=300), folder).run()
     model.predict(["To be, or not to be"])
 
-The loop, its log and its checkpoints are train.py's; an adapter's mathematics is nn/lora.py's; the tasks are tasks.py's.
+The loop, its log and its checkpoints are trainer.py's; adapters are adapters.py's, their mathematics nn/lora.py's; the
+tasks are tasks.py's.
 Radford et al. 2018 §3.2, §3.3; articles A0 §3.2.3 微调和推理, A1 §2.4 预训练与微调, A3 §3.2, A4 §3.2.
 """
 
@@ -20,9 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..generation.options import checked_row
-from ..generation.streaming import tokenizer_of
-from ..models.classifier import MANY, Classifier
+from ..inputs import checked_row, pad_rows, require_tokenizer
+from ..models.classifier import ROWS_AT_ONCE, Classifier
 from ..models.gpt import GPT
 from ..nn.cross_entropy import IGNORED
 from .adapters import merged
@@ -66,11 +66,7 @@ def answered(prompt, answer) -> Example:
 
 def padded(examples: Sequence[Example]) -> tuple[np.ndarray, np.ndarray]:
     """Examples as a batch: inputs and targets (B, T), padded on the right, where no earlier token looks."""
-    T = max(len(example.inputs) for example in examples)
-    inputs, targets = np.zeros((len(examples), T), np.int64), np.full((len(examples), T), IGNORED)
-    for b, example in enumerate(examples):
-        inputs[b, : len(example.inputs)], targets[b, : len(example.targets)] = example
-    return inputs, targets
+    return pad_rows([example.inputs for example in examples], 0), pad_rows([example.targets for example in examples], IGNORED)
 
 
 class ExampleBatches:
@@ -90,11 +86,11 @@ class ExampleBatches:
 
 def answers(model: GPT, prompts: Sequence[str], max_new_tokens: int, end: str = "\n") -> list[str]:
     """What the model holds likeliest after each prompt, token by token, up to `end`."""
-    tokenizer = tokenizer_of(model)
+    tokenizer = require_tokenizer(model)
     (stop,) = tokenizer.encode(end)
     texts = []
-    for i in range(0, len(prompts), MANY):
-        rows = [tokenizer.encode(prompt) for prompt in prompts[i : i + MANY]]
+    for i in range(0, len(prompts), ROWS_AT_ONCE):
+        rows = [tokenizer.encode(prompt) for prompt in prompts[i : i + ROWS_AT_ONCE]]
         made = model.generate(rows, max_new_tokens, temperature=0, stop_ids=[stop])
         texts += [tokenizer.decode(ids[len(row) :]).split(end)[0] for row, ids in zip(rows, made, strict=True)]
     return texts
@@ -126,7 +122,7 @@ class FineTuner(Trainer):
                 asked = targets[targets != IGNORED]
                 if len(inputs) > n_positions:
                     raise ValueError(f"{kind}[{i}]: {len(inputs)} tokens exceed n_positions {n_positions}; shorten the text")
-                checked_row(inputs, f"{kind}[{i}]", V)
+                checked_row(inputs, V, f"{kind}[{i}]")
                 if not asked.size or asked.min() < 0 or asked.max() >= n_outputs:
                     raise ValueError(f"{kind}[{i}]: targets {asked}, expected at least one, from 0 to {n_outputs - 1}")
         return ExampleBatches(train, self.recipe.batch_size, self.recipe.seed)

@@ -1,13 +1,28 @@
-"""Pictures of a loss curve and of an alignment: as PNGs where matplotlib is installed, and in letters anywhere."""
+"""The log of a run: read again, and its loss curve as a PNG where matplotlib is installed, and in letters anywhere."""
 
 from __future__ import annotations
 
+import csv
 import io
 import math
-import unicodedata
 from pathlib import Path
 
 from ..system.files import write_atomic
+
+COLUMNS = ("step", "train_loss", "val_loss", "learning_rate", "gradient_norm", "tokens_per_second", "seconds")
+
+
+def read_log(path) -> list[dict]:
+    """The rows of a log.csv: numbers by column name, None where a cell is empty; a torn last line is left out."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
+
+    def number(name, cell):
+        return None if cell == "" else int(cell) if name == "step" else float(cell)
+
+    return [
+        {name: number(name, cell) for name, cell in zip(COLUMNS, row, strict=True)} for row in rows if row[0].isdigit()
+    ]
 
 
 def smooth(values: list[float], weight: float = 0.95) -> list[float]:
@@ -22,7 +37,7 @@ def smooth(values: list[float], weight: float = 0.95) -> list[float]:
 def loss_chart(rows: list[dict], width: int = 72, height: int = 14) -> str:
     """The curve as text: · the training loss, smoothed, and ● the validation loss, over the steps.
 
-    rows: what train.read_log gives, at least one.
+    rows: what read_log gives, at least one.
     """
     steps = [row["step"] for row in rows]
     train = smooth([row["train_loss"] for row in rows])
@@ -74,56 +89,3 @@ def save_loss_png(path: Path, rows: list[dict], title: str) -> bool:
     figure.savefig(picture, format="png")
     write_atomic(path, picture.getvalue())
     return True
-
-
-def alignment_chart(source: list[str], target: list[str], att) -> str:
-    """An attention map as text: a row for each target piece, a column for each source piece, the darker the more attention.
-
-    att (T, S): rows that sum to 1, as translation.Alignment has them.
-    """
-    shades = " ·░▒▓█"
-    margin = max(map(_cells, target)) + 2
-    lines = [" " * margin + " ".join(word.center(_WIDTH) for word in source)]
-    for piece, row in zip(target, att, strict=True):
-        cells = (shades[min(int(weight * len(shades)), len(shades) - 1)] * max(len(word), _WIDTH)
-                 for word, weight in zip(source, row, strict=True))
-        lines.append(" " * (margin - 1 - _cells(piece)) + piece + " " + " ".join(cells))
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def save_alignment_png(path: Path, source: list[str], target: list[str], att, gloss: dict[str, str]) -> bool:
-    """Draw the map of alignment_chart() into a PNG; False, and no file, where matplotlib is not installed.
-
-    gloss: what stands for a target piece where no font that is installed here has its characters.
-    """
-    try:
-        from matplotlib import font_manager
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    fonts = {font.name for font in font_manager.fontManager.ttflist}
-    family = next((name for name in _CHINESE_FONTS if name in fonts), None)
-    labels = target if family else [gloss.get(piece, piece) for piece in target]
-    figure = Figure(figsize=(2 + 0.55 * len(source), 1.6 + 0.36 * len(target)), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    image = axes.imshow(att, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(source)), source, rotation=45, ha="left", rotation_mode="anchor")
-    axes.set_yticks(range(len(target)), labels, family=family)
-    axes.xaxis.tick_top()
-    figure.colorbar(image, label="attention")
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    write_atomic(path, picture.getvalue())
-    return True
-
-
-_WIDTH = 3              # cells of the narrowest column
-_CHINESE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
-                  "WenQuanYi Micro Hei", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "Droid Sans Fallback")
-
-
-def _cells(text):
-    """How wide a text is on a terminal: Chinese characters take two cells"""
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

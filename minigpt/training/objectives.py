@@ -1,6 +1,6 @@
 r"""Objectives: what a model learns depends on what it is asked.  The same text, body and loss, three questions.
 
-    causal          which token comes next?             −log p(x_t given x_<t)          GPT:   train.Trainer
+    causal          which token comes next?             −log p(x_t given x_<t)          GPT:   trainer.Trainer
     masked          which token stood in this gap?      −log p(x_t given the others)    BERT:  MaskedTrainer
     next sentence   does this text follow that one?     −log p(answer given both)       BERT:  NextSentenceTrainer
 
@@ -31,7 +31,7 @@ from ..config import GPTConfig
 from ..models.gpt import GPT
 from ..nn.cross_entropy import IGNORED
 from ..nn.softmax import log_softmax
-from ..tokenization.tokenizer import CharTokenizer
+from ..tokenization import CharTokenizer
 from .batches import Batches, windows
 from .checkpoint import CheckpointError
 from .corpora import Corpus, split
@@ -41,7 +41,7 @@ from .trainer import Trainer
 SPECIAL = ("[MASK]", "[CLS]", "[SEP]", "[NEXT]", "[OTHER]")     # the last ids of a model's vocabulary, after the tokenizer's:
 MASK, CLS, SEP, NEXT, OTHER = range(len(SPECIAL))               # with n_tokens of those, [MASK] has the id n_tokens + MASK
 CHOSEN = 0.15           # the share of a row's positions that the masked objective asks for
-AT_ONCE = 64            # rows that are read at once where nothing is learned
+ROWS_AT_ONCE = 64            # rows that are read at once where nothing is learned
 
 
 # Batches -------------------------------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def paired(first, second, n_tokens):
 
 
 class MaskedBatches(Batches):
-    """Batches of a text with gaps: the rows are those of data.Batches, the gaps depend on seed and position alone."""
+    """Batches of a text with gaps: the rows are those of batches.Batches, the gaps depend on seed and position alone."""
 
     def __init__(self, ids, batch_size, context, n_tokens, seed=0, order: Literal["crops", "windows"] = "crops"):
         super().__init__(ids, batch_size, context, seed, order)
@@ -93,7 +93,7 @@ class NextSentenceBatches:
 
     A row is paired(first, second), of n = (context − 3)/2 tokens each, cut anywhere: a "sentence" is here as in the paper "an
     arbitrary span of contiguous text, rather than an actual linguistic sentence".  The target at [CLS] is [NEXT] or [OTHER],
-    −100 elsewhere.  `position`, the number of batches given so far, is the whole state, as in data.Batches.
+    −100 elsewhere.  `position`, the number of batches given so far, is the whole state, as in batches.Batches.
 
     Raises ValueError for a context below 5 and for a text too short for two places to cut at.
     Devlin et al. 2018 §3.1, task 2; article A0 §3.2.2.
@@ -194,7 +194,7 @@ class NextSentenceTrainer(_BidirectionalTrainer):
         if self.recipe.order != "crops":
             raise ValueError(f"order: {self.recipe.order!r}, expected 'crops': pairs of texts are cut anywhere")
         text = super()._read(ids)
-        self.val_pairs = NextSentenceBatches(self.val_ids, AT_ONCE, text.context, self.n_tokens)
+        self.val_pairs = NextSentenceBatches(self.val_ids, ROWS_AT_ONCE, text.context, self.n_tokens)
         return NextSentenceBatches(text.ids, text.batch_size, text.context, self.n_tokens, text.seed)
 
     def _validation(self):
@@ -216,7 +216,7 @@ def guesses(model, rows, at):
         inputs, place = rows.copy(), at
         inputs[:, at] = n_tokens + MASK
     return np.concatenate([
-        model(inputs[i : i + AT_ONCE])[:, place, :n_tokens].argmax(axis=1) for i in range(0, len(rows), AT_ONCE)
+        model(inputs[i : i + ROWS_AT_ONCE])[:, place, :n_tokens].argmax(axis=1) for i in range(0, len(rows), ROWS_AT_ONCE)
     ])
 
 
@@ -252,7 +252,7 @@ class Comparison:
     tokenizer: CharTokenizer
     models: dict[str, GPT]          # by objective
     abilities: list[Ability]
-    blind: tuple[float, float]      # the share of the commonest token, in the middle and at the end of the rows
+    baseline: tuple[float, float]      # the share of the commonest token, in the middle and at the end of the rows
     counts: tuple[int, int]         # rows, texts
 
     def __repr__(self):
@@ -262,7 +262,7 @@ class Comparison:
             writes = "yes" if self.models[a.objective].config.causal else "no"
             shares = [f"{share:.1%}" for share in (a.gap, a.following, a.order)]
             rows.append((a.objective, f"{a.seconds:.0f} s", *shares, writes))
-        rows.append(("blind guessing", "", *(f"{share:.1%}" for share in (*self.blind, 0.5)), ""))
+        rows.append(("always the commonest", "", *(f"{share:.1%}" for share in (*self.baseline, 0.5)), ""))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         n, m = self.counts
@@ -287,7 +287,7 @@ def compare(corpus: Corpus, steps=1200, seed=0, quiet=True, threads=None) -> Com
     ids = tokenizer.encode_array(corpus.text)
     T, C = 24, 64
     # 1/√C keeps what a matrix makes of x as large as x. With the usual 0.02, meant for hundreds of channels, next-sentence
-    # prediction stays at a coin's toss for longer; in the end both get about as far
+    # prediction stays at chance longer; in the end both get about as far
     config = GPTConfig(tokenizer.vocab_size + len(SPECIAL), T, C, n_layer=2, n_head=4, initializer_range=1 / math.sqrt(C))
     recipe = Recipe(steps=steps, batch_size=64, lr=1e-3, muon_lr=0.01, eval_interval=steps, sample_tokens=0, seed=seed)
     trainers = {"causal": Trainer, "masked": MaskedTrainer, "next sentence": NextSentenceTrainer}
@@ -301,8 +301,8 @@ def compare(corpus: Corpus, steps=1200, seed=0, quiet=True, threads=None) -> Com
             seconds[name] = time.perf_counter() - start
 
     train, unseen = split(ids)
-    rows = np.concatenate([inputs for inputs, _ in windows(unseen, T, AT_ONCE) if inputs.shape[1] == T])
-    pairs = list(NextSentenceBatches(unseen, AT_ONCE, T, tokenizer.vocab_size).all())
+    rows = np.concatenate([inputs for inputs, _ in windows(unseen, T, ROWS_AT_ONCE) if inputs.shape[1] == T])
+    pairs = list(NextSentenceBatches(unseen, ROWS_AT_ONCE, T, tokenizer.vocab_size).all())
     n = (T - 3) // 2
 
     def right(model, at):

@@ -30,8 +30,8 @@ class AdamW:
         m = β₁ m + (1 − β₁) g,   v = β₂ v + (1 − β₂) g²
         w = w − η λ w − η m̂/(√v̂ + ε),   m̂ = m/(1 − β₁ᵗ),   v̂ = v/(1 − β₂ᵗ)
 
-    Only matrices decay (λ); norms and biases do not.  `m` and `v` are kept without their factors (1 − β), which go together
-    with the bias corrections into two numbers a step: an array operation less for each.
+    Only matrices decay (λ); norms and biases do not.  `m` and `v` omit the factors 1 − β; these are folded, with the bias
+    corrections, into two scalars per step.
     Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2.
     """
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..config import ConfigError
+from ..inputs import is_whole
 from .optim import SCHEDULES
 
 
@@ -42,7 +43,7 @@ class Recipe:
             value = getattr(self, name)
             if name == "steps" and value is None:
                 continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+            if not is_whole(value, lowest):
                 bad.append(f"{name} {value!r}, expected a whole number of at least {lowest}")
         for name, most in (("minutes", math.inf), ("lr", 10), ("muon_lr", 10), ("clip", math.inf)):
             value = getattr(self, name)

@@ -58,7 +58,7 @@ CHAPTERS = {
     "lexical analysis": "floating id-classes identifiers imaginary integers numbers strings",
     "statements": "assert assignment augassign break compound continue del global import nonlocal pass raise return yield",
 }
-LINE = range(20, 73)        # characters of a line that can be told from others
+LINE = range(20, 73)        # characters of a line that can be distinguished from others
 
 
 def chapters(seed=0) -> Task:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import os
 import signal
 import sys
@@ -22,18 +21,19 @@ from ..config import GPTConfig
 from ..models.gpt import GPT
 from ..nn.cross_entropy import IGNORED
 from ..system.files import LockedError, lock, write_atomic
-from ..tokenization.tokenizer import from_state
+from ..tokenization import from_state
 from ..weights.pretrained import save_pretrained
 from . import checkpoint
 from .batches import Batches, windows
 from .checkpoint import Checkpoint, CheckpointError
 from .corpora import fingerprint, load_corpus, split
-from .optim import AdamW, Muon, clip_scale, gradient_norm, schedule
+from .log import COLUMNS, read_log
+from .optim import AdamW, Muon, schedule
 from .recipe import Recipe
+from .step import check_finite, training_step
 
 CHANGEABLE = ("steps", "minutes", "eval_interval", "sample_tokens")   # what a resumed run may have otherwise
 FIRST_SAMPLE = 8        # seconds after the start
-COLUMNS = ("step", "train_loss", "val_loss", "learning_rate", "gradient_norm", "tokens_per_second", "seconds")
 
 
 _Trainer = TypeVar("_Trainer", bound="Trainer")
@@ -128,7 +128,7 @@ class Trainer:
                 val_loss = None
                 if self.step % self.recipe.eval_interval == 0 or self._finished():
                     val_loss = self.evaluate()
-                    self._stop_unless_finite(f"validation loss {val_loss}", val_loss)
+                    check_finite(self.model, f"after step {self.step}: validation loss {val_loss}", val_loss)
                     self.seconds = before + time.perf_counter() - began
                     self._note_best(val_loss)
                 rows.writerow([self.step, f"{loss:.5f}", "" if val_loss is None else f"{val_loss:.5f}", f"{rate:.6g}",
@@ -226,30 +226,13 @@ class Trainer:
 
     def update(self) -> tuple[float, float, float, int]:
         """One step -> loss, gradient norm, AdamW's learning rate, tokens read"""
-        recipe, model = self.recipe, self.model
-        rate = self._rate()
-        loss, tokens = 0.0, 0
-        for i in range(recipe.accumulate):
-            key = (recipe.seed, self.batches.position)      # dropout's streams are named by seed and batch: no state to save
-            inputs, targets = self.batches.next()
-            part, _ = model.loss_and_grads(inputs, targets, scale=1 / recipe.accumulate, accumulate=i > 0, dropout_key=key)
-            loss += part / recipe.accumulate
-            tokens += inputs.size
-        norm = gradient_norm(self.adamw.grads, model.pool)
-        self._stop_unless_finite(f"loss {loss}, gradient norm {norm}", loss + norm)
-        if self.muon:
-            self.muon.step(recipe.muon_lr * rate)
-        self.adamw.step(recipe.lr * rate, clip_scale(norm, recipe.clip))
+        recipe, rate = self.recipe, self._rate()
+        loss, norm, tokens = training_step(
+            self.model, self.batches, self.adamw, recipe.lr * rate, clip=recipe.clip, seed=recipe.seed,
+            when=f"after step {self.step}", muon=self.muon, muon_lr=recipe.muon_lr * rate, accumulate=recipe.accumulate,
+        )
         self.step += 1
         return loss, norm, recipe.lr * rate, tokens
-
-    def _stop_unless_finite(self, found, value) -> None:
-        if not math.isfinite(value):
-            name = self.model.first_nonfinite()
-            where = f"the first array that is not finite is {name}; " if name else ""
-            raise FloatingPointError(
-                f"after step {self.step}: {found}; {where}lower the learning rate, the checkpoint before is kept"
-            )
 
     def _rate(self) -> float:
         """The learning rate of the next step as a fraction of its peak"""
@@ -329,19 +312,6 @@ def sample_text(model: GPT, tokenizer, n_tokens: int, seed) -> str:
         prompt = [0]
     ids = model.generate(prompt, n_tokens, temperature=0.8, seed=seed, sliding_window=True)
     return tokenizer.decode(ids[len(prompt) :])
-
-
-def read_log(path) -> list[dict]:
-    """The rows of a log.csv: numbers by column name, None where a cell is empty; a torn last line is left out."""
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
-
-    def number(name, cell):
-        return None if cell == "" else int(cell) if name == "step" else float(cell)
-
-    return [
-        {name: number(name, cell) for name, cell in zip(COLUMNS, row, strict=True)} for row in rows if row[0].isdigit()
-    ]
 
 
 @contextmanager

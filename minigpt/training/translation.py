@@ -6,13 +6,12 @@
     exact_match(translator, unseen)
     translator(["three hundred forty-two"])     ->  ["三百四十二"]
 
-The model is seq2seq.py's; the command line is translate_command.py's.
+The model is models/transformer.py's; the command line is commands/translate.py's.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -23,13 +22,15 @@ import numpy as np
 from tqdm import tqdm
 
 from ..config import TransformerConfig
+from ..inputs import pad_rows
 from ..models.transformer import Transformer
 from ..nn.cross_entropy import IGNORED
 from ..system.files import write_atomic
-from .optim import AdamW, clip_scale, gradient_norm, schedule
+from .optim import AdamW, schedule
+from .step import training_step
 
 SIZES = {"n_embd": 64, "n_layer": 2, "n_head": 4, "dropout": 0.0}      # enough for the numerals
-AT_ONCE = 256           # texts translated in one batch
+TEXTS_AT_ONCE = 256           # texts translated in one batch
 
 
 class Vocabulary:
@@ -106,8 +107,8 @@ class Translator:
         """The translations; ValueError for a text with an unknown word.  beams, length_penalty: Transformer.translate()."""
         rows = [self.vocabulary.encode(text) for text in texts]
         translations: list[str] = []
-        for start in range(0, len(rows), AT_ONCE):
-            source = _padded(rows[start : start + AT_ONCE], self.model.config.pad_token_id)
+        for start in range(0, len(rows), TEXTS_AT_ONCE):
+            source = pad_rows(rows[start : start + TEXTS_AT_ONCE], self.model.config.pad_token_id)
             for ids in self.model.translate(source, beams=beams, length_penalty=length_penalty):
                 translations.append(self.vocabulary.decode(ids))
         return translations
@@ -117,7 +118,7 @@ class Translator:
         config = self.model.config
         source = [self.vocabulary.encode(text) for text, _ in pairs]
         targets = [[*self.vocabulary.encode(text), config.eos_token_id] for _, text in pairs]
-        return _padded(source, config.pad_token_id), _padded(targets, IGNORED)
+        return pad_rows(source, config.pad_token_id), pad_rows(targets, IGNORED)
 
     def alignment(self, text: str, translation: str, layer=-1) -> Alignment:
         """The cross-attention of a layer of the decoder, by default of the last, as the mean over its heads."""
@@ -141,26 +142,33 @@ class Translator:
         return cls(model, Vocabulary(pieces))
 
 
+class PairBatches:
+    """Endless batches of pairs, drawn with replacement; `position` is the whole state, as in batches.Batches."""
+
+    def __init__(self, translator: Translator, pairs: Sequence[tuple[str, str]], batch_size: int, seed: int):
+        self.translator, self.pairs, self.batch_size, self.seed, self.position = translator, pairs, batch_size, seed, 0
+
+    def next(self) -> tuple[np.ndarray, np.ndarray]:
+        """source and targets as in Translator.batch(), and position advances by one."""
+        chosen = np.random.default_rng([self.seed, self.position]).integers(len(self.pairs), size=self.batch_size)
+        self.position += 1
+        return self.translator.batch([self.pairs[i] for i in chosen])
+
+
 def train(translator: Translator, pairs, *, steps=400, batch_size=128, lr=3e-3, warmup_steps=50, seed=0, progress=False):
     """Learn from pairs of texts: AdamW with linear warm-up and decay -> the loss of each step, a list of floats.
 
-    Batch i is drawn from default_rng([seed, i]).  Post-norm needs the warm-up: at full rate its first steps go astray (Xiong
+    Post-norm needs the warm-up: at full rate its first steps go astray (Xiong
     et al. 2020).  `progress` shows a bar where stderr is a terminal.  FloatingPointError for a loss that is not finite.
     Vaswani et al. 2017 §5.3 takes Adam with the same β.
     """
-    model = translator.model
+    model, batches = translator.model, PairBatches(translator, pairs, batch_size, seed)
     adamw = AdamW(model, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.01)
     losses: list[float] = []
     with tqdm(total=steps, unit="step", dynamic_ncols=True, disable=None if progress else True) as bar:
         for step in range(steps):
-            chosen = np.random.default_rng([seed, step]).integers(len(pairs), size=batch_size)
-            source, targets = translator.batch([pairs[i] for i in chosen])
-            loss, _ = model.loss_and_grads(source, targets, dropout_key=(seed, step))
-            norm = gradient_norm(adamw.grads, model.pool)
-            if not math.isfinite(loss + norm):
-                raise FloatingPointError(f"step {step}: loss {loss}, gradient norm {norm}, {model.first_nonfinite()}; lower lr")
             rate = lr * min(1.0, (step + 1) / (warmup_steps + 1)) * schedule("linear", step / steps)
-            adamw.step(rate, clip_scale(norm, 1.0))
+            loss, _, _ = training_step(model, batches, adamw, rate, clip=1.0, seed=seed, when=f"after step {step}")
             losses.append(loss)
             bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
             bar.update()
@@ -172,11 +180,3 @@ def exact_match(translator: Translator, pairs, *, beams=1) -> tuple[float, list[
     given = translator([text for text, _ in pairs], beams=beams)
     wrong = [(text, right, made) for (text, right), made in zip(pairs, given, strict=True) if made != right]
     return 1 - len(wrong) / len(pairs), wrong
-
-
-def _padded(rows, fill):
-    """B rows of different lengths -> (B, longest)"""
-    array = np.full((len(rows), max(map(len, rows))), fill)
-    for row, ids in zip(array, rows, strict=True):
-        row[: len(ids)] = ids
-    return array

@@ -1,6 +1,7 @@
-"""Weights by GPT-2's names, and a model with its tokenizer as a folder in Hugging Face's layout.
+"""Pretrained models: a state dict or a folder in Hugging Face's layout to a GPT and back, and where a name leads.
 
-Such a folder holds config.json, model.safetensors (or model.npz) and the tokenizer's files.
+Such a folder holds config.json, model.safetensors (or model.npz) and the tokenizer's files. How arrays lie in a file is
+written in safetensors.py and npz.py, how a file is downloaded in hub.py.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .. import weights
 from ..config import ConfigError, GPTConfig
 from ..models.gpt import GPT, parameter_table
 from ..system.files import write_atomic
-from ..tokenization import tokenizer as tokenizers
-from . import hub
+from ..tokenization import CharTokenizer, Tokenizer
+from ..tokenization import load as load_tokenizer
+from . import cache, hub
 
 BUNDLED = ("shakespeare-char",)     # folders of assets/, found by name
 
@@ -34,10 +37,10 @@ REPOSITORIES = {
 
 
 class Pin(NamedTuple):
-    """One exact state of a repository: what is downloaded is this or nothing."""
+    """One exact revision of a repository: a download is accepted only if its bytes are these."""
 
     revision: str
-    files: dict[str, tuple[str, int | None]]        # SHA-256 and bytes, where known
+    files: dict[str, tuple[str, int | None]]        # SHA-256, and the size in bytes where known
     config: GPTConfig
 
 
@@ -55,19 +58,23 @@ PINS = {
 
 _GPT1_NAMES = {"wte.weight": "tokens_embed.weight", "wpe.weight": "positions_embed.weight"}    # as transformers calls them
 
-# Buffers of the causal mask in transformers' older files, nanoGPT's and minGPT's. c_attn.bias is a parameter, attn.bias not.
+# Buffers of the causal mask in transformers' older files, nanoGPT's and minGPT's. Careful: c_attn.bias is a parameter.
 _MASK = re.compile(r"h\.\d+\.attn\.(masked_)?bias")
 
 
 def save_pretrained(
-    model: GPT, folder: str | os.PathLike[str], tokenizer=None, dtype=None, weight_format: str = "safetensors"
+    model: GPT, folder: str | os.PathLike[str], tokenizer: Tokenizer | CharTokenizer | None = None,
+    dtype: DTypeLike | None = None, weight_format: str = "safetensors",
 ) -> None:
     """Write a folder that from_pretrained() and Hugging Face's GPT2LMHeadModel load.
 
     A model without biases is written with biases of zero, since GPT-2 has them; it computes the same.
-    `dtype` is that of the stored weights, by default the model's own.  weight_format "npz" writes model.npz instead, which
-    numpy.load reads and transformers does not; a file of the other format, an earlier model's, is removed.
-    Raises OSError; each file is whole or unchanged.
+
+    dtype: of the stored weights, by default the model's own.
+    weight_format: "npz" writes model.npz instead of model.safetensors; numpy.load reads it, transformers does not.
+        A file of the other format, left by an earlier model, is removed.
+
+    Raises: ValueError for another weight_format, OSError; each file is whole or unchanged.
     """
     if weight_format not in ("safetensors", "npz"):
         raise ValueError(f"weight_format: {weight_format!r}, expected 'safetensors' or 'npz'")
@@ -75,10 +82,10 @@ def save_pretrained(
     write_folder(folder, config.to_json(), tensors, tokenizer, weight_format)
 
 
-def exported(model: GPT, dtype=None) -> tuple[GPTConfig, dict[str, np.ndarray]]:
-    """The configuration and the arrays, by GPT-2's or GPT-1's names, of one with biases that computes what the model does.
+def exported(model: GPT, dtype: DTypeLike | None = None) -> tuple[GPTConfig, dict[str, np.ndarray]]:
+    """Return configuration and arrays, by GPT-2's or GPT-1's names, of a model with biases that computes the same.
 
-    Raises ValueError for a model with LoRA adapters, which those have no names for.
+    Raises: ValueError for a model with LoRA adapters, for which GPT-2 has no names.
     """
     if any(name.endswith(".lora_A") for name in model.params):
         raise ValueError("model: LoRA adapters beside its weights, expected plain weights; save finetune.merged(model)")
@@ -91,34 +98,45 @@ def exported(model: GPT, dtype=None) -> tuple[GPTConfig, dict[str, np.ndarray]]:
     }
 
 
-def write_folder(folder: str | os.PathLike[str], config: str, tensors, tokenizer, weight_format="safetensors") -> None:
-    """Write config.json, the weights and, if there is one, the tokenizer.  Each file is whole or unchanged."""
+def write_folder(
+    folder: str | os.PathLike[str], config: str, tensors: Mapping[str, np.ndarray],
+    tokenizer: Tokenizer | CharTokenizer | None, weight_format: str = "safetensors",
+) -> None:
+    """Write config.json, the weights and, if there is one, the tokenizer.
+
+    Raises: OSError; each file is whole or unchanged.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if tokenizer is not None:
         tokenizer.save(folder)
     write_atomic(folder / "config.json", config.encode("utf-8"))
     weights.save(folder / f"model.{weight_format}", tensors, {"format": "pt"})
-    # An earlier model's weights in the other format would be found before or beside these.
+    # An earlier model's weights in the other format could be loaded in place of these.
     (folder / ("model.npz" if weight_format == "safetensors" else "model.safetensors")).unlink(missing_ok=True)
 
 
 def from_state_dict(
     tensors: Mapping[str, np.ndarray], config: GPTConfig, linear_layout: str = "in_out", *,
-    dtype=np.float32, threads=None, fast: bool = True, strict: bool = False, source: str = "state dict",
+    dtype: DTypeLike = np.float32, threads: int | None = None, fast: bool = True, strict: bool = False,
+    source: str = "state dict",
 ) -> GPT:
-    """A model with these weights, copied.
+    """Make a model with a copy of these weights.
 
         from_state_dict(weights.load("model.safetensors"), config)                          GPT-2's
         from_state_dict(torch_model.state_dict(), config, linear_layout="out_in")           nanoGPT's, minGPT's
 
-    Names are GPT-2's or GPT-1's, with or without `transformer.` in front.  linear_layout is the shape of the linear layers'
-    weights: "in_out" as GPT-2 stores them, y = x W, or "out_in" as torch.nn.Linear does, y = x Wᵀ; the embeddings and lm_head
-    are (V, C) in both.  It is not guessed, since attn.c_proj is square.  The buffers attn.bias and attn.masked_bias are not
-    weights and are passed over.  lm_head.weight may be there although config ties it to wte.weight, if the two are equal.
+    tensors: float arrays of any precision, by GPT-2's or GPT-1's names, with or without `transformer.` in front. The
+        buffers attn.bias and attn.masked_bias are no weights and are skipped. lm_head.weight may be there although
+        config ties it to wte.weight, if the two are equal.
+    linear_layout: the shape of the linear layers' weights: "in_out" as GPT-2 stores them, y = x W, or "out_in" as
+        torch.nn.Linear does, y = x Wᵀ; the embeddings and lm_head are (V, C) in both. It is not guessed, since
+        attn.c_proj is square.
+    dtype, threads, fast: as GPT().  strict: raise for NaN and infinities instead of warning.
+    source: where the tensors come from, for messages.
 
-    Values: float arrays of any precision.  `source` names their origin in messages.  NaN and infinities warn, and raise
-    with strict=True.  Errors: weights.WeightFormatError that lists every missing, unexpected or misshapen tensor.
+    Raises: weights.WeightFormatError that lists every missing, unexpected or misshapen tensor; ValueError for another
+    linear_layout.
     """
     if linear_layout not in ("in_out", "out_in"):
         raise ValueError(f"linear_layout: {linear_layout!r}, expected 'in_out' (GPT-2) or 'out_in' (nanoGPT, torch.nn.Linear)")
@@ -150,12 +168,12 @@ def from_state_dict(
         with np.errstate(over="ignore"):        # what becomes infinite is reported below, by name
             for name in waiting:
                 parameter, array = model.params[name], arrays[name].T if name in transposed else arrays[name]
-                for i in range(0, len(array), 256):      # the cache holds these: where one lies transposed, a third of the time
+                for i in range(0, len(array), 256):      # rows that stay in the cache, should one of the two lie transposed
                     parameter[i : i + 256] = array[i : i + 256]
                 if not np.isfinite([parameter.min(), parameter.max()]).all():       # NaN is the least and the largest
                     infinite.add(name)
 
-    model.pool.run([fill] * model.pool.threads)     # most of the time goes into touching new memory, in half of it by two cores
+    model.pool.run([fill] * model.pool.threads)     # most of the time goes into touching new memory, which all cores can do
     if bad := [name for name in shapes if name in infinite]:
         message = f"{source}: NaN or infinity in {', '.join(bad)}, expected finite weights; download or save them again"
         if strict:
@@ -165,15 +183,18 @@ def from_state_dict(
 
 
 def from_pretrained(
-    name_or_folder: str | os.PathLike[str], *, dtype=np.float32, threads=None, fast: bool = True, strict: bool = False
+    name_or_folder: str | os.PathLike[str], *,
+    dtype: DTypeLike = np.float32, threads: int | None = None, fast: bool = True, strict: bool = False,
 ) -> GPT:
     """Load a model; its `tokenizer` attribute is the folder's tokenizer, or None where the folder has none.
 
         model = from_pretrained("shakespeare-char")         the small model that comes with minigpt
         model = from_pretrained("gpt2")                     downloaded once, 548 MB; find() says where from
 
-    NaN and infinities among the weights warn, and raise with strict=True.  Raises ConfigError, hub.DownloadError,
-    weights.WeightFormatError listing every missing, unexpected or misshapen tensor, FileNotFoundError.
+    dtype, threads, fast: as GPT().  strict: raise for NaN and infinities among the weights instead of warning.
+
+    Raises: FileNotFoundError for an unknown name or a folder without weights, hub.DownloadError, ConfigError,
+    weights.WeightFormatError that lists every missing, unexpected or misshapen tensor.
     """
     folder = find(name_or_folder)
     config_path = folder / "config.json"
@@ -189,10 +210,12 @@ def from_pretrained(
 
 
 def find(name_or_folder: str | os.PathLike[str]) -> Path:
-    """The folder of a model: itself, that of a model that comes along, or that of a model by its Hugging Face name.
+    """Return the folder of a model: a folder itself, that of a bundled model, or that of a Hugging Face name.
 
     A name is looked for in Hugging Face's own cache first, where transformers or huggingface_hub may have put it; GPT-2
-    small ("gpt2") is downloaded if it is not there.  Raises hub.DownloadError, FileNotFoundError.
+    small ("gpt2") is downloaded if it is not there.
+
+    Raises: hub.DownloadError, FileNotFoundError for anything else that is not there.
     """
     folder, name = Path(name_or_folder), str(name_or_folder)
     if (folder / "config.json").is_file():
@@ -203,14 +226,15 @@ def find(name_or_folder: str | os.PathLike[str]) -> Path:
         raise _unknown(name, "a folder without config.json")
     repository = REPOSITORIES.get(name, name)
     pin = PINS.get(repository)
-    if found := hub.hugging_face_snapshot(repository, ("config.json", "model.safetensors"), pin and pin.revision):
+    if found := cache.hugging_face_snapshot(repository, ("config.json", "model.safetensors"), pin and pin.revision):
         return found
     if pin is not None:
         return _download(repository, pin)
     if repository in REPOSITORIES.values():
         raise FileNotFoundError(
-            f"model {name!r}: not in {hub.hugging_face_cache()}, expected it there, since minigpt has no checksum to download "
-            f"it by; put config.json and model.safetensors of https://huggingface.co/{repository} into a folder and name that"
+            f"model {name!r}: not in {cache.hugging_face_cache()}, expected it there, since minigpt has no checksum to "
+            f"download it by; put config.json and model.safetensors of https://huggingface.co/{repository} into a folder "
+            "and name that"
         )
     raise _unknown(name, "no such folder")
 
@@ -223,26 +247,29 @@ def _unknown(name: str, found: str) -> FileNotFoundError:
 
 
 def _download(repository: str, pin: Pin) -> Path:
-    """The folder of a pinned model in minigpt's cache, its files fetched where they are not there yet."""
+    """Return the folder of a pinned model in minigpt's cache, after fetching the files that are not there yet."""
     subfolder = f"{repository.replace('/', '--')}-{pin.revision[:8]}"
     for filename, (sha256, size) in pin.files.items():
         url = f"https://huggingface.co/{repository}/resolve/{pin.revision}/{filename}"
         folder = hub.fetch(url, f"{subfolder}/{filename}", sha256, size).parent
-    if not (folder / "config.json").is_file():      # made here: it says nothing that we do not know
+    if not (folder / "config.json").is_file():      # written here: the pin holds all that it says
         write_atomic(folder / "config.json", pin.config.to_json().encode("utf-8"))
     return folder
 
 
-def tokenizer_of(folder: Path):
-    """The folder's tokenizer, or None where it has none"""
+def tokenizer_of(folder: Path) -> Tokenizer | CharTokenizer | None:
+    """Return the folder's tokenizer, None where it has none."""
     try:
-        return tokenizers.load(folder)
+        return load_tokenizer(folder)
     except FileNotFoundError:
         return None
 
 
 def weight_file(folder: Path) -> Path:
-    """The file of a folder that holds its weights.  WeightFormatError for a pickle, FileNotFoundError where there is none."""
+    """Return the file of a folder that holds its weights.
+
+    Raises: weights.WeightFormatError where there is only PyTorch's pickle, FileNotFoundError where there is no file.
+    """
     for filename in ("model.safetensors", "model.npz"):
         if (folder / filename).is_file():
             return folder / filename
@@ -256,7 +283,7 @@ def weight_file(folder: Path) -> Path:
 
 
 def _renamed(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Arrays by GPT-2's bare names, without the causal masks, and the names that come twice that way"""
+    """Return the arrays by GPT-2's bare names, without causal masks, and a problem for each name that is then there twice."""
     arrays: dict[str, np.ndarray] = {}
     problems = []
     for name, tensor in tensors.items():

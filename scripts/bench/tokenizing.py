@@ -10,7 +10,7 @@ import time
 from itertools import accumulate
 from pathlib import Path
 
-from minigpt.tokenization.tokenizer import Tokenizer
+from minigpt.tokenization import Tokenizer
 from minigpt.training.corpora import load_corpus
 
 from .race import Entry, race, ratio, spread

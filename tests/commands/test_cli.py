@@ -8,7 +8,7 @@ from minigpt import GPT, GPTConfig
 from minigpt.__main__ import main
 from minigpt.commands import generate, score, trace
 from minigpt.study.report import report
-from minigpt.tokenization.tokenizer import CharTokenizer, Tokenizer
+from minigpt.tokenization import CharTokenizer, Tokenizer
 
 
 def save(folder, tokenizer, seed=0):
@@ -230,7 +230,7 @@ def test_trace_shows_the_names_asked_for(capsys, bpe_model):
 def test_trace_writes_a_page(capsys, char_model, tmp_path):
     path = tmp_path / "page.html"
     status, out, err = traced(capsys, "to be", "--model", char_model, "--html", path)
-    assert (status, out, err) == (0, "", f"{path} written; it opens in any browser, offline\n")
+    assert (status, out, err) == (0, "", f"wrote {path}; it opens in any browser, offline\n")
     assert path.read_text(encoding="utf-8") == report(GPT.from_pretrained(char_model), "to be").html
 
 

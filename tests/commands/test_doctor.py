@@ -18,7 +18,7 @@ from minigpt.nn import attention, block, embedding, multihead
 from minigpt.nn.fast import attention as fast_attention
 from minigpt.study import checks, costs
 from minigpt.system import machine
-from minigpt.tokenization.tokenizer import CharTokenizer
+from minigpt.tokenization import CharTokenizer
 from minigpt.training.optim import AdamW
 from minigpt.training.recipe import PRESETS as RUNS
 from minigpt.training.recipe import Recipe
@@ -54,14 +54,14 @@ def test_a_healthy_model_passes(check, changes):
 def test_weights_that_start_too_large_are_found():
     net = fresh(initializer_range=1.0)
     finding = checks.first_loss(net)
-    assert (finding.ok, "start too large" in finding.text) == (False, True)
+    assert (finding.ok, "initial weights are too large" in finding.text) == (False, True)
 
 
 def test_a_fresh_model_that_knows_too_much_is_found(monkeypatch):
     net = fresh()
     monkeypatch.setattr(net, "loss", lambda ids, targets: 1.0)          # ln 11 = 2.4
     finding = checks.first_loss(net)
-    assert (finding.ok, "sees what it should predict" in finding.text) == (False, True)
+    assert (finding.ok, "targets leak into the input" in finding.text) == (False, True)
 
 
 def test_a_first_loss_that_is_no_number_is_found():
@@ -112,11 +112,11 @@ def attention_backward_without_scale(do, s):
 
 layernorm_backward, block_backward = block.layernorm_backward, model.block_backward
 attention_backward = multihead.attention_backward
-initialise = GPT._initialize
+initialize = GPT._initialize
 
 
 def initialize_50_times_too_large(self, rng):
-    initialise(self, rng)
+    initialize(self, rng)
     self.flat_params *= 50
 
 
@@ -134,7 +134,7 @@ def test_a_mistake_in_the_backward_is_found_where_it_is(module, mistake, wrong, 
     monkeypatch.setattr(module, mistake.__name__.partition("_without")[0], mistake)
     finding = checks.gradients(fresh(np.float64, fast))
     assert finding.ok is False
-    assert f"on the way back first {wrong}, by " in finding.text
+    assert f"the first in the backward pass is {wrong}, off by " in finding.text
     assert finding.text.endswith(f"{right} is still right")
 
 
@@ -155,7 +155,7 @@ def test_an_update_that_goes_uphill_is_found(monkeypatch):
     step = AdamW.step
     monkeypatch.setattr(AdamW, "step", lambda self, lr: step(self, -lr))
     finding = checks.one_batch(fresh())
-    assert (finding.ok, "are not learned by heart" in finding.text) == (False, True)
+    assert (finding.ok, "are not memorized" in finding.text) == (False, True)
 
 
 def test_gradients_of_zero_learn_nothing(monkeypatch):
@@ -183,7 +183,7 @@ def test_weights_that_are_no_numbers_are_named(bundled):
 def test_a_tokenizer_of_another_model_is_found(bundled):
     bundled.tokenizer = CharTokenizer([chr(i) for i in range(32, 102)])
     finding = checks.vocabulary(bundled)
-    assert (finding.ok, "70 tokens, but the model knows 65" in finding.text) == (False, True)
+    assert (finding.ok, "70 tokens, but the model has 65" in finding.text) == (False, True)
 
 
 def test_a_tokenizer_that_does_not_give_the_text_back_is_found(bundled, monkeypatch):
@@ -198,12 +198,12 @@ def test_a_tokenizer_that_does_not_give_the_text_back_is_found(bundled, monkeypa
 def test_a_model_that_does_not_know_its_language_is_found(bundled, plant):
     plant(bundled)
     finding = checks.text_loss(bundled)
-    assert (finding.ok, "weights are not in their places" in finding.text) == (False, True)
+    assert (finding.ok, "weights are in the wrong places" in finding.text) == (False, True)
 
 
 def test_a_text_that_cannot_be_read_is_no_fault(bundled):
     finding = checks.text_loss(bundled, "今天天气很好", "a text")
-    assert finding == checks.Finding("not tried: it can read 0 tokens of a text", None)
+    assert finding == checks.Finding("not measured: the tokenizer knows only 0 tokens of a text", None)
 
 
 def test_without_a_tokenizer_nothing_is_said_about_texts(bundled):
@@ -212,13 +212,13 @@ def test_without_a_tokenizer_nothing_is_said_about_texts(bundled):
 
 
 def test_a_cache_with_keys_in_wrong_places_is_found(bundled, monkeypatch):
-    append = cache_module._Layer.append
+    append = cache_module.ChunkLayer.append
 
     def shifted(self, k, v):
         k, v = append(self, k, v)
         return np.roll(k, 1, axis=2), v
 
-    monkeypatch.setattr(cache_module._Layer, "append", shifted)
+    monkeypatch.setattr(cache_module.ChunkLayer, "append", shifted)
     finding = checks.cache(bundled)
     assert (finding.ok, "differs by" in finding.text) == (False, True)
 
@@ -326,7 +326,7 @@ def test_all_is_well_with_the_default(capsys):
     status, out, err = examined(capsys)
     assert (status, err) == (0, "")
     assert_one_screen(out)
-    assert out.startswith("minigpt doctor: a fresh model, shakespeare-char\n")
+    assert out.startswith("minigpt doctor: an untrained model, shakespeare-char\n")
     assert out.endswith("\nAll is well.\n")
     assert re.findall(r"^  ok    (\w+)", out, re.MULTILINE) == ["first", "causality", "gradients", "one"]
     assert re.search(r"run of 2,000 steps\s+takes", " ".join(out.split()))
@@ -355,7 +355,7 @@ def test_a_huge_model_is_examined_without_making_it(capsys, huge, monkeypatch):
     assert max(config.n_params for config in made) < 5_000_000
     text = " ".join(out.split())
     for part in ("174,604,259,328", "1.08 TFLOP", "weights 698 GB, gradients 698 GB, AdamW's moments 1.40 TB",
-                 "a copy of 2 blocks", "keys and values 9.44 MB a token", "not run;", "Hoffmann et al. 2022", "years"):
+                 "a copy of 2 blocks", "keys and values 9.44 MB per token", "not run;", "Hoffmann et al. 2022", "years"):
         assert part in text
 
 

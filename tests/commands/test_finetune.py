@@ -6,7 +6,7 @@ import pytest
 
 from minigpt import GPT, GPTConfig
 from minigpt.__main__ import main
-from minigpt.tokenization.tokenizer import CharTokenizer, Tokenizer
+from minigpt.tokenization import CharTokenizer, Tokenizer
 from minigpt.training import checkpoint, tasks
 from play import play
 
@@ -75,10 +75,10 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_table(capsys, tmp_pat
 
 @pytest.mark.parametrize(("flags", "message"), [
     (["speakers"], "--data: absent with the task speakers, expected a play"),
-    (["dates", "--data", "x.txt"], "--data: x.txt with the task dates, expected a play for speakers alone"),
+    (["dates", "--data", "x.txt"], "--data: x.txt with the task dates, expected a play, and only for speakers"),
     (["dates", "--ways", "lora", "--lora", "attn"], "names: 'attn' matches no matrix"),
     (["dates", "--ways", "whole", "lora", "--rank", "0"], "rank: 0, expected a whole number from 1"),
-    (["dates", "--ways", "whole", "head"], "--ways: head with the task dates, expected others"),
+    (["dates", "--ways", "whole", "head"], "--ways: head with the task dates, expected other methods"),
     (["dates", "--steps", "0"], "steps 0, expected a whole number of at least 1"),
     (["dates", "--model", "no-such-model"], "model 'no-such-model': no such folder"),
     (["dates", "--threads", "0"], "threads: 0, expected at least 1"),

@@ -46,9 +46,9 @@ def test_64_greedy_tokens_equal_those_of_transformers(name):
 def test_64_greedy_tokens_are_the_argmax_of_the_uncached_model(name):
     ids, mask = fixture.prompts(FROZEN[name])
     model = make_model(FROZEN[name])
-    for row, kept, tokens in zip(ids, mask.astype(bool), FROZEN[name]["tokens"], strict=True):
-        text = np.concatenate([row[kept], tokens[:-1]])
-        logits = model(text[None]).logits[0, kept.sum() - 1 :]
+    for row, is_token, tokens in zip(ids, mask.astype(bool), FROZEN[name]["tokens"], strict=True):
+        text = np.concatenate([row[is_token], tokens[:-1]])
+        logits = model(text[None]).logits[0, is_token.sum() - 1 :]
         assert logits.argmax(-1).tolist() == tokens
 
 

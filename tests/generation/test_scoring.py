@@ -9,7 +9,7 @@ import pytest
 from minigpt import GPT, GPTConfig
 from minigpt.generation.scoring import Score
 from minigpt.nn import log_softmax, softmax
-from minigpt.tokenization.tokenizer import CharTokenizer, Tokenizer
+from minigpt.tokenization import CharTokenizer, Tokenizer
 
 V, N = 11, 8
 
@@ -66,7 +66,7 @@ def test_windows_are_read_one_by_one_where_the_scores_of_two_are_too_many(monkey
     expected = model.score(ids).logprobs
     call = GPT.__call__
     monkeypatch.setattr(GPT, "__call__", lambda self, ids: shapes.append(ids.shape) or call(self, ids))
-    monkeypatch.setattr("minigpt.generation.scoring.LOGITS", 2 * N * V - 1)
+    monkeypatch.setattr("minigpt.generation.scoring.MAX_LOGITS", 2 * N * V - 1)
     np.testing.assert_allclose(model.score(ids).logprobs, expected, rtol=1e-9)
     assert shapes == [(1, N)] * 7
 
@@ -114,7 +114,7 @@ def test_a_score_says_what_it_is():
 
 def test_the_picture_of_a_long_text_is_that_of_its_beginning(monkeypatch):
     score = Score(np.arange(9), np.linspace(-2, -1, 9))
-    monkeypatch.setattr("minigpt.generation.scoring.SHOWN", 7)
+    monkeypatch.setattr("minigpt.generation.scoring.MAX_SHOWN_TOKENS", 7)
     start = Score(score.ids[:7], score.logprobs[:7])
     assert score._repr_html_() == start._repr_html_().replace(repr(start), repr(score) + ", the first 7:")
 

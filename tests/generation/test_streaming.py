@@ -7,7 +7,7 @@ import pytest
 
 from minigpt import GPT, GPTConfig
 from minigpt.generation.streaming import forbid_texts, stream_text, until, whole_characters, with_words
-from minigpt.tokenization.tokenizer import CharTokenizer, Tokenizer
+from minigpt.tokenization import CharTokenizer, Tokenizer
 
 
 def make_model(tokenizer, seed=0):
@@ -111,14 +111,14 @@ def test_ids_may_be_the_prompt(char_model):
 # Words
 
 
-def plain_forbidden(tokenizer, said, texts):
+def plain_forbidden(tokenizer, before, texts):
     """The tokens after which one of `texts` stands there and did not before"""
     forbidden = set()
     for id in range(tokenizer.vocab_size):
         token = tokenizer.token_bytes(id)
         for text in map(str.encode, texts):
-            new_ends = range(len(said) + 1, len(said + token) + 1)
-            if any((said + token)[:end].endswith(text) for end in new_ends):
+            new_ends = range(len(before) + 1, len(before + token) + 1)
+            if any((before + token)[:end].endswith(text) for end in new_ends):
                 forbidden.add(id)
     return forbidden
 
@@ -130,8 +130,8 @@ def test_forbidden_tokens_are_those_that_would_complete_a_text(seed):
     ids = rng.choice([*Tokenizer().encode("ab é"), *range(256, 270)], rng.integers(0, 8))
     texts = ["".join(rng.choice([*"ab é"], rng.integers(1, 5))) for _ in range(3)]
     logits = forbid_texts(tokenizer, texts)(ids, np.zeros(270))
-    said = tokenizer.decode_bytes(ids.tolist())
-    assert {*np.flatnonzero(logits == -np.inf).tolist()} == plain_forbidden(tokenizer, said, texts)
+    before = tokenizer.decode_bytes(ids.tolist())
+    assert {*np.flatnonzero(logits == -np.inf).tolist()} == plain_forbidden(tokenizer, before, texts)
 
 
 def test_a_long_text_beside_it_hides_no_forbidden_one():

@@ -10,7 +10,7 @@ from make_generation_fixture import spread
 from minigpt import ConfigError
 from minigpt.hf.model import GPT2Config, GPT2LMHeadModel, GPT3LMHeadModel
 from minigpt.hf.tokenizer import GPT2Tokenizer
-from minigpt.tokenization.tokenizer import Tokenizer
+from minigpt.tokenization import Tokenizer
 
 END = 279
 SIZES = {"vocab_size": 280, "n_positions": 32, "n_embd": 12, "n_layer": 2, "n_head": 2}
@@ -239,8 +239,8 @@ def test_one_warning_says_what_counts_only_when_sampling(model, options, ignored
 
 def all_but(tokenizer, texts):
     """bad_words_ids that leave only these tokens"""
-    kept = tokenizer.convert_tokens_to_ids(texts)
-    return [[v] for v in range(280) if v not in kept]
+    allowed = tokenizer.convert_tokens_to_ids(texts)
+    return [[v] for v in range(280) if v not in allowed]
 
 
 def test_a_stop_string_ends_a_row_and_stays(model, tokenizer):

@@ -1,4 +1,4 @@
-"""The exercises: right answers pass, and every mistake that one claims to recognise is named when a learner makes it."""
+"""The exercises: right answers pass, and every mistake that one claims to recognize is named when a learner makes it."""
 
 import inspect
 import itertools

@@ -153,7 +153,7 @@ def test_nan_is_caught():
     [
         (lambda dy, s: None, "backward: returned 0 gradients, expected 1, one each for x"),
         (lambda dy, s: (dy, dy), "backward: returned 2 gradients, expected 1, one each for x"),
-        (lambda dy, s: dy * s.params["weight"], "weight: backward left no gradient; add it with s.grads.add('weight', …)"),
+        (lambda dy, s: dy * s.params["weight"], "weight: backward added no gradient; add it with s.grads.add('weight', …)"),
     ],
     ids=["None", "one too many", "no parameter gradient"],
 )

@@ -14,7 +14,7 @@ from minigpt.study import pictures
 from minigpt.study.attribution import direct_logit_attribution
 from minigpt.study.logit_lens import logit_lens
 from minigpt.study.patching import activation_patching
-from minigpt.tokenization.tokenizer import CharTokenizer, Tokenizer
+from minigpt.tokenization import CharTokenizer, Tokenizer
 
 NASTY = '<b>"&</b> </script>\n'
 
@@ -56,7 +56,7 @@ def test_a_heatmaps_pixels_are_the_matrix():
     (pixels, palette), = drawn(pictures.heatmap(matrix, scale))
     seen = palette[pixels[:: len(pixels) // 5, :: pixels.shape[1] // 3]].astype(float)
     assert seen.shape == (5, 3, 4)
-    assert tuple(seen[1, 2]) == (128, 128, 128, 40)                 # not a number: grey
+    assert tuple(seen[1, 2]) == (128, 128, 128, 40)                 # not a number: gray
     sign = np.where((seen[..., :3] == pictures.BLUE).all(-1), 1, -1)
     value = sign * (seen[..., 3] / 255) ** 2 * scale
     matrix[1, 2] = value[1, 2]
@@ -85,7 +85,7 @@ def test_an_array_is_drawn_by_its_axes(axes, shape, count):
     assert ("&lt;" in page) == (axes[:5] in ("B T C", "B H T", "B T 1"))        # the tokens name the rows of a T axis
 
 
-def test_tokens_are_coloured_by_their_surprise():
+def test_tokens_are_colored_by_their_surprise():
     tokenizer = CharTokenizer.train(NASTY)
     ids = tokenizer.encode(NASTY)
     logprobs = -np.linspace(0, 3, len(ids))

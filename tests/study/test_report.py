@@ -14,7 +14,7 @@ from cells import Cells
 from minigpt import GPT, GPTConfig
 from minigpt.study.logit_lens import logit_lens
 from minigpt.study.report import PARTS, POINTS, report
-from minigpt.tokenization.tokenizer import CharTokenizer, Tokenizer
+from minigpt.tokenization import CharTokenizer, Tokenizer
 from minigpt.training.trainer import COLUMNS
 
 TEXT = "To be, or not to be:\nthat is the question"
@@ -214,7 +214,7 @@ def test_a_browser_draws_the_page_without_complaint_or_network(chromium, path, d
     assert tab.requests() == [path.resolve().as_uri()]
     assert tab.run("document.body.dataset.drawn") == "20"
     assert tab.run("document.documentElement.scrollWidth") <= width        # nothing sticks out
-    # what the eye gets: the diagonal of a head that looks at the token before, blue on the page's own colour
+    # what the eye gets: the diagonal of a head that looks at the token before, blue on the page's own color
     pixels = screenshot(chromium, tab, "#heads button")
     empty = pixels[len(pixels) // 8, -len(pixels) // 4]
     blue = (pixels[..., 2].astype(int) - pixels[..., 0]) - (int(empty[2]) - empty[0])

@@ -29,7 +29,7 @@ from minigpt.nn import (
     unembedding_forward,
 )
 from minigpt.nn.activations import ACTIVATIONS
-from minigpt.study.equations import activations, parameters
+from minigpt.study.equations import ACTIVATION_FUNCTIONS, activations, parameters
 
 CONFIG = GPTConfig(vocab_size=7, n_positions=5, n_embd=6, n_layer=2, n_head=2)
 VARIANTS = {
@@ -74,7 +74,7 @@ def test_every_gradient_is_a_central_difference_at_that_activation(variant, name
         assert (grad * direction).sum() == pytest.approx(central, rel=0, abs=1e-7 * abs(grad).max())     # float64, h = 1e-5
 
 
-def neighbours(variant):
+def neighbors(variant):
     """{name: (value, gradient)}: what the layers of nn make of the trace's other names, as each documented equation says"""
     model, ids, targets, trace = example(variant)
     c, p = model.config, model.params
@@ -160,9 +160,9 @@ def neighbours(variant):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_name_is_what_its_equation_makes_of_its_neighbours(variant):
+def test_every_name_is_what_its_equation_makes_of_its_neighbors(variant):
     _, _, _, trace = example(variant)
-    expected = neighbours(variant)
+    expected = neighbors(variant)
     assert set(expected) == set(trace)
     for name in trace:
         value, grad = expected[name]
@@ -337,6 +337,10 @@ ELSEWHERE = {
 PRE_NORM = {"ln_1.out": (None, "return linear_backward"), "ln_2.out": (None, "return linear_backward"),
             "ln_f.out": (None, "return dlogits @ ")}
 POST_NORM = {"ln_1.out": (None, 'record_grad("mid"')}
+
+
+def test_every_activation_function_has_its_equation():
+    assert set(ACTIVATION_FUNCTIONS) == set(ACTIVATIONS)
 
 
 @pytest.mark.parametrize("changes", [

@@ -3,13 +3,16 @@
 import errno
 import json
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minigpt import weights
+from minigpt import GPT, weights
 from minigpt.training import checkpoint
 from minigpt.training.checkpoint import Checkpoint, CheckpointError
+from minigpt.training.trainer import Trainer
 
 
 def make(step, dtype=np.float32):
@@ -120,3 +123,19 @@ def test_an_error_while_writing_leaves_the_earlier_checkpoint(tmp_path, monkeypa
         checkpoint.save(tmp_path, make(2))
     (path,) = tmp_path.iterdir()
     assert path.read_bytes() == good
+
+
+def test_a_run_of_the_version_before_loads_and_goes_on(tmp_path):
+    """tests/fixtures/run_of_0.1 holds a run of three steps by minigpt 0.1.0, and where three more took it there"""
+    made = Path(__file__).parents[1] / "fixtures" / "run_of_0.1"
+    folder = tmp_path / "run"
+    shutil.copytree(made, folder)
+    tokenizer = GPT.from_pretrained(folder).tokenizer
+    ids = tokenizer.encode_array("to be or not to be, that is the question:\n" * 12)
+    trainer = Trainer.resume(folder, ids, quiet=True, steps=6)
+    assert trainer.step == 3
+    assert trainer.run() == 0
+    expected = json.loads((made / "after_6_steps.json").read_text(encoding="utf-8"))
+    found = {"loss": trainer.model.loss(ids[None, :8], ids[None, 1:9]), "val_loss": trainer.best["val_loss"],
+             "norm": float(np.linalg.norm(trainer.model.flat_params))}
+    assert found == pytest.approx(expected, rel=1e-9)        # float64; another BLAS may add in another order

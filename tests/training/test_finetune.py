@@ -12,7 +12,7 @@ from gradients import both_storeys
 from minigpt import GPT, GPTConfig
 from minigpt.models.classifier import HEAD, Classifier
 from minigpt.nn.cross_entropy import IGNORED
-from minigpt.tokenization.tokenizer import CharTokenizer, Tokenizer
+from minigpt.tokenization import CharTokenizer, Tokenizer
 from minigpt.training.adapters import add_lora, merged, train_head, with_characters
 from minigpt.training.finetune import FineTuner, answered, answers, labeled, padded
 from minigpt.training.recipe import Recipe
@@ -182,7 +182,7 @@ def test_a_classifier_of_an_untied_model_has_no_table_of_tokens_to_score():
 def test_a_classifier_does_not_speak():
     model = Classifier(CONFIG, ["a", "b"])
     for call in (model.generate, model.stream, model.stream_text, model.score, model.trace, model.run):
-        with pytest.raises(TypeError, match="it scores labels, not tokens"):
+        with pytest.raises(TypeError, match="it has no language-model head"):
             call([1, 2])
 
 

@@ -14,7 +14,7 @@ from minigpt.nn.cross_entropy import IGNORED
 from minigpt.study import checks, costs
 from minigpt.study.gradcheck import check_model
 from minigpt.study.report import next_tokens
-from minigpt.tokenization.tokenizer import CharTokenizer
+from minigpt.tokenization import CharTokenizer
 from minigpt.training.batches import Batches
 from minigpt.training.checkpoint import CheckpointError
 from minigpt.training.corpora import Corpus
@@ -419,7 +419,7 @@ def test_the_comparison_trains_all_three_and_shows_a_table():
     corpus = Corpus("the cat sat on the mat; the dog ran to the cat.\n" * 60, "cats", "")
     found = compare(corpus, steps=120, threads=2)
     lines = repr(found).splitlines()
-    assert [line.split("  ")[0] for line in lines[1:5]] == ["causal", "masked", "next sentence", "blind guessing"]
+    assert [line.split("  ")[0] for line in lines[1:5]] == ["causal", "masked", "next sentence", "always the commonest"]
     assert " ".join(lines[0].split()) == "trained fills a gap says what comes next tells which came before writes"
     assert [line.split()[-1] for line in lines[1:4]] == ["yes", "no", "no"]
     assert {model.config.causal for model in found.models.values()} == {True, False}

@@ -12,13 +12,13 @@ import pytest
 
 from minigpt import GPT, ConfigError, GPTConfig
 from minigpt.system.files import LockedError, lock
-from minigpt.tokenization.tokenizer import CharTokenizer
+from minigpt.tokenization import CharTokenizer
 from minigpt.training import checkpoint
 from minigpt.training.checkpoint import CheckpointError
 from minigpt.training.corpora import load_corpus, split
-from minigpt.training.log import loss_chart
+from minigpt.training.log import loss_chart, read_log
 from minigpt.training.recipe import PRESETS, Recipe
-from minigpt.training.trainer import Trainer, read_log
+from minigpt.training.trainer import Trainer
 
 TEXT = load_corpus("python").text[:3000]
 TOKENIZER = CharTokenizer.train(TEXT)

@@ -7,7 +7,7 @@ import pytest
 
 from minigpt.commands.translate import main
 from minigpt.training import numerals
-from minigpt.training.log import alignment_chart, save_alignment_png
+from minigpt.training.alignment import alignment_chart, save_alignment_png
 from minigpt.training.translation import Translator, Vocabulary, exact_match, train
 
 TINY = {"n_embd": 16, "n_layer": 1, "n_head": 2}
@@ -142,7 +142,7 @@ def test_more_texts_than_a_batch_holds_come_in_their_order(learned, monkeypatch)
     translator, pairs, _ = learned
     texts = [text for text, _ in pairs[:7]]
     expected = translator(texts)
-    monkeypatch.setattr("minigpt.training.translation.AT_ONCE", 3)
+    monkeypatch.setattr("minigpt.training.translation.TEXTS_AT_ONCE", 3)
     assert translator(texts) == expected
 
 
@@ -204,7 +204,7 @@ def test_the_command_trains_shows_and_keeps_a_model_that_it_translates_with(tmp_
     folder = str(tmp_path / "model")
     assert main(["--model", folder, *FEW]) == 0
     said = capsys.readouterr().out
-    for part in ("120 numbers to learn from", "3 steps in", "exact match on 5 numbers never seen", "Where it looks"):
+    for part in ("120 numbers to train on", "3 steps in", "exact match on 5 numbers not seen", "attends to"):
         assert part in said
     assert main(["--model", folder, "--attention", "forty-two", "ten"]) == 0
     translated = capsys.readouterr().out
@@ -214,7 +214,7 @@ def test_the_command_trains_shows_and_keeps_a_model_that_it_translates_with(tmp_
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    (["ten"], "no model, expected one; train it: python -m minigpt translate"),
+    (["ten"], "no model, expected one; train it with: python -m minigpt translate"),
     (["--pairs", "100"], "--pairs: 100, expected at least 101"),
     (["--steps", "0"], "--steps: 0, expected at least 1"),
 ])

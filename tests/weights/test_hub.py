@@ -21,7 +21,8 @@ import urllib3
 import minigpt
 from minigpt.system.files import lock
 from minigpt.weights import hub
-from minigpt.weights.hub import ChecksumError, DownloadError, cache_folder, cached, fetch
+from minigpt.weights.cache import cache_folder, cached
+from minigpt.weights.hub import ChecksumError, DownloadError, fetch
 
 CONTENT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 20
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

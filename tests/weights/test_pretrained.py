@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from minigpt import GPT, ConfigError, GPTConfig, weights
-from minigpt.tokenization.tokenizer import CharTokenizer, Tokenizer
-from minigpt.weights import hub, pretrained
+from minigpt.tokenization import CharTokenizer, Tokenizer
+from minigpt.weights import cache, hub, pretrained
 from minigpt.weights.pretrained import save_pretrained
 
 SIZES = {"vocab_size": 9, "n_positions": 6, "n_embd": 8, "n_layer": 2, "n_head": 2}
@@ -255,7 +255,7 @@ def test_hugging_faces_cache_is_where_its_variables_say(monkeypatch, variables, 
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HOME": "home", "USERPROFILE": "home", **variables}.items():
         monkeypatch.setenv(name, value)
-    assert hub.hugging_face_cache().as_posix() == expected
+    assert cache.hugging_face_cache().as_posix() == expected
 
 
 def test_gpt2_offline_says_where_to_put_which_file(caches):
@@ -283,7 +283,7 @@ def test_the_pinned_files_make_a_folder_that_loads(caches, monkeypatch):
 
     def fetch(url, filename, sha256, size):
         urls.append(url)
-        path = hub.cache_folder() / filename
+        path = cache.cache_folder() / filename
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content[path.name])
         return path

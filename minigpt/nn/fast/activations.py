@@ -21,7 +21,7 @@ def gelu_tanh_forward(x, s):
     a, b = SQRT_2_OVER_PI, 0.044715 * SQRT_2_OVER_PI
     for x_part, y_part in chunks(slope, y):
         x2, t = (s.scratch(name, x_part.shape, x.dtype) for name in ("square", "sigma"))
-        np.multiply(x_part, x_part, out=x2)          # x·x·x, never x**3: that costs 27 × as much
+        np.multiply(x_part, x_part, out=x2)          # x·x·x, never x**3, which calls pow()
         np.multiply(x2, b, out=t)
         t += a
         t *= x_part                                  # u

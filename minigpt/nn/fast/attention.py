@@ -17,7 +17,9 @@ SAFE = 50         # scores up to ±50 are exponentiated as they are: e⁵⁰ is 
 def attention_forward(q, k, v, s, *, causal=True, window=None, key_padding_mask=None, dropout=0.0):
     """o = att V,   att = softmax(Q Kᵀ/√D + mask)"""
     shape = q.shape
-    q, k, v = _four_axes(q), _four_axes(k), _four_axes(v)
+    if key_padding_mask is not None and len(shape) < 4:
+        raise ValueError(f"key_padding_mask: q {shape} has no batch, expected q (B, H, T, D) beside it")
+    q, k, v = _four_axes(q.copy() if q is k or q is v else q), _four_axes(k), _four_axes(v)
     B, H, T, D = q.shape
     S = k.shape[2]
     dropping = dropout > 0 and s.run.dropout_key is not None
@@ -134,7 +136,7 @@ def _largest_score(q, k):
 
 def _groups(B, scores):
     """The batch in slices of so many sequences that TILE scores are worked on at once."""
-    size = max(1, TILE // scores)
+    size = max(1, TILE // max(1, scores))
     return [slice(start, min(start + size, B)) for start in range(0, B, size)]
 
 

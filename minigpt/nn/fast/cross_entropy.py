@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..cross_entropy import IGNORED
+from ..cross_entropy import IGNORED, check_shapes
 from ..rows import rows
 
 COLUMNS = 1024     # tokens of the vocabulary worked on at once, so that a piece of the logits stays in the cache
@@ -10,6 +10,7 @@ COLUMNS = 1024     # tokens of the vocabulary worked on at once, so that a piece
 
 def cross_entropy_forward(logits, targets, s, count=None):
     """loss = 1/n Σ nll,   nll = log Σ_v exp(logits[v]) − logits[target].  logits is overwritten."""
+    check_shapes(logits, targets)
     exp = rows(np.ascontiguousarray(logits))      # of strided logits rows() would be a copy, lost to backward
     N, V = exp.shape
     target = targets.reshape(-1)

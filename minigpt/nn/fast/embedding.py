@@ -4,7 +4,7 @@ import numpy as np
 
 from ..rows import rows
 
-ONE_HOT_ROWS = 1024  # up to this many rows of the table, its gradient is one matrix product: 5 to 10 × a loop
+ONE_HOT_ROWS = 1024  # up to this many rows of the table, its gradient is one matrix product
 
 
 def embedding_forward(ids, s):

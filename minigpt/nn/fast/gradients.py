@@ -9,7 +9,7 @@ import numpy as np
 
 from ..scope import Gradients, Store
 
-BLOCK = 2**21  # elements of a gradient that are worked on at once; with half as many a step of GPT-2 takes 1.006 of its time
+BLOCK = 2**21  # elements of a gradient that are worked on at once
 
 
 class FastGradients(Gradients):
@@ -164,8 +164,8 @@ class SharedGradients(FastGradients):
     """Gradients that the parts of a batch add to at the same time, and yet so that equal runs give equal sums.
 
     Every part has one of these, over the same arrays and the same `written`.  Parts add in the order of their numbers; while it
-    is not its turn a part works on its next product.  Only who of the first two begins is left to chance, since a + b = b + a
-    to the last bit: where the second had to wait for the first, a step of size S took 1.03 of its time.
+    is not its turn a part works on its next product.  Only which of the first two adds first varies; a + b = b + a to the last
+    bit, so the result does not.
     """
 
     def __init__(self, arrays, part, order, written, frozen=()):

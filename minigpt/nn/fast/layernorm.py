@@ -15,7 +15,7 @@ def layernorm_forward(x, s, eps=1e-5):
     rstd += eps
     np.sqrt(rstd, out=rstd)
     np.reciprocal(rstd, out=rstd)
-    y *= rstd                                                    # x̂, which the backward finds again: 7 % less memory
+    y *= rstd                                                    # x̂, which the backward computes again: it need not be kept
     y *= s.params["weight"]
     if "bias" in s.params:
         y += s.params["bias"]

@@ -12,7 +12,7 @@ def linear_forward(x, s):
     weight = s.params["weight"]
     s.acts["x"] = x
     y = s.acts.empty("y", (*x.shape[:-1], weight.shape[1]), x.dtype)
-    np.matmul(rows(x), weight, out=rows(y))        # np.dot would fill y with zeros first: 1.5 % of a step
+    np.matmul(rows(x), weight, out=rows(y))        # np.dot would fill y with zeros first
     if "bias" in s.params:
         y += s.params["bias"]
     if "lora_A" in s.params:

@@ -10,8 +10,7 @@ import numpy as np
 from ..rows import rows
 
 # Elements of an elementwise chunk, 0.8 MB of float32: small enough for a core's share of the cache, and as large as that
-# allows, since at every call threads may have to wait for Python's lock. A training step of size S takes 0.95 of its time
-# with 32,768.
+# allows, since at every call threads may have to wait for Python's lock.
 CHUNK = 200_000
 
 

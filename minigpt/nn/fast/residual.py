@@ -3,7 +3,7 @@
 
 def residual_forward(x, branch, s):
     """y = x + branch"""
-    branch += x[:, -branch.shape[1] :]
+    branch += x[..., -branch.shape[-2] :, :]
     return branch
 
 

@@ -1,4 +1,4 @@
-"""Exercises: write a piece of GPT yourself, and be told in words what is wrong with it.
+"""Exercises: write a part of GPT yourself; a check tells you in words what is wrong with it.
 
     from minigpt.study import exercises
     exercises.TABLE                                        # prints the list
@@ -6,19 +6,21 @@
     exercises.check("softmax", my_function)                # compares with minigpt on small arrays
     exercises.solution("softmax")                          # minigpt's own source, from minigpt/nn/
 
-A function takes and returns plain NumPy arrays in float64.  The exercises stand in the modules beside this one, each with
-the mistakes that it recognises; how a result is compared with them stands in diagnosis.py.
+Your function takes and returns plain NumPy arrays in float64.  The other modules of this folder hold the exercises, each with
+the mistakes that it recognizes; diagnosis.py compares a result with them.
 """
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from . import attention, layers, loss, model
 from .diagnosis import Exercise, diagnose
 
 
 class Table(dict):
-    """Exercises by name, in the order to do them; printed, one line each"""
+    """Exercises by name, in the order to do them; prints one line for each"""
 
     def __repr__(self):
         width = max(map(len, self))
@@ -26,12 +28,12 @@ class Table(dict):
 
 
 TABLE = Table((e.name, e) for module in (loss, layers, attention, model) for e in module.EXERCISES)
-_next_hint: dict[str, int] = {}      # how far each exercise's hints have been read
+_next_hint: dict[str, int] = {}      # number of the next hint of each exercise
 
 
 @dataclass(frozen=True)
 class Result:
-    """True when right.  `message` is the verdict that was printed."""
+    """The result of a check, true if the function is right.  `message` is the text that was printed."""
 
     name: str
     right: bool
@@ -41,11 +43,11 @@ class Result:
         return self.right
 
     def _ipython_display_(self):
-        """Nothing: a notebook would show below the printed verdict the same again."""
+        """Show nothing: check() has printed the message already."""
 
 
-def hint(name, number=None):
-    """Print the task of an exercise (number 0) or one of its hints (1, 2, …); without a number, the next one."""
+def hint(name: str, number: int | None = None) -> None:
+    """Print an exercise's task (number 0) or one of its hints (1, 2, …); without a number, the next one.  Raises ValueError."""
     exercise = _find(name)
     last = len(exercise.hints)
     number = _next_hint.get(name, 0) if number is None else number
@@ -57,7 +59,7 @@ def hint(name, number=None):
         print(f'That was the last one; exercises.solution("{name}") shows how minigpt does it.')
 
 
-def solution(name):
+def solution(name: str) -> None:
     """Print how minigpt does it: the source of its functions, each under its file and line."""
     exercise = _find(name)
     for function in exercise.sources:
@@ -68,10 +70,11 @@ def solution(name):
               "s.record_grad(…) keep an array in s.acts and s.dacts, and return it.")
 
 
-def check(name, function):
-    """Compare your function with minigpt's on small random arrays of several shapes -> Result, true when right.
+def check(name: str, function: Callable[..., Any]) -> Result:
+    """Compare your function with minigpt's on small random arrays of several shapes -> Result, true if it is right.
 
-    Prints the verdict: which arrays are right, and for the others, in words, what is wrong.
+    Prints which outputs are right and, in words, what is wrong with the others.
+    Raises ValueError for an unknown name, TypeError for something that is not a function.
     """
     exercise = _find(name)
     if not callable(function):

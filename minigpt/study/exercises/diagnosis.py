@@ -1,7 +1,7 @@
-"""What an exercise is, and what a learner's function gets wrong, in words.
+"""The class Exercise, and the diagnosis of a learner's function: what is wrong with it, in words.
 
-A result is compared with the truth, and where it differs, with what the known mistakes would have given. After those come
-the differences that any formula can have: a factor, a sign, a sum not taken, two results swapped.
+A result is compared with the correct one.  If it differs, it is compared with the results of the exercise's known mistakes,
+then with general ones: a constant factor, a wrong sign, a missing sum, two results swapped.
 """
 
 import itertools
@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ PACKAGES = (f"{Path(np.__file__).parent}{os.sep}", f"{Path(__file__).parents[2]}
 
 
 class Mistake:
-    """A mistake in one output: in words, and as the wrong formulas that come of it, functions of the exercise's inputs."""
+    """A known mistake in one output: its description, and the wrong formulas that it leads to, as functions of the inputs."""
 
     def __init__(self, output, words, *formulas):
         self.output, self.words, self.formulas = output, words, formulas
@@ -60,7 +61,7 @@ class Exercise:
         return _letters(self.shapes.split("->")[1])
 
     def task(self):
-        """The task: signature, shapes, equation"""
+        """The task as text: signature, shapes, equation"""
         head = f"def {self.name}({', '.join(self.inputs)}):\n    ...\n    return {', '.join(self.outputs)}"
         lines = [f"{self.name}: {self.about}", "", *_indented(head), "", *_indented(self.shapes.replace(" -> ", "\n-> ")), ""]
         return "\n".join([*lines, *_indented(self.equation)])
@@ -68,7 +69,7 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Trial:
-    """A learner's outputs beside the truth, for arrays of one size"""
+    """The learner's outputs and the correct ones, for arrays of one size"""
 
     inputs: dict
     truth: dict
@@ -76,8 +77,8 @@ class Trial:
     sizes: dict              # {"B": 2, …}
 
 
-def diagnose(exercise, function):
-    """-> (problems in words, names of the outputs that are right).  No problems: the function is right."""
+def diagnose(exercise: Exercise, function: Callable[..., Any]) -> tuple[list[str], list[str]]:
+    """Test a learner's function -> (problems in words, names of the right outputs); no problems means that it is right."""
     trials: list[Trial] = []
     changed: set[str] = set()
     for seed, size in enumerate(SIZES):
@@ -99,16 +100,16 @@ def diagnose(exercise, function):
     return problems, [name for name in exercise.outputs if name not in wrong]
 
 
-def equal(a, b):
-    """The same shape, and the same numbers but for rounding"""
+def equal(a: Any, b: Any) -> bool:
+    """Whether two arrays have the same shape and the same numbers, up to rounding"""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape or not np.isfinite(a).all() or not np.isfinite(b).all():
         return False
     return bool(np.all(abs(a - b) <= TOLERANCE * abs(b).max()))
 
 
-def matches(formula, name, trials):
-    """Does this wrong formula give the learner's output in every trial?"""
+def matches(formula: Callable[..., Any], name: str, trials: list[Trial]) -> bool:
+    """Whether this wrong formula gives the learner's output in every trial"""
     return all(equal(trial.yours[name], _evaluate(formula, trial)) for trial in trials)
 
 
@@ -116,12 +117,12 @@ def matches(formula, name, trials):
 
 
 def _try(exercise, function, inputs, changed):
-    """-> a Trial, or in words why there is none.  Adds to `changed` the names of inputs that were changed in place."""
+    """Call the function once -> a Trial, or in words why there is none; adds the inputs changed in place to `changed`."""
     given = {name: x.copy() if isinstance(x, np.ndarray) else x for name, x in inputs.items()}
     try:
-        with np.errstate(all="ignore"):          # what overflows shows in the result
+        with np.errstate(all="ignore"):          # an overflow shows in the result
             result = function(*given.values())
-    except Exception as error:                   # whatever a learner's code may raise
+    except Exception as error:                   # a learner's code may raise anything
         return _failure(exercise, error, inputs)
     changed |= {name for name, x in inputs.items() if isinstance(x, np.ndarray) and not np.array_equal(x, given[name])}
     names = list(exercise.outputs)
@@ -138,7 +139,7 @@ def _try(exercise, function, inputs, changed):
 
 
 def _failure(exercise, error, inputs):
-    """The exception, the learner's own line that it came from, and the shapes that went in"""
+    """The exception in words, with the learner's line that raised it and the shapes of the inputs"""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(PACKAGES)]
     words = f"{type(error).__name__}: {error}".rstrip(": ")
     if not frames:
@@ -186,7 +187,7 @@ def _diagnose_output(exercise, name, trials):
 
 
 def _wrong_kind(name, yours, truth):
-    """None of the numbers matter yet: it is no array of float64"""
+    """In words why the output is not an array of float64; None where it is one"""
     if yours is None:
         return f"your {name} is None"
     if truth.ndim == 0 and isinstance(yours, float):
@@ -215,7 +216,7 @@ def _wrong_shape(name, letters, trial):
 
 
 def _factor(name, pairs, trials):
-    """In words the constant that `yours` is off by, where one in each trial is all that is wrong; else None"""
+    """In words the constant factor by which `yours` is off; None where more than a factor is wrong"""
     factors = []
     for yours, other in pairs:
         yours, other = np.asarray(yours), np.asarray(other)
@@ -252,7 +253,7 @@ def _named_numbers(trials):
 
 
 def _unknown(name, trials):
-    """No known mistake: where the first wrong number stands, and which shapes are right"""
+    """The message for an unknown mistake: the first wrong number, and the sizes for which the output is right"""
     bad = [trial for trial in trials if not equal(trial.yours[name], trial.truth[name])]
     yours, truth = np.asarray(bad[0].yours[name]), bad[0].truth[name]
     difference = abs(yours - truth)

@@ -44,7 +44,7 @@ def _gelu_terms(x):
 
 
 def _normalized(x, eps, axis=-1, ddof=0):
-    """x̂ and r, over an axis of one's choice"""
+    """x̂ and r, normalized over any axis"""
     r = 1 / np.sqrt(x.var(axis, keepdims=True, ddof=ddof) + eps)
     return (x - x.mean(axis, keepdims=True)) * r, r
 
@@ -64,7 +64,7 @@ EXERCISES = (
         shapes="dy (B, T, Cout), x (B, T, Cin), w (Cin, Cout) -> dx (B, T, Cin), dw (Cin, Cout), db (Cout,)",
         equation="y = x W + b\ndx = dy Wᵀ,   dW = Σ xᵀ dy,   db = Σ dy,   the sums over all positions",
         hints=(
-            "Shapes show the way: dx is shaped like x, (B, T, Cin), and made of dy (B, T, Cout) and w (Cin, Cout).",
+            "The shapes tell the formula: dx is shaped like x, (B, T, Cin), and made of dy (B, T, Cout) and w (Cin, Cout).",
             "All positions share w and b, so each adds its part: flatten to N = B·T rows with x.reshape(-1, x.shape[-1]).",
             "dx = dy @ w.T. With x and dy flattened, dw = x.T @ dy and db = dy.sum(0).",
         ),
@@ -87,7 +87,8 @@ EXERCISES = (
         equation="y = ½ x (1 + tanh u),   u = √(2/π) (x + 0.044715 x³)\ndx = dy ⊙ dy/dx",
         hints=(
             "y is a product of ½ x and 1 + tanh u, and both depend on x: the product rule gives two terms.",
-            "The derivative of tanh u for u is 1 − tanh² u; by the chain rule it is multiplied by u', that of u for x.",
+            "The derivative of tanh u with respect to u is 1 − tanh² u; the chain rule multiplies it by "
+            "u', that of u with respect to x.",
             "u' = √(2/π) (1 + 3 · 0.044715 x²), and dx = dy ⊙ (½ (1 + tanh u) + ½ x (1 − tanh² u) u').",
         ),
         draw=lambda rng, B, T, C: {"dy": rng.standard_normal((B, T, C)), "x": 2 * rng.standard_normal((B, T, C))},
@@ -152,8 +153,8 @@ EXERCISES = (
         "the means over a position's C channels, the sums over all positions; x̂ and r as in layernorm_forward",
         hints=(
             "w and b are shared by all positions, so their gradients are sums over B and T: sum((0, 1)).",
-            "Begin with dx̂ = w ⊙ dy. Through x alone, with μ and r held still, it would be dx = r dx̂.",
-            "μ moves with every x of its position, and takes away the mean of dx̂. r does too, and takes away x̂ mean(dx̂ ⊙ "
+            "Begin with dx̂ = w ⊙ dy. With μ and r held constant, it would be dx = r dx̂.",
+            "μ depends on every x of its position, which subtracts the mean of dx̂. So does r, which subtracts x̂ mean(dx̂ ⊙ "
             "x̂).",
             "dx = r * (d - d.mean(-1, keepdims=True) - xhat * (d * xhat).mean(-1, keepdims=True)) with d = w * dy.",
         ),
@@ -165,7 +166,7 @@ EXERCISES = (
                     lambda **inputs: _dx(**inputs, first=False)),
             Mistake("dx", "your dx lacks the term x̂ mean(dx̂ ⊙ x̂): r depends on every x of its position",
                     lambda **inputs: _dx(**inputs, second=False)),
-            Mistake("dx", "your dx takes μ and r for constants: it lacks both means, r (dx̂ − mean(dx̂) − x̂ mean(dx̂ ⊙ x̂))",
+            Mistake("dx", "your dx treats μ and r as constants: it lacks both means, r (dx̂ − mean(dx̂) − x̂ mean(dx̂ ⊙ x̂))",
                     lambda **inputs: _dx(**inputs, first=False, second=False)),
             Mistake("dx", "your dx lacks the factor r = 1/√(σ² + ε) in front", lambda **inputs: _dx(**inputs, scaled=False)),
             Mistake("dx", "your dx lacks the weight: dx̂ = w ⊙ dy, not dy",

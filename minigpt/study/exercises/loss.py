@@ -74,7 +74,7 @@ EXERCISES = (
         shapes="dy (B, T, C), y (B, T, C) -> dx (B, T, C)",
         equation="y = softmax(x)\n∂y_j/∂x_i = y_j (1 if i = j else 0) − y_i y_j,   dx_i = Σ_j dy_j ∂y_j/∂x_i",
         hints=(
-            "Put the derivative into the sum: dx_i = Σ_j dy_j y_j (1 if i = j else 0) − Σ_j dy_j y_i y_j.",
+            "Substitute the derivative into the sum: dx_i = Σ_j dy_j y_j (1 if i = j else 0) − Σ_j dy_j y_i y_j.",
             "In the first sum only j = i is left: dy_i y_i. In the second y_i does not depend on j and goes in front.",
             "dx = y ⊙ (dy − Σ_j dy_j y_j), with one sum for each row, along the last axis.",
         ),
@@ -130,11 +130,12 @@ EXERCISES = (
     ),
     Exercise(
         name="cross_entropy_backward",
-        about="where the backward pass begins: the gradient of the loss for the logits",
+        about="where the backward pass begins: the gradient of the loss with respect to the logits",
         shapes="logits (B, T, V), targets (B, T) -> dlogits (B, T, V)",
         equation="dlogits = (softmax(logits) − onehot(targets))/N,   N = B·T",
         hints=(
-            "At one position loss = log Σ_v exp(z_v) − z_i with i the target. Derive it for a z_v: exp(z_v)/Σ exp(z) is p_v.",
+            "At one position loss = log Σ_v exp(z_v) − z_i with i the target. Its derivative with "
+            "respect to z_v is exp(z_v)/Σ exp(z) = p_v.",
             "The second term, −z_i, adds −1 to the gradient of the target's logit and nothing to the others.",
             "np.eye(V)[targets] is onehot(targets), (B, T, V). The mean over N positions divides all of it by N.",
         ),
@@ -145,8 +146,8 @@ EXERCISES = (
                     lambda logits, targets: softmax(logits) / targets.size),
             Mistake("dlogits", "your dlogits lacks the softmax: all logits of a position move the loss, not the target's alone",
                     lambda logits, targets: -_one_hot(targets, logits.shape[-1]) / targets.size),
-            Mistake("dlogits", "this is the gradient for the probabilities, −1/p at the target; "
-                    "the exercise asks for that of the logits, on the other side of the softmax",
+            Mistake("dlogits", "this is the gradient with respect to the probabilities, −1/p at the "
+                    "target; the exercise asks for the logits, on the other side of the softmax",
                     lambda logits, targets: -_one_hot(targets, logits.shape[-1]) / softmax(logits) / targets.size),
             Mistake("dlogits", "you added 1 at the target where it is subtracted",
                     lambda logits, targets: (softmax(logits) + _one_hot(targets, logits.shape[-1])) / targets.size),

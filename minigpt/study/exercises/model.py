@@ -1,4 +1,4 @@
-"""Exercises on the whole: the residual block, the table that is used twice, and the step of the optimizer."""
+"""Exercises on the whole model: the residual block, the embedding table that is used twice, and an optimizer step."""
 
 from types import SimpleNamespace
 

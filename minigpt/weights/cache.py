@@ -1,0 +1,65 @@
+"""The folders of files that were downloaded once: minigpt's own, and the one that Hugging Face's libraries share."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Return the folder of downloaded files: $MINIGPT_CACHE, or "minigpt" in the platform's cache folder."""
+    if own := os.environ.get("MINIGPT_CACHE"):
+        return Path(own).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "minigpt"
+
+
+def cached(filename: str, sha256: str) -> Path | None:
+    """Return the file's path in the cache folder if it is there with this SHA-256 (hexadecimal), else None."""
+    path = cache_folder() / filename
+    return path if path.is_file() and sha256_of(path) == sha256 else None
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 18):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def hugging_face_cache() -> Path:
+    """Return the folder in which transformers and huggingface_hub keep what they download; it need not exist."""
+    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if folder := os.environ.get(variable):
+            return Path(folder).expanduser()
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(home).expanduser() / "hub"
+
+
+def hugging_face_snapshot(repository: str, filenames: Collection[str], revision: str | None = None) -> Path | None:
+    """Return the folder of a repository's files in Hugging Face's own cache if all of `filenames` are there, else None.
+
+        models--openai-community--gpt2/refs/main                             the revision last downloaded
+        models--openai-community--gpt2/snapshots/607a30d783…/config.json
+
+    revision: the one to prefer; then comes that of refs/main. The content is not checked: its owner put it there.
+    """
+    # A repository may also be there by its name of before the organizations, as "gpt2".
+    for name in (repository, repository.partition("/")[2]):
+        folder = hugging_face_cache() / ("models--" + name.replace("/", "--"))
+        main = folder / "refs" / "main"
+        revisions = [revision, main.read_text(encoding="utf-8").strip() if main.is_file() else None]
+        for snapshot in (folder / "snapshots" / each for each in revisions if each):
+            if all((snapshot / filename).is_file() for filename in filenames):
+                return snapshot
+    return None

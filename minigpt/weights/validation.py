@@ -1,0 +1,66 @@
+"""WeightFormatError, and what safetensors and npz files refuse alike: files that are something else, impossible shapes."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any, NoReturn, TypeGuard
+
+PICKLE = "a pickle, such as PyTorch's .bin and .pt"
+_MAX_DIMENSIONS = 32  # NumPy 1.26's limit
+
+
+class WeightFormatError(ValueError):
+    """The file is not what it should be; the message says what it is, what was expected and what to do."""
+
+
+def refuse(path: str | os.PathLike[str], found: str, expected: str, cause: Exception | None = None) -> NoReturn:
+    """Raise WeightFormatError about a file that breaks its format."""
+    # Cut, because a hostile name may have megabytes.
+    message = f"{path}: {found:.300}, expected {expected:.300}; download or save the file again"
+    raise WeightFormatError(message) from cause
+
+
+def refuse_kind(path: str | os.PathLike[str], kind: str, cause: Exception | None = None) -> NoReturn:
+    """Raise WeightFormatError about a file that is something else altogether, such as recognize() names."""
+    if kind == PICKLE:
+        remedy = "convert it with scripts/convert_gpt2.py FILE --out FOLDER, where PyTorch is installed"
+    else:
+        remedy = "download the file itself"
+    raise WeightFormatError(f"{path}: {kind}, expected a safetensors or npz file; {remedy}") from cause
+
+
+def recognize(head: bytes) -> str | None:
+    """Name the things that turn up under a weight file's name, from their first bytes; None for anything else."""
+    if b"\0" not in head[:8]:  # where a safetensors file's header length has zeros, a text has none
+        text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+        if text.startswith((b"<!doctype html", b"<html")):
+            return "an HTML page"
+        if text.startswith(b"version https://git-lfs"):
+            return "a Git LFS pointer"
+        if text.startswith((b"{", b"[")):
+            return "a JSON text"
+    if head.startswith(b"\x1f\x8b\x08"):
+        return "a gzip archive"
+    # Protocol 2 or later; a safetensors header of 640 bytes starts with the same two, but then come zeros.
+    if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5") and any(head[2:8]):
+        return PICKLE
+    return None
+
+
+def are_sizes(values: Any) -> TypeGuard[list[int] | tuple[int, ...]]:
+    """Whether these are integers ≥ 0 in a list or tuple; True and 2.0 are none."""
+    return isinstance(values, (list, tuple)) and all(type(value) is int and value >= 0 for value in values)
+
+
+def size_of(path: str | os.PathLike[str], name: str, shape: Any, itemsize: int) -> int:
+    """Return the number of bytes of an array with the shape that the file declares.
+
+    Raises: WeightFormatError for a shape that no array can have.
+    """
+    if not are_sizes(shape) or len(shape) > _MAX_DIMENSIONS:
+        refuse(path, f"{name!r} of shape {shape!r:.80}", f"at most {_MAX_DIMENSIONS} integers ≥ 0")
+    # math.prod is exact where np.prod overflows; zeros are left out because NumPy too checks the other dimensions.
+    if math.prod(size for size in shape if size) * itemsize >= 2**63:
+        refuse(path, f"{name!r} of shape {shape}", "fewer than 2^63 bytes")
+    return math.prod(shape) * itemsize
