@@ -26,14 +26,17 @@ _IMPORTED_WHEN_ASKED_FOR = {
     "Recipe": "training.recipe", "WeightFormatError": "weights", "CheckpointError": "training.checkpoint",
     "LockedError": "system.files", "DownloadError": "weights.hub", "ChecksumError": "weights.hub",
 }
+_PACKAGES = ("commands", "generation", "hf", "models", "nn", "study", "system", "tokenization", "training", "weights")
 
 
 def __getattr__(name):
     """What takes time to import and a pass through a model does not need"""
+    if name in _PACKAGES:
+        return import_module(f".{name}", __name__)
     if name not in _IMPORTED_WHEN_ASKED_FOR:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_IMPORTED_WHEN_ASKED_FOR[name]}", __name__), name)
 
 
 def __dir__():
-    return sorted([*globals(), *_IMPORTED_WHEN_ASKED_FOR])
+    return sorted([*__all__, "__version__", *_PACKAGES])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-both_storeys = pytest.mark.parametrize("fast", [False, True], ids=["textbook", "engine"])
+textbook_and_engine = pytest.mark.parametrize("fast", [False, True], ids=["textbook", "engine"])
 
 
 def stored(s):

@@ -55,10 +55,10 @@ def gelu_backward(dy, x):
 
 def layernorm_forward(x, w, b, eps):
     mu = x.mean(axis=-1, keepdims=True)
-    centred = x - mu
-    var = (centred**2).mean(axis=-1, keepdims=True)
+    centered = x - mu
+    var = (centered**2).mean(axis=-1, keepdims=True)
     std = np.sqrt(var + eps)
-    return centred / std * w + b
+    return centered / std * w + b
 
 
 def layernorm_backward(dy, x, w, eps):
@@ -217,9 +217,9 @@ PLANTED = {
          "over the whole array"),
         ([("np.sqrt(var + eps)", "np.sqrt(var) + eps")], "ε stands outside the root"),
         ([("np.sqrt(var + eps)", "np.sqrt(var)")], "lacks ε"),
-        ([("(centred**2).mean(axis=-1, keepdims=True)", "x.var(-1, keepdims=True, ddof=1)")], "divides by C − 1"),
+        ([("(centered**2).mean(axis=-1, keepdims=True)", "x.var(-1, keepdims=True, ddof=1)")], "divides by C − 1"),
         ([("np.sqrt(var + eps)", "var + eps")], "divided by the variance"),
-        ([("return centred", "return x")], "lacks the mean"),
+        ([("return centered", "return x")], "lacks the mean"),
         ([(" + b", "")], "lacks the bias b"),
         ([(" * w", "")], "lacks the weight w"),
     ],

@@ -83,8 +83,8 @@ def _train(args) -> int:
     if "dropout" in given:
         given.update(dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), given.pop("dropout")))
     trainer = _resumed(given, out, threads) if resume else _new(given, out, threads)
-    storey = f"{trainer.model.pool.threads} threads" if trainer.model.fast else "the textbook's layers"
-    print(f"{trainer.model.config.n_params:,} parameters, {storey}, "
+    layers = f"{trainer.model.pool.threads} threads" if trainer.model.fast else "the textbook's layers"
+    print(f"{trainer.model.config.n_params:,} parameters, {layers}, "
           f"ready after {time.perf_counter() - start:.1f} s; the run is saved in {trainer.folder}{os.sep}", flush=True)
     status = trainer.run()
     _summarize(trainer)

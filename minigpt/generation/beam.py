@@ -21,7 +21,7 @@ def beam_search(model: Transformer, source: Any, *, beams: int = 4, length_penal
         score(y) = log P(y | x) / lp(y),   lp(y) = ((5 + |y|)/6)^α
 
     source (B, S) integers -> tokens (B, beams, T), padded behind eos_token_id, and scores (B, beams), best first.
-    α is `length_penalty`: 0 compares plain probabilities, which favours short targets.  |y| counts eos.  At each step the
+    α is `length_penalty`: 0 compares plain probabilities, which favors short targets.  |y| counts eos.  At each step the
     extensions of all hypotheses are ranked by score; one that has ended stays as it is and takes up a place.  A target is
     complete when it has ended or has `max_new_tokens` tokens, by default S + 50.  A row is done when no unfinished hypothesis
     can overtake the best one: the first of a row is final, those behind it are what the beam held then.  With beams=1 this is

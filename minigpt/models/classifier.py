@@ -24,7 +24,7 @@ class Classifier(GPT):
 
         logits = h_last Wᵀ,   P(y given x) = softmax(logits)[y]
 
-    W is score.weight (labels, C), without a bias; h_last is the normalised output at the last token of a text.  What this is
+    W is score.weight (labels, C), without a bias; h_last is the normalized output at the last token of a text.  What this is
     in transformers is called GPT2ForSequenceClassification.  Inside it is a GPT with another output table: loss() and
     loss_and_grads() take targets (B, T), labels at those positions that are asked and −100 elsewhere, as padded() makes them.
     """

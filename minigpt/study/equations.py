@@ -54,7 +54,7 @@ class Equation:
     of_targets: bool = False    # exists only with targets
 
     def source(self, name):
-        """("minigpt/nn/attention.py:27", "minigpt/nn/attention.py:44"): file and line of the value and of its gradient"""
+        """("minigpt/nn/attention.py:27", "minigpt/nn/attention.py:45"): file and line of the value and of its gradient"""
         return tuple(_line(place, name.rpartition(".")[2]) for place in self.places)
 
 
@@ -212,7 +212,7 @@ def _linear_parameters(name, axes, x, y, section, bias):
 
 @cache     # reading a source file is slow, and all blocks share their lines
 def _line(place, name):
-    """The line that records a name, uses a parameter or sets a variable: "minigpt/nn/mlp.py:24" """
+    """The line that records a name, uses a parameter or sets a variable: "minigpt/nn/mlp.py:18" """
     function, marks = place if isinstance(place, tuple) else (place, "")
     lines, start = inspect.getsourcelines(function)
     patterns = [re.escape(marks)] if marks else [rf'(record|record_grad|add|add_rows)\("{name}"', rf'params\["{name}"\]',

@@ -1,6 +1,6 @@
 """Writing a file so that a reader finds the old one or the new one, and a lock that dies with its process.
 
-What the files contain lives elsewhere: weights.py, checkpoint.py, hub.py.
+What the files contain lives elsewhere: weights/, training/checkpoint.py, weights/hub.py.
 """
 
 from __future__ import annotations

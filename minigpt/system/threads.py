@@ -81,6 +81,10 @@ class WorkerPool:
         self.threads = threads if _openblas() is not None else 1
         self._pool: ThreadPoolExecutor | None = None
 
+    def __reduce__(self):
+        """A copy, also in another process, has threads of its own."""
+        return WorkerPool, (self.threads,)
+
     def run(self, tasks: Sequence[Callable[[], Any]]):
         """All results in the order of the tasks. The first error is raised, once no task is running."""
         if len(tasks) == 1 or self.threads == 1:

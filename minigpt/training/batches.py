@@ -1,11 +1,11 @@
-"""Corpora and batches: which text a model learns from, and in which pieces.
+"""Batches: in which pieces a model learns from a text.
 
     corpus = load_corpus()
     ids = np.array(tokenizer.encode(corpus.text))
     train, validation = split(ids)
     inputs, targets = Batches(train, batch_size=12, context=64).next()          # both (12, 64)
 
-Turning text into ids is tokenizer.py's, learning from them train.py's.
+Turning text into ids is tokenization/tokenizer.py's, learning from them trainer.py's.
 """
 
 from __future__ import annotations

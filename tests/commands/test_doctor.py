@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from gradients import both_storeys
+from gradients import textbook_and_engine
 from minigpt import GPT, GPTConfig
 from minigpt.__main__ import main
 from minigpt.commands import doctor
@@ -129,7 +129,7 @@ PLANTED = {      # what is replaced, by what; the first array that is wrong on t
 
 
 @pytest.mark.parametrize("module, mistake, wrong, right", PLANTED.values(), ids=PLANTED.keys())
-@both_storeys
+@textbook_and_engine
 def test_a_mistake_in_the_backward_is_found_where_it_is(module, mistake, wrong, right, fast, monkeypatch):
     monkeypatch.setattr(module, mistake.__name__.partition("_without")[0], mistake)
     finding = checks.gradients(fresh(np.float64, fast))

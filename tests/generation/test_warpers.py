@@ -72,7 +72,7 @@ def test_top_p_takes_each_row_by_itself():
     np.testing.assert_array_equal(np.isfinite(keep_top_p(rows, 0.8)), [[True, False, False], [True, True, True]])
 
 
-def test_repetition_is_penalised_once_and_by_sign():
+def test_repetition_is_penalized_once_and_by_sign():
     np.testing.assert_array_equal(penalize_repetition([[2, 2, -2, -2]], [[0, 2, 0]], 2), [[1, 2, -4, -2]])
 
 

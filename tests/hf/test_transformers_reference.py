@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradients import both_storeys
+from gradients import textbook_and_engine
 from minigpt import GPT, GPTConfig, weights
 
 pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("default")]      # the reference warns of its own affairs
@@ -63,7 +63,7 @@ def their_logits(theirs, ids):
         return theirs(torch.tensor(ids)).logits.numpy()
 
 
-@both_storeys
+@textbook_and_engine
 def test_logits_equal_transformers(changes, dtype, fast):
     theirs, ids = make_theirs(changes, dtype), make_batch()
     logits = make_ours(theirs, dtype, fast)(ids)
@@ -91,7 +91,7 @@ def test_loss_and_every_gradient_equal_autograds(changes, dtype):
         np.testing.assert_allclose(grads[name], grad, rtol=0, atol=3e-6 * max(1, abs(grad).max()), err_msg=name)
 
 
-@both_storeys
+@textbook_and_engine
 def test_gradients_equal_autograds_to_the_last_digits_of_float64(changes, fast):
     import torch
 
@@ -162,7 +162,7 @@ def make_gpt1(dtype):
     return theirs
 
 
-@both_storeys
+@textbook_and_engine
 def test_gpt1_gives_transformers_logits_and_gradients(dtype, fast):
     import torch
 

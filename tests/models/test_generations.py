@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradients import both_storeys
+from gradients import textbook_and_engine
 from minigpt import GPT, ConfigError, GPTConfig
 from minigpt.nn import Scope, attention_backward, attention_forward
 from minigpt.study.gradcheck import check_model
@@ -23,7 +23,7 @@ def make(changes, dtype=np.float64, fast=True):
 
 
 @each
-@both_storeys
+@textbook_and_engine
 def test_gradients(changes, fast):
     model, ids, targets = make(changes, fast=fast)
     check_model(model, ids, targets)

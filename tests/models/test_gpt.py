@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from gradients import both_storeys
+from gradients import textbook_and_engine
 from minigpt import GPT, ConfigError, GPTConfig
 from minigpt.models.gpt import parameter_table
 from minigpt.nn import softmax
@@ -52,7 +52,7 @@ def copies(grads):
      {"tie_word_embeddings": False}],
     ids=["GPT-2's", "no bias", "exact gelu", "narrow MLP, large epsilon", "dropout", "untied"],
 )
-@both_storeys
+@textbook_and_engine
 def test_gradients_of_every_parameter(changes, fast):
     check_model(small(1, fast=fast, **changes), *batch(1, B=2, T=5, ignored=0.2), dropout_key=(1,), samples=12)
 
@@ -83,7 +83,7 @@ def test_the_loss_is_minus_log_p_of_the_targets():
     assert model.loss(ids, targets) == pytest.approx(np.mean(expected), rel=1e-12)
 
 
-@both_storeys
+@textbook_and_engine
 def test_scale_multiplies_the_gradients_and_not_the_loss(fast):
     model = small(6, fast=fast)
     ids, targets = batch(6)
@@ -95,7 +95,7 @@ def test_scale_multiplies_the_gradients_and_not_the_loss(fast):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@both_storeys
+@textbook_and_engine
 def test_two_half_batches_add_up_to_the_whole(threads, fast):
     model = small(7, threads=threads, fast=fast)
     ids, targets = batch(7, B=6)
@@ -115,7 +115,7 @@ def test_batches_of_different_sizes_add_up_over_threads():
     assert_equal_gradients(model.grads, single.grads, rtol=1e-10, atol=1e-13)
 
 
-@both_storeys
+@textbook_and_engine
 def test_without_accumulate_the_gradients_start_afresh(fast):
     model = small(9, fast=fast)
     ids, targets = batch(9)
@@ -246,7 +246,7 @@ def test_logits_equal_the_textbooks(changes):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@both_storeys
+@textbook_and_engine
 def test_a_position_does_not_see_the_next_token(dtype, fast):
     model = small(20, dtype, fast=fast)
     ids, _ = batch(20, B=2, T=9)
@@ -269,7 +269,7 @@ def test_every_earlier_token_is_seen():
         assert (model(changed)[:, t:] != before[:, t:]).all()
 
 
-@both_storeys
+@textbook_and_engine
 def test_the_logits_of_one_call_survive_the_next(fast):
     model = small(22, fast=fast)
     a = model(batch(22)[0])
@@ -331,7 +331,7 @@ def test_dropout_repeats_with_its_key():
         ("resid_pdrop", [f"h.{i}.{branch}.dropout.mask" for i in range(2) for branch in ("attn", "mlp")]),
     ],
 )
-@both_storeys
+@textbook_and_engine
 def test_each_dropout_probability_has_its_places(name, masks, fast):
     model = small(30, fast=fast, **{name: 0.5})
     model.loss_and_grads(*batch(30), dropout_key=(1,))
@@ -674,7 +674,7 @@ def test_bad_targets_are_refused(method, targets, error, message):
 # Where a NaN came from
 
 
-@both_storeys
+@textbook_and_engine
 def test_after_a_healthy_pass_nothing_is_nonfinite(fast):
     model = small(50, fast=fast)
     model.loss_and_grads(*batch(50))
@@ -694,7 +694,7 @@ def test_a_broken_weight_is_found_by_name(name, value):
 @pytest.mark.parametrize(
     "layer, recorded", [("h.0.attn.c_attn", "h.0.attn.q"), ("h.1.attn.c_proj", "h.1.attn.out"), ("h.1.mlp.c_fc", "h.1.mlp.pre")]
 )
-@both_storeys
+@textbook_and_engine
 def test_an_overflow_is_found_at_the_layer_where_it_happens(layer, recorded, fast):
     model = small(52, np.float32, fast=fast)
     model.params[f"{layer}.weight"][...] = 3e38
@@ -834,7 +834,7 @@ def test_a_model_larger_than_the_memory_says_so_first(monkeypatch):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@both_storeys
+@textbook_and_engine
 def test_padding_is_never_attended_to(threads, fast):
     model = small(5, threads=threads, fast=fast)
     ids, _ = batch(5, B=3)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gradients import both_storeys
+from gradients import textbook_and_engine
 from minigpt import ConfigError
 from minigpt.config import TransformerConfig
 from minigpt.generation.beam import beam_search
@@ -50,7 +50,7 @@ def reads(targets):
 
 @pytest.mark.parametrize("changes", [{}, {"dropout": 0.2}, {"n_inner": 7, "layer_norm_epsilon": 0.1}, {"n_layer": 1}],
                          ids=["plain", "dropout", "narrow MLP, large epsilon", "one layer"])
-@both_storeys
+@textbook_and_engine
 def test_gradients_of_every_parameter(changes, fast):
     check_model_gradients(small(1, fast=fast, **changes), samples=8)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import make_transformer_fixture as fixture
-from gradients import both_storeys
+from gradients import textbook_and_engine
 from minigpt.config import TransformerConfig
 from minigpt.models.transformer import Transformer
 
@@ -36,7 +36,7 @@ def test_the_fixture_was_made_by_this_recipe():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@both_storeys
+@textbook_and_engine
 def test_logits_loss_and_gradients_equal_torchs(threads, fast):
     logits, loss, grads = step(threads, fast)
     np.testing.assert_allclose(logits, FROZEN["logits"], rtol=0, atol=1e-11)       # float64, logits up to about 5

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gradients import both_storeys
+from gradients import textbook_and_engine
 from minigpt.config import ACTIVATION_NAMES
 from minigpt.nn import Scope
 from minigpt.nn.activations import ACTIVATIONS
@@ -24,14 +24,14 @@ def test_every_name_of_the_configuration_has_its_function():
 
 
 @every_function
-@both_storeys
+@textbook_and_engine
 def test_gradients(name, fast):
     x = 2 * np.random.default_rng(1).standard_normal((2, 3, 5))
     check_gradients(*ACTIVATIONS[name], {"x": x}, Scope.of(fast=fast))
 
 
 @every_function
-@both_storeys
+@textbook_and_engine
 def test_values(name, fast):
     x = np.concatenate([np.linspace(-9, 9, 361), [0.0, -0.0, 1e-300, -40.0, 40.0]])
     y = ACTIVATIONS[name][0](x.copy(), Scope.of(fast=fast))
@@ -40,7 +40,7 @@ def test_values(name, fast):
 
 
 @every_function
-@both_storeys
+@textbook_and_engine
 def test_what_is_far_to_the_right_passes_and_what_is_far_to_the_left_does_not(name, fast):
     forward, backward = ACTIVATIONS[name]
     s = Scope.of(fast=fast)
@@ -48,7 +48,7 @@ def test_what_is_far_to_the_right_passes_and_what_is_far_to_the_left_does_not(na
     np.testing.assert_allclose(backward(np.array([3.0, 3.0]), s), [0, 3], rtol=0, atol=1e-15)
 
 
-@both_storeys
+@textbook_and_engine
 def test_relu_has_no_slope_at_zero(fast):
     forward, backward = ACTIVATIONS["relu"]
     s = Scope.of(fast=fast)

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from gradients import both_storeys, check_recorded
+from gradients import check_recorded, textbook_and_engine
 from layers import MASKS, padding
 from minigpt.nn import Scope, attention_backward, attention_forward
 from minigpt.nn.fast import attention
@@ -39,13 +39,13 @@ def small_tiles(monkeypatch):
 
 
 @every_mask
-@both_storeys
+@textbook_and_engine
 def test_gradients(mask, fast, small_tiles):
     check_gradients(attention_forward, attention_backward, heads(1, T=9, S=9), Scope.of(fast=fast), **mask)
 
 
 @every_mask
-@both_storeys
+@textbook_and_engine
 def test_gradients_with_padding_and_a_sequence_wholly_masked(mask, fast, small_tiles):
     options = {**mask, "key_padding_mask": padding(3, 9)}
     check_gradients(attention_forward, attention_backward, heads(2, B=3, T=9, S=9), Scope.of(fast=fast), **options)
@@ -53,19 +53,19 @@ def test_gradients_with_padding_and_a_sequence_wholly_masked(mask, fast, small_t
 
 @every_mask
 @pytest.mark.parametrize("T, S", [(3, 9), (6, 7), (9, 4)], ids=["3 queries, 9 keys", "6 queries, 7 keys", "9 queries, 4 keys"])
-@both_storeys
+@textbook_and_engine
 def test_gradients_with_another_number_of_keys_than_queries(mask, T, S, fast, small_tiles):
     check_gradients(attention_forward, attention_backward, heads(3, H=1, T=T, S=S), Scope.of(fast=fast), **mask)
 
 
-@both_storeys
+@textbook_and_engine
 def test_gradients_with_dropout(fast, small_tiles):
     s = Scope.of(fast=fast, dropout_key=(4, 0))
     check_gradients(attention_forward, attention_backward, heads(4, T=9, S=9), s, dropout=0.3)
 
 
 @pytest.mark.parametrize("axes", [2, 3])
-@both_storeys
+@textbook_and_engine
 def test_gradients_of_a_single_sequence_or_head(axes, fast):
     inputs = {name: x.reshape(x.shape[4 - axes :]) for name, x in heads(5, B=1, H=1).items()}
     check_gradients(attention_forward, attention_backward, inputs, Scope.of(fast=fast))
@@ -81,7 +81,7 @@ def test_the_textbook_records_every_step_and_its_gradient(dropout):
 # Values
 
 
-@both_storeys
+@textbook_and_engine
 def test_a_key_whose_product_is_larger_by_root_d_log_three_has_three_times_the_weight(fast):
     q = np.array([[2.0, 0, 0, 0]])                                  # D = 4, so that scores are q·k/2
     k = np.array([[math.log(3), 9, 0, 0], [0, 0, 9, 0]])
@@ -89,7 +89,7 @@ def test_a_key_whose_product_is_larger_by_root_d_log_three_has_three_times_the_w
     np.testing.assert_allclose(attention_forward(q, k, v, Scope.of(fast=fast)), [[3, 2, 0, 0]], rtol=1e-14)
 
 
-@both_storeys
+@textbook_and_engine
 def test_equal_scores_give_the_mean_of_the_values_seen(fast):
     inputs = heads(7)
     inputs["q"][...] = 0
@@ -112,7 +112,7 @@ def test_the_textbook_records_scores_and_weights():
     np.testing.assert_allclose(s.acts["att"].sum(-1), 1, rtol=1e-14)
 
 
-@both_storeys
+@textbook_and_engine
 def test_dropout_sets_weights_to_zero_and_scales_the_others(fast):
     inputs = heads(9, T=7, S=7, D=7)
     inputs["v"][...] = np.eye(7)                                    # o is then the matrix of weights
@@ -123,14 +123,14 @@ def test_dropout_sets_weights_to_zero_and_scales_the_others(fast):
     np.testing.assert_allclose(ratio[~dropped], 4 / 3, rtol=1e-12)
 
 
-@both_storeys
+@textbook_and_engine
 def test_without_a_key_nothing_drops(fast):
     inputs = heads(10)
     s = Scope.of(fast=fast)
     np.testing.assert_array_equal(called(inputs, s, dropout=0.9), called(inputs, s))
 
 
-@both_storeys
+@textbook_and_engine
 def test_a_sequence_wholly_masked_gets_zeros_and_gives_no_gradient(fast):
     s = Scope.of(fast=fast)
     o = called(heads(11), s, key_padding_mask=np.array([[False] * 5, [True] * 5]))
@@ -140,7 +140,7 @@ def test_a_sequence_wholly_masked_gets_zeros_and_gives_no_gradient(fast):
         np.testing.assert_array_equal(d[0], 0)
 
 
-@both_storeys
+@textbook_and_engine
 def test_queries_before_the_first_key_that_is_no_padding_get_zeros(fast):
     o = called(heads(12, B=1), Scope.of(fast=fast), key_padding_mask=np.array([[False, False, True, True, True]]))
     np.testing.assert_array_equal(o[:, :, :2], 0)
@@ -149,7 +149,7 @@ def test_queries_before_the_first_key_that_is_no_padding_get_zeros(fast):
 
 @pytest.mark.parametrize("T", [5, 70])
 @pytest.mark.parametrize("size", [1e3, -1e3])
-@both_storeys
+@textbook_and_engine
 def test_scores_far_from_zero_do_not_overflow(T, size, fast):
     q, k, v = (x.astype(np.float32) for x in heads(13, B=1, H=1, T=T, S=T).values())
     q[..., 0], k[..., 0] = size, abs(size)                          # scores near ±5.8e5 in every entry

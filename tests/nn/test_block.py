@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradients import both_storeys, check_recorded
+from gradients import check_recorded, textbook_and_engine
 from minigpt.nn import (
     Scope,
     block_backward,
@@ -51,14 +51,14 @@ def alone(p, forward, name, *inputs, **options):
 
 
 @every_option
-@both_storeys
+@textbook_and_engine
 def test_gradients(options, fast):
     rng = np.random.default_rng(1)
     s = Scope.of(fast=fast, dropout_key=(1,), **params(rng))
     check_gradients(block_forward, block_backward, {"x": rng.standard_normal((2, 5, C))}, s, n_head=H, samples=20, **options)
 
 
-@both_storeys
+@textbook_and_engine
 def test_gradients_without_bias(fast):
     rng = np.random.default_rng(2)
     s = Scope.of(fast=fast, **params(rng, bias=False))
@@ -77,7 +77,7 @@ def test_the_textbook_records_every_step_and_its_gradient(pre_norm):
 @pytest.mark.parametrize("options", [{}, {"causal": False, "activation": "gelu", "eps": 0.3},
                                      {"window": 2, "activation": "relu"}, OPTIONS["padding"]], ids=str)
 @both_orders
-@both_storeys
+@textbook_and_engine
 def test_it_is_two_layers_with_a_norm_and_a_residual_connection_each(options, pre_norm, fast):
     rng = np.random.default_rng(4)
     p, x = params(rng), rng.standard_normal((2, 5, C))
@@ -119,7 +119,7 @@ def test_the_jacobian_and_its_transpose_give_the_same_product(pre_norm):
 
 
 @both_orders
-@both_storeys
+@textbook_and_engine
 def test_the_callers_arrays_stay(pre_norm, fast):
     rng = np.random.default_rng(7)
     s = Scope.of(fast=fast, **params(rng))
@@ -133,7 +133,7 @@ def test_the_callers_arrays_stay(pre_norm, fast):
 
 @pytest.mark.parametrize("options", [{}, {"pre_norm": False}, {"window": 2},
                                      {"key_padding_mask": np.array(2 * [[False, *3 * [True]]])}], ids=str)
-@both_storeys
+@textbook_and_engine
 def test_the_last_positions_alone_equal_those_of_all(options, fast):
     rng = np.random.default_rng(8)
     p, x = params(rng), rng.standard_normal((2, 4, C))
@@ -143,7 +143,7 @@ def test_the_last_positions_alone_equal_those_of_all(options, fast):
         np.testing.assert_allclose(part, y[:, -last:], rtol=0, atol=1e-13)
 
 
-@both_storeys
+@textbook_and_engine
 def test_a_block_without_weights_passes_its_input_on(fast):
     rng = np.random.default_rng(9)
     x, p = rng.standard_normal((2, 5, C)), {name: np.zeros_like(value) for name, value in params(rng).items()}
@@ -177,14 +177,14 @@ def decoder_inputs(rng):
 
 
 @every_decoder_option
-@both_storeys
+@textbook_and_engine
 def test_gradients_of_a_decoder_block(options, fast):
     rng = np.random.default_rng(21)
     s = Scope.of(fast=fast, dropout_key=(21,), **decoder_params(rng))
     check_gradients(decoder_block_forward, decoder_block_backward, decoder_inputs(rng), s, n_head=H, samples=20, **options)
 
 
-@both_storeys
+@textbook_and_engine
 def test_a_decoder_block_is_three_layers_with_a_residual_connection_and_a_norm_each(fast):
     """m = ln_1(x + attn(x)), c = ln_cross(m + cross(m, memory)), y = ln_2(c + mlp(c))"""
     rng = np.random.default_rng(22)
@@ -209,7 +209,7 @@ def test_the_textbook_records_every_step_of_a_decoder_block_and_its_gradient():
     assert s.acts["cross.att"].shape == (2, H, 5, 4)
 
 
-@both_storeys
+@textbook_and_engine
 def test_a_decoder_block_leaves_the_callers_arrays_alone(fast):
     rng = np.random.default_rng(24)
     s, inputs = Scope.of(fast=fast, **decoder_params(rng)), decoder_inputs(rng)

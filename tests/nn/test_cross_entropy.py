@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gradients import both_storeys, check_recorded, dtypes
+from gradients import check_recorded, dtypes, textbook_and_engine
 from layers import some_targets
 from minigpt.nn import Scope, cross_entropy_backward, cross_entropy_forward
 from minigpt.nn.cross_entropy import IGNORED
@@ -22,7 +22,7 @@ def a_quarter(*shape):
 
 
 @pytest.mark.parametrize("shape", [(7,), (2, 5)], ids=["(N,)", "(B, T)"])
-@both_storeys
+@textbook_and_engine
 def test_gradients(shape, fast):
     rng = np.random.default_rng(1)
     inputs = {"logits": rng.standard_normal((*shape, 6)), "targets": rng.integers(0, 6, shape)}
@@ -30,7 +30,7 @@ def test_gradients(shape, fast):
 
 
 @pytest.mark.parametrize("count", [None, 40])
-@both_storeys
+@textbook_and_engine
 def test_gradients_with_ignored_targets(count, fast):
     inputs = {"logits": np.random.default_rng(2).standard_normal((3, 5, 6)), "targets": some_targets(6, 3, 5)}
     check_gradients(cross_entropy_forward, cross_entropy_backward, inputs, Scope.of(fast=fast), count=count)
@@ -49,14 +49,14 @@ def test_the_textbook_records_every_step_and_its_gradient():
     np.testing.assert_allclose(np.exp(s.acts["logp"]).sum(-1), 1, rtol=1e-14)
 
 
-@both_storeys
+@textbook_and_engine
 def test_a_gradient_is_what_the_model_believes_less_what_is_right(fast):
     s = Scope.of(fast=fast)
     cross_entropy_forward(a_quarter(2), np.array([1, 0]), s)
     np.testing.assert_allclose(cross_entropy_backward(10.0, s), [[5 / 4, -5 / 4], [-15 / 4, 15 / 4]], rtol=1e-13)
 
 
-@both_storeys
+@textbook_and_engine
 def test_ignored_positions_get_no_gradient(fast):
     s = Scope.of(fast=fast)
     cross_entropy_forward(a_quarter(1, 3), np.array([[1, IGNORED, 0]]), s)
@@ -65,7 +65,7 @@ def test_ignored_positions_get_no_gradient(fast):
     assert (dlogits[0, ::2] != 0).all()
 
 
-@both_storeys
+@textbook_and_engine
 def test_a_positions_gradient_sums_to_zero(fast):
     rng = np.random.default_rng(5)
     s = Scope.of(fast=fast)
@@ -76,19 +76,19 @@ def test_a_positions_gradient_sums_to_zero(fast):
 # Values
 
 
-@both_storeys
+@textbook_and_engine
 def test_a_token_costs_the_negative_logarithm_of_its_probability(fast):
     assert cross_entropy_forward(a_quarter(1), np.array([0]), Scope.of(fast=fast)) == pytest.approx(math.log(4), rel=1e-14)
     assert cross_entropy_forward(a_quarter(1), np.array([1]), Scope.of(fast=fast)) == pytest.approx(math.log(4 / 3), rel=1e-14)
 
 
-@both_storeys
+@textbook_and_engine
 def test_equal_logits_cost_the_logarithm_of_the_vocabulary(fast):
     loss = cross_entropy_forward(np.full((2, 3, 11), 7.0), np.zeros((2, 3), int), Scope.of(fast=fast))
     assert loss == pytest.approx(math.log(11), rel=1e-14)
 
 
-@both_storeys
+@textbook_and_engine
 def test_the_loss_is_the_mean_over_the_targets_that_count(fast):
     targets = np.array([[0, IGNORED, 1], [IGNORED, 0, IGNORED]])
     s = Scope.of(fast=fast)
@@ -98,7 +98,7 @@ def test_the_loss_is_the_mean_over_the_targets_that_count(fast):
     np.testing.assert_allclose(s.acts["nll"], expected, rtol=1e-14)
 
 
-@both_storeys
+@textbook_and_engine
 def test_with_a_count_the_mean_is_over_more_positions_than_these(fast):
     s = Scope.of(fast=fast)
     loss = cross_entropy_forward(a_quarter(2), np.array([0, 0]), s, count=10)
@@ -107,14 +107,14 @@ def test_with_a_count_the_mean_is_over_more_positions_than_these(fast):
 
 
 @pytest.mark.parametrize("count", [None, 6])
-@both_storeys
+@textbook_and_engine
 def test_a_part_without_a_target_that_counts_adds_nothing(count, fast):
     s = Scope.of(fast=fast)
     assert cross_entropy_forward(a_quarter(2, 3), np.full((2, 3), IGNORED), s, count) == 0
     np.testing.assert_array_equal(cross_entropy_backward(1.0, s), 0)
 
 
-@both_storeys
+@textbook_and_engine
 def test_the_best_logit_may_stand_in_any_piece_of_the_vocabulary(fast):
     V = 2 * COLUMNS + 452
     for best in (0, COLUMNS - 1, COLUMNS, 2 * COLUMNS - 1, 2 * COLUMNS, V - 1):
@@ -125,7 +125,7 @@ def test_the_best_logit_may_stand_in_any_piece_of_the_vocabulary(fast):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@both_storeys
+@textbook_and_engine
 def test_logits_far_from_zero_do_not_overflow(dtype, fast):
     s = Scope.of(fast=fast)
     loss = cross_entropy_forward(np.array([[1e4, -1e4, 0], [-1e4, -2e4, -3e4]], dtype), np.array([1, 0]), s)
@@ -135,7 +135,7 @@ def test_logits_far_from_zero_do_not_overflow(dtype, fast):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("dloss", [1.0, np.float64(0.3)], ids=["float", "np.float64"])
-@both_storeys
+@textbook_and_engine
 def test_a_scale_of_any_kind_leaves_every_array_in_the_dtype_of_the_logits(dtype, dloss, fast):
     s = Scope.of(fast=fast)
     loss = cross_entropy_forward(a_quarter(4).astype(dtype), np.array([1, 0, IGNORED, 1]), s)
@@ -144,7 +144,7 @@ def test_a_scale_of_any_kind_leaves_every_array_in_the_dtype_of_the_logits(dtype
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint8, np.uint16])
-@both_storeys
+@textbook_and_engine
 def test_targets_may_be_any_integers(kind, fast):
     s = Scope.of(fast=fast)
     loss = cross_entropy_forward(a_quarter(2), np.array([1, 0], kind), s)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gradients import both_storeys, check_recorded
+from gradients import check_recorded, textbook_and_engine
 from minigpt.nn import (
     Scope,
     embedding_backward,
@@ -62,14 +62,14 @@ def test_the_engines_one_hot_matrix_of_a_longer_pass_leaves_no_trace():
 
 
 @pytest.mark.parametrize("shape", [(7, 3), (2, 5, 3)], ids=["(N, C)", "(B, T, C)"])
-@both_storeys
+@textbook_and_engine
 def test_unembedding_gradients(shape, fast):
     rng = np.random.default_rng(3)
     s = Scope.of(fast=fast, weight=rng.standard_normal((6, 3)))
     check_gradients(unembedding_forward, unembedding_backward, {"h": rng.standard_normal(shape)}, s)
 
 
-@both_storeys
+@textbook_and_engine
 def test_a_logit_is_the_inner_product_with_the_tokens_row(fast):
     weight = np.array([[1.0, 0, 0], [0, 1, 0], [1, 2, 3], [0, 0, -1]])
     logits = unembedding_forward(np.array([[[5.0, 6, 7], [1, 1, 1]]]), Scope.of(fast=fast, weight=weight))

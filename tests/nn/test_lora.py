@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradients import both_storeys
+from gradients import textbook_and_engine
 from minigpt.nn import Gradients, Pass, Scope, Store, linear_backward, linear_forward
 from minigpt.nn.fast.gradients import FastGradients
 from minigpt.study.gradcheck import check_gradients
@@ -19,14 +19,14 @@ def scope(arrays, fast, frozen=("lora_scale",)):
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (2, 3, 5)])
-@both_storeys
+@textbook_and_engine
 def test_the_gradients_of_x_and_of_every_parameter(shape, fast):
     rng = np.random.default_rng(0)
     s = scope(params(rng), fast)
     check_gradients(linear_forward, linear_backward, {"x": rng.standard_normal(shape)}, s)
 
 
-@both_storeys
+@textbook_and_engine
 def test_an_adapted_layer_is_one_with_the_merged_matrix(fast):
     rng = np.random.default_rng(1)
     p, x, dy = params(rng), rng.standard_normal((4, 5)), rng.standard_normal((4, 3))
@@ -37,7 +37,7 @@ def test_an_adapted_layer_is_one_with_the_merged_matrix(fast):
     np.testing.assert_allclose(s.grads["lora_B"], 1.7 * p["lora_A"].T @ merged.grads["weight"], rtol=1e-12)
 
 
-@both_storeys
+@textbook_and_engine
 def test_with_b_at_zero_the_output_is_that_of_the_matrix_alone(fast):
     rng = np.random.default_rng(2)
     p, x = params(rng), rng.standard_normal((4, 5))
@@ -46,7 +46,7 @@ def test_with_b_at_zero_the_output_is_that_of_the_matrix_alone(fast):
     np.testing.assert_array_equal(linear_forward(x, scope(p, fast)), expected)
 
 
-@both_storeys
+@textbook_and_engine
 def test_frozen_names_get_no_gradient_and_change_no_other(fast):
     rng = np.random.default_rng(3)
     p, x, dy = params(rng), rng.standard_normal((4, 5)), rng.standard_normal((4, 3))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradients import both_storeys, check_recorded
+from gradients import check_recorded, textbook_and_engine
 from minigpt.nn import Scope, linear_forward, mlp_backward, mlp_forward
 from minigpt.nn.activations import ACTIVATIONS
 from minigpt.study.gradcheck import check_gradients
@@ -18,14 +18,14 @@ def params(rng, C=5, F=7, bias=True):
 
 @every_name
 @pytest.mark.parametrize("shape", [(7, 5), (2, 3, 5)], ids=["(N, C)", "(B, T, C)"])
-@both_storeys
+@textbook_and_engine
 def test_gradients(activation, shape, fast):
     rng = np.random.default_rng(1)
     s = Scope.of(fast=fast, **params(rng))
     check_gradients(mlp_forward, mlp_backward, {"x": rng.standard_normal(shape)}, s, activation=activation)
 
 
-@both_storeys
+@textbook_and_engine
 def test_gradients_without_bias(fast):
     rng = np.random.default_rng(2)
     s = Scope.of(fast=fast, **params(rng, bias=False))
@@ -41,7 +41,7 @@ def test_the_textbook_records_every_step_and_its_gradient(activation):
 
 
 @every_name
-@both_storeys
+@textbook_and_engine
 def test_it_is_two_linear_layers_with_the_function_between(activation, fast):
     rng = np.random.default_rng(4)
     p, x = params(rng), rng.standard_normal((2, 3, 5))
@@ -57,7 +57,7 @@ def test_the_function_is_gpt_2s_where_nothing_else_is_said():
     np.testing.assert_array_equal(mlp_forward(x, Scope.of(**p)), mlp_forward(x, Scope.of(**p), "gelu_new"))
 
 
-@both_storeys
+@textbook_and_engine
 def test_the_callers_arrays_stay(fast):
     rng = np.random.default_rng(6)
     s, x, dy = Scope.of(fast=fast, **params(rng)), rng.standard_normal((4, 5)), rng.standard_normal((4, 5))

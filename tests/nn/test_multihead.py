@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradients import both_storeys, check_recorded
+from gradients import check_recorded, textbook_and_engine
 from layers import MASKS, padding
 from minigpt.generation.kv_cache import MemoryCache
 from minigpt.nn import (
@@ -58,7 +58,7 @@ def test_split_heads_are_views():
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
-@both_storeys
+@textbook_and_engine
 def test_merging_is_the_reverse_of_splitting(parts, fast):
     x = np.random.default_rng(1).standard_normal((2, 3, 12))
     np.testing.assert_array_equal(merge_heads([h.copy() for h in split_heads(x, parts, 2)], Scope.of(fast=fast)), x)
@@ -68,14 +68,14 @@ def test_merging_is_the_reverse_of_splitting(parts, fast):
 
 
 @every_mask
-@both_storeys
+@textbook_and_engine
 def test_gradients(mask, fast, small_tiles):
     rng = np.random.default_rng(2)
     s = Scope.of(fast=fast, **multihead_params(rng))
     check_gradients(multihead_forward, multihead_backward, {"x": rng.standard_normal((2, 5, C))}, s, n_head=2, **mask)
 
 
-@both_storeys
+@textbook_and_engine
 def test_gradients_with_padding_and_dropout(fast, small_tiles):
     rng = np.random.default_rng(3)
     s = Scope.of(fast=fast, dropout_key=(3, 1), **multihead_params(rng))
@@ -83,7 +83,7 @@ def test_gradients_with_padding_and_dropout(fast, small_tiles):
     check_gradients(multihead_forward, multihead_backward, {"x": rng.standard_normal((3, 5, C))}, s, **options)
 
 
-@both_storeys
+@textbook_and_engine
 def test_gradients_without_bias(fast):
     rng = np.random.default_rng(4)
     s = Scope.of(fast=fast, **multihead_params(rng, bias=False))
@@ -97,7 +97,7 @@ def test_the_textbook_records_what_attention_does_and_the_output():
     assert sorted(names) == ["att", "k", "o", "out", "q", "scores", "v"]
 
 
-@both_storeys
+@textbook_and_engine
 def test_each_head_attends_on_channels_of_its_own(fast):
     rng = np.random.default_rng(6)
     p, x = multihead_params(rng), rng.standard_normal((3, 5, C))
@@ -109,7 +109,7 @@ def test_each_head_attends_on_channels_of_its_own(fast):
     np.testing.assert_allclose(y, o[:, 0] @ p["c_proj.weight"] + p["c_proj.bias"], rtol=1e-11, atol=1e-13)
 
 
-@both_storeys
+@textbook_and_engine
 def test_attention_sees_only_the_past(fast):
     rng = np.random.default_rng(7)
     p, x = multihead_params(rng), rng.standard_normal((1, 5, C))
@@ -121,7 +121,7 @@ def test_attention_sees_only_the_past(fast):
 
 
 @pytest.mark.parametrize("last", [1, 3, 5])
-@both_storeys
+@textbook_and_engine
 def test_the_last_positions_alone_equal_those_of_all(last, fast):
     rng = np.random.default_rng(8)
     p, x = multihead_params(rng), rng.standard_normal((2, 5, C))
@@ -139,7 +139,7 @@ def test_the_key_bias_moves_nothing():
     np.testing.assert_allclose(s.grads["c_attn.bias"][C : 2 * C], 0, atol=1e-13)
 
 
-@both_storeys
+@textbook_and_engine
 def test_the_callers_arrays_stay(fast):
     rng = np.random.default_rng(10)
     s, x, dy = Scope.of(fast=fast, **multihead_params(rng)), rng.standard_normal((2, 5, C)), rng.standard_normal((2, 5, C))
@@ -154,7 +154,7 @@ def test_the_callers_arrays_stay(fast):
 
 
 @pytest.mark.parametrize("T, S", [(5, 7), (7, 5), (4, 4), (1, 3)])
-@both_storeys
+@textbook_and_engine
 def test_cross_attention_gradients(T, S, fast, small_tiles):
     rng = np.random.default_rng(11)
     inputs = {"x": rng.standard_normal((2, T, C)), "memory": rng.standard_normal((2, S, C))}
@@ -162,7 +162,7 @@ def test_cross_attention_gradients(T, S, fast, small_tiles):
     check_gradients(cross_attention_forward, cross_attention_backward, inputs, s, n_head=2)
 
 
-@both_storeys
+@textbook_and_engine
 def test_cross_attention_gradients_with_padding_and_dropout(fast):
     rng = np.random.default_rng(12)
     inputs = {"x": rng.standard_normal((3, 5, C)), "memory": rng.standard_normal((3, 7, C))}
@@ -179,7 +179,7 @@ def test_every_query_sees_the_whole_memory():
     assert (s.acts["att"] > 0).all()
 
 
-@both_storeys
+@textbook_and_engine
 def test_cross_attention_from_a_sequence_to_itself_is_multihead_attention_without_a_mask(fast):
     rng = np.random.default_rng(14)
     p, x = multihead_params(rng), rng.standard_normal((2, 5, C))
@@ -194,7 +194,7 @@ def test_cross_attention_from_a_sequence_to_itself_is_multihead_attention_withou
     np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-13)
 
 
-@both_storeys
+@textbook_and_engine
 def test_cross_attention_with_a_cache_reads_its_memory_once(fast):
     rng = np.random.default_rng(15)
     s, cache = Scope.of(fast=fast, **cross_params(rng)), MemoryCache()

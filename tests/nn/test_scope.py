@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradients import both_storeys
+from gradients import textbook_and_engine
 from minigpt.nn import Gradients, Pass, Scope, Store
 from minigpt.nn.fast.gradients import FastGradients
 
@@ -174,7 +174,7 @@ def test_layers_keep_their_own_dacts_in_the_textbook():
     assert list(s.dacts) == ["h.0.x", "h.1.x"]
 
 
-@both_storeys
+@textbook_and_engine
 def test_layers_share_their_acts_where_no_backward_follows(fast):
     s = Scope(Store(), Gradients(), run=Pass(fast=fast, backward=False))
     s.layer("h", 0).acts["x"] = first = np.zeros(2)
@@ -184,7 +184,7 @@ def test_layers_share_their_acts_where_no_backward_follows(fast):
     assert s.acts["h.x"] is first
 
 
-@both_storeys
+@textbook_and_engine
 def test_layers_keep_their_own_acts_for_a_backward(fast):
     s = Scope.of(fast=fast)
     first = s.layer("h", 0).acts.empty("x", (2,), np.float64)

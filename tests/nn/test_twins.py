@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from gradients import both_storeys, dtypes
+from gradients import dtypes, textbook_and_engine
 from layers import CASES, LAYOUTS, LEAVES, MASKS, Case, arrays, attention_case, run, scope, use
 from minigpt import GPT, GPTConfig, nn
 from minigpt.config import TransformerConfig
@@ -112,7 +112,7 @@ def test_the_engine_equals_the_textbook_however_arrays_lie_in_memory(case):
 
 
 @over(CASES)
-@both_storeys
+@textbook_and_engine
 def test_in_float32_both_are_the_textbook_of_float64_but_for_rounding(case, fast):
     assert_agree(run(case, fast, np.float32), run(case, False), TOLERANCE[np.float32])
 
@@ -157,7 +157,7 @@ def test_the_same_parameters_are_frozen_in_both(case):
 
 
 @over(LEARNING)
-@both_storeys
+@textbook_and_engine
 def test_gradients_add_up_over_two_uses_and_start_afresh_after_reset(case, fast):
     params, _, options = arrays(case)
     s = scope(params, fast)
@@ -177,7 +177,7 @@ def test_gradients_add_up_over_two_uses_and_start_afresh_after_reset(case, fast)
 
 
 @over(LEARNING)
-@both_storeys
+@textbook_and_engine
 def test_gradients_go_into_the_arrays_given_however_they_lie(case, fast):
     expected = run(case, False)
     params, _, options = arrays(case)
@@ -190,7 +190,7 @@ def test_gradients_go_into_the_arrays_given_however_they_lie(case, fast):
 
 
 @over(CASES)
-@both_storeys
+@textbook_and_engine
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_array_has_the_dtype_of_the_input(case, fast, dtype):
     params, inputs, options = arrays(case, dtype)
@@ -261,7 +261,7 @@ def test_one_key_is_one_mask_to_the_last_bit(shape, dtype):
         np.testing.assert_array_equal(actual, expected, err_msg=f"from row {first_row}, p = {p}")
 
 
-@both_storeys
+@textbook_and_engine
 @pytest.mark.parametrize("shape", [(5, 3), (4, 2, 7, 7), (3, CHUNK // 2 + 1)], ids=str)
 def test_parts_of_a_batch_get_the_rows_of_the_whole_batchs_mask(fast, shape):
     x = np.ones(shape)
@@ -275,7 +275,7 @@ def test_parts_of_a_batch_get_the_rows_of_the_whole_batchs_mask(fast, shape):
         np.testing.assert_array_equal(np.concatenate([dropped(0, cut), dropped(cut, len(x))]), whole)
 
 
-@both_storeys
+@textbook_and_engine
 def test_attention_in_parts_of_a_batch_drops_the_weights_that_it_drops_in_the_whole(fast):
     case = attention_case(3, 67, 67, "causal", dropout=0.4)
     last = replace(case, inputs={name: value[2:] for name, value in arrays(case)[1].items()})
@@ -344,7 +344,7 @@ def test_gpt_learns_alike_in_both_on_any_number_of_threads(name, threads):
         assert_agree(*(learned(model, *data, dropout_key=key, scale=0.5) for model in (there, here)), where=f"{length}, {key}")
 
 
-@both_storeys
+@textbook_and_engine
 def test_gpt_accumulates_over_batches(fast):
     ids, targets = batch(4)
     model = gpt(fast, threads=2)
@@ -354,7 +354,7 @@ def test_gpt_accumulates_over_batches(fast):
     assert_agree(actual, {**learned(gpt(False), ids, targets), "loss": actual["loss"]})
 
 
-@both_storeys
+@textbook_and_engine
 def test_gpt_in_float32_is_that_of_float64_but_for_rounding(fast):
     model, exact = gpt(fast, threads=2, dtype=np.float32), gpt(False)
     exact.flat_params[...] = model.flat_params

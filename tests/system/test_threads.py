@@ -1,9 +1,13 @@
 """The pool of threads: order, errors, and BLAS's thread count before and after."""
 
+import copy
+import pickle
 import threading
 
+import numpy as np
 import pytest
 
+from minigpt import GPT, GPTConfig
 from minigpt.system import threads as parallel
 from minigpt.system.threads import WorkerPool, blas_threads, cpu_count, use_blas_threads
 
@@ -145,3 +149,12 @@ def test_without_control_over_blas_nothing_is_set(monkeypatch):
     assert blas_threads() is None
     with use_blas_threads(2):
         assert blas_threads() is None
+
+
+def test_a_model_whose_threads_have_run_is_copied_and_pickled():
+    model = GPT(GPTConfig(vocab_size=7, n_positions=6, n_embd=4, n_layer=1, n_head=2), threads=2)
+    model.pool.run([lambda: None, lambda: None])
+    ids = np.arange(12).reshape(2, 6) % 7
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert other.pool.threads == model.pool.threads
+        np.testing.assert_array_equal(other(ids), model(ids))

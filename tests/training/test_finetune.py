@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import make_classifier_fixture as fixture
-from gradients import both_storeys
+from gradients import textbook_and_engine
 from minigpt import GPT, GPTConfig
 from minigpt.models.classifier import HEAD, Classifier
 from minigpt.nn.cross_entropy import IGNORED
@@ -84,7 +84,7 @@ def test_the_fixture_is_of_these_sizes():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@both_storeys
+@textbook_and_engine
 def test_logits_loss_and_gradients_equal_transformers(threads, fast):
     model = classifier(threads=threads, fast=fast)
     np.testing.assert_allclose(model(*padded_ids("right")), FROZEN["logits"], rtol=1e-12)
@@ -156,7 +156,7 @@ def test_padding_changes_nothing_on_whichever_side_it_stands():
     np.testing.assert_array_equal(left, right)
 
 
-@both_storeys
+@textbook_and_engine
 def test_gradients_of_the_head_and_of_the_body_by_central_differences(fast):
     check_model(classifier(fast=fast), batch())
 
@@ -275,13 +275,13 @@ def adapted(model, names=EVERY_MATRIX, rank=2, alpha=3.0):
     return model
 
 
-@both_storeys
+@textbook_and_engine
 def test_lora_gradients_by_central_differences(fast):
     model = adapted(Classifier.from_model(random_model(fast=fast), ["a", "b"]))
     check_model(model, padded(examples(5)))
 
 
-@both_storeys
+@textbook_and_engine
 def test_lora_gradients_of_a_model_that_speaks(fast):
     model = adapted(random_model(fast=fast), ["h.*.attn.c_attn", "h.1.mlp.c_proj"])
     chosen = ["h.0.attn.c_attn", "h.1.attn.c_attn", "h.1.mlp.c_proj"]

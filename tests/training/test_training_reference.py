@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import make_training_fixture as fixture
-from gradients import both_storeys
+from gradients import textbook_and_engine
 from minigpt import GPT, GPTConfig
 from minigpt.training.optim import AdamW, clip_scale, gradient_norm
 
@@ -45,14 +45,14 @@ def test_the_fixture_is_clipped_at_some_steps_and_not_at_others():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@both_storeys
+@textbook_and_engine
 def test_twenty_losses_and_norms_equal_torchs(threads, fast):
     losses, norms = train(threads=threads, fast=fast)
     np.testing.assert_allclose(losses, FROZEN["losses"], rtol=1e-9)        # float64; rounding grows from step to step
     np.testing.assert_allclose(norms, FROZEN["norms"], rtol=1e-8)
 
 
-@both_storeys
+@textbook_and_engine
 def test_twenty_losses_in_float32_stay_near_torchs(fast):
     losses, _ = train(np.float32, fast=fast)
     np.testing.assert_allclose(losses, FROZEN["losses"], rtol=1e-3)

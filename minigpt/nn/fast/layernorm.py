@@ -11,7 +11,7 @@ def layernorm_forward(x, s, eps=1e-5):
     s.acts["mean"] = mean = row_mean(x)
     y = np.subtract(x, mean, out=s.acts.empty("y", x.shape, x.dtype))
     s.acts["rstd"] = rstd = row_dot(y, y)
-    rstd *= 1 / x.shape[-1]                                      # σ²: y is centred already
+    rstd *= 1 / x.shape[-1]                                      # σ²: y is centered already
     rstd += eps
     np.sqrt(rstd, out=rstd)
     np.reciprocal(rstd, out=rstd)
