@@ -4,9 +4,10 @@ import argparse
 import sys
 import time
 
-from ..generation.streaming import END_OF_TEXT, whole_characters, with_words
+from ..generation.streaming import whole_characters, with_words
 from ..inputs import require_tokenizer
 from ..models.gpt import GPT
+from ..tokenization.formats import END_OF_TEXT
 from .common import add_model, exit_status, write
 
 

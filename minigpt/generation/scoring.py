@@ -23,8 +23,8 @@ from ..inputs import check_texts, checked_row, pad_rows, require_tokenizer
 from ..nn.cross_entropy import IGNORED, cross_entropy_forward
 from ..nn.scope import Scope
 from ..nn.softmax import log_softmax, softmax
+from ..tokenization.formats import END_OF_TEXT
 from .context import Context, checked_logits
-from .streaming import END_OF_TEXT
 
 MAX_SHOWN_TOKENS = 2000     # tokens of a long text in its picture
 MAX_LOGITS = 2**27          # logits computed at once, 0.5 GB in float32; more only where a single window has more

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..inputs import check_texts, require_tokenizer
+from ..tokenization.formats import END_OF_TEXT
 from .generate import stream
-
-END_OF_TEXT = "<|endoftext|>"       # GPT-2's name of the token between documents
 
 
 def stream_text(model: Any, prompt: Any, max_new_tokens: int = 100, *, stop_strings: Collection[str] = (),

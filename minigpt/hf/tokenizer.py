@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..generation.streaming import END_OF_TEXT
 from ..inputs import pad_rows
 from ..system.files import write_atomic
 from ..tokenization import Tokenizer
 from ..tokenization.bpe import name_of_bytes
+from ..tokenization.formats import END_OF_TEXT
 from ..weights.pretrained import find
 
 # Models that share one vocabulary, that of Tokenizer.gpt2()

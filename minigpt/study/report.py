@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..generation.streaming import END_OF_TEXT
 from ..inputs import checked_row, require_tokenizer
 from ..nn.cross_entropy import IGNORED
 from ..system.files import write_atomic
+from ..tokenization.formats import END_OF_TEXT
 from ..training.log import read_log, smooth
 from .equations import parameters
 from .logit_lens import lens_points, read_stream

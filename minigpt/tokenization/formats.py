@@ -22,7 +22,7 @@ from .bpe import BYTE_NAMES, BYTE_ORDER, Pair, byte_ids, name_of_bytes
 from .checks import shortened
 from .fast import apply_merges
 
-END_OF_TEXT = "<|endoftext|>"  # the one special token that GPT-2's own vocab.json has without listing it elsewhere
+END_OF_TEXT = "<|endoftext|>"  # GPT-2's token between documents; its own vocab.json has it without listing it elsewhere
 _GPT2_MERGES = Path(__file__).parents[1] / "assets" / "gpt2" / "merges.txt.gz"
 
 
