@@ -33,7 +33,7 @@ def trained(config, batch_size, threads, dropout_key=(1, 2)):
 def test_activation_bytes_are_what_a_training_step_holds(changes, threads):
     config = GPTConfig(**{**SIZES, **changes})
     held = 0
-    for s in trained(config, 4, threads)._shards:
+    for s in trained(config, 4, threads)._parts._scopes:
         norms = [array for name, array in s.run.scratch.items() if name in ("xhat", "layernorm")]
         buffers = {}
         for array in (*s.acts.values(), *s.dacts.values(), *norms):

@@ -40,7 +40,7 @@ def beam_search(model: Transformer, source: Any, *, beams: int = 4, length_penal
     def run(s, batch):
         return _search(model, source[batch], s, beams, length_penalty, steps)
 
-    results = model.map_parts(run, len(source), backward=False)
+    results = model.map_parts(run, len(source))
     longest = max(length for _, _, length in results)
     tokens = np.concatenate([tokens[..., :longest] for tokens, _, _ in results])
     return tokens, np.concatenate([scores for _, scores, _ in results])

@@ -11,7 +11,6 @@ from ..inputs import pad_rows
 from ..models.gpt import GPT
 from ..nn.embedding import unembedding_forward
 from ..nn.scope import Gradients, Pass, Scope
-from ..system.threads import use_blas_threads
 from .kv_cache import KVCache
 
 # A prompt is read in chunks of so many tokens, over all rows.  At most: more at once is no faster, but a long prompt's
@@ -81,10 +80,17 @@ class Context:
                 if chunk is chunks[-1]:
                     last.append(h[:, -1])
 
-        self.pool.run([partial(read, scope) for scope in self.scopes[: len(chunks)]])
+        def head():
+            with ignore_overflow():
+                return unembedding_forward(last[0], self.model.head(self.scopes[0]))
+
+        def passes():
+            self.pool.run([partial(read, scope) for scope in self.scopes[: len(chunks)]])
+            return self.pool.run([head])[0]         # one product, so with all of BLAS's threads
+
+        logits = self.model.lock.read(passes)
         self.cache.advance(T)
-        with use_blas_threads(self.pool.threads), ignore_overflow():
-            return unembedding_forward(last[0], self.model.head(self.scopes[0]))
+        return logits
 
 
 def ignore_overflow() -> np.errstate:

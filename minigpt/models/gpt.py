@@ -65,6 +65,8 @@ class GPT(Shortcuts, Network):
     `params` and `grads` map GPT-2's names ("h.0.attn.c_attn.weight") to arrays, views of the flat buffers `flat_params` and
     `flat_grads`.  `seed` draws the initial weights; None leaves them zero, for whoever fills them.  `threads` is how many
     cores a pass may use, by default all.  fast=False runs the layers of nn/ as one reads them instead of the engine, nn/fast/.
+    Several Python threads may call one model: passes without gradients, generation and scoring run at the same time, each
+    with its own memory; loss_and_grads(), an optimizer's step and a Trainer wait until they are alone, and others for them.
     """
 
     def __init__(self, config: GPTConfig, seed=0, dtype=np.float32, threads=None, fast=True):
@@ -153,7 +155,7 @@ class GPT(Shortcuts, Network):
             h = self.forward(ids[batch], s, key_padding_mask=None if mask is None else mask[batch])
             logits[batch] = unembedding_forward(h, self.head(s))
 
-        self.map_parts(run, len(ids), backward=False)
+        self.map_parts(run, len(ids))
         return logits
 
     def loss(self, ids, targets):
@@ -166,7 +168,7 @@ class GPT(Shortcuts, Network):
         def run(s, batch):
             return self.loss_forward(ids[batch], targets[batch], s, count)
 
-        return sum(self.map_parts(run, len(ids), backward=False))
+        return sum(self.map_parts(run, len(ids)))
 
     def loss_and_grads(self, ids, targets, *, scale=1.0, accumulate=False, dropout_key=None):
         """Mean cross-entropy and its gradient: ids, targets (B, T) -> (float, grads).
@@ -182,9 +184,7 @@ class GPT(Shortcuts, Network):
             self.loss_backward(scale, s)
             return loss
 
-        if not accumulate:
-            self.grads.reset()
-        return sum(self.map_parts(run, len(ids), backward=True, dropout_key=dropout_key)), self.grads
+        return sum(self.map_parts_with_grads(run, len(ids), accumulate, dropout_key)), self.grads
 
     @property
     def n_outputs(self):

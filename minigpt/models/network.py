@@ -13,11 +13,17 @@ import numpy as np
 from ..nn.fast.gradients import SharedGradients, TurnTaker
 from ..nn.scope import Gradients, Pass, Scope, Store
 from ..system import machine
-from ..system.threads import WorkerPool
+from ..system.lanes import Lanes
+from ..system.rwlock import ReadWriteLock
+from ..system.threads import WorkerPool, cpu_count
 
 # Width from which BLAS multithreading pays: below, the matrices are too small to share, and BLAS's threads wait for each other
 # by spinning, which costs most beside a busy process.
 MULTITHREADED_WIDTH = 256
+
+_ONE_THREAD = WorkerPool(1)
+
+MOST_LANES = max(2, cpu_count())        # passes without gradients at the same time; more wait, since they would be no faster
 
 
 class Network:
@@ -28,6 +34,10 @@ class Network:
     `params` and `grads` map the names to arrays, views of the flat buffers `flat_params` and `flat_grads`.  `seed` draws the
     initial weights; None leaves them zero, for whoever fills them.  `threads` is how many cores a pass may use, by default all.
     `fast` chooses the engine, nn/fast/; without it the layers of nn/ run, on the whole batch at once.
+
+    Several Python threads may use one network, `lock` keeps them apart: passes without gradients run at the same time; a pass
+    with gradients, an optimizer's step and train_only() wait until they are alone.  Arrays that one changes oneself, params
+    and grads, are one's own to keep apart.  Copies, also pickled ones, are whole networks with buffers of their own.
     """
 
     config: Any     # the model's own, with n_embd
@@ -36,11 +46,11 @@ class Network:
         self.dtype = np.dtype(dtype)
         self._fast = fast
         self.pool = WorkerPool(threads)
+        self.lock = ReadWriteLock()
         self._warn_if_too_large(sum(math.prod(shape) for _, shape, _ in table))
         self._lay_out(table)
         if seed is not None:
             self._initialize(np.random.default_rng(seed))
-        self._order = TurnTaker()
 
     def train_only(self, table, added=None, seed=0):
         """From now on only the parameters of `table` learn: rows (name, shape, initial) as above, matrices first.
@@ -51,10 +61,38 @@ class Network:
         """
         before = {**self.params, **(added or {})}
         learning = {name for name, _, _ in table}
-        self._lay_out(table, {name: array for name, array in before.items() if name not in learning})
-        self._initialize(np.random.default_rng(seed))
-        for name in learning & before.keys():
-            self.params[name][...] = before[name]
+
+        def change():
+            self._lay_out(table, {name: array for name, array in before.items() if name not in learning})
+            self._initialize(np.random.default_rng(seed))
+            for name in learning & before.keys():
+                self.params[name][...] = before[name]
+
+        self.lock.write(change)
+
+    def __getstate__(self):
+        """What a copy is made of: the values of all arrays, without the views, threads and locks that belong to this one"""
+        own = ("params", "lock", "pool", "frozen", "_order", "_parts", "_lanes", "_n_parts", "_written")
+
+        def arrays():
+            return {"flat_params": self.flat_params.copy(), "_flat_grads": self._flat_grads.copy(),
+                    "frozen": {name: self.params[name].copy() for name in self.frozen}}
+
+        rest = {name: value for name, value in self.__dict__.items() if name not in own}
+        return {**rest, **self.lock.read(arrays), "threads": self.pool.threads, "written": list(self._written)}
+
+    def __setstate__(self, state):
+        """Become a whole network: parameters and gradients are views of buffers of its own."""
+        state = dict(state)
+        flat, grads, written = state.pop("flat_params"), state.pop("_flat_grads"), state.pop("written")
+        frozen, self.pool = state.pop("frozen"), WorkerPool(state.pop("threads"))
+        self.__dict__.update(state)
+        self.lock = ReadWriteLock()
+        self._lay_out(self.table, frozen)
+        self.flat_params[...] = flat
+        if grads.size:
+            self.flat_grads[...] = grads
+        self._written.update(dict.fromkeys(written, 0))
 
     @property
     def fast(self):
@@ -64,17 +102,17 @@ class Network:
     @property
     def solo_pool(self):
         """The pool for what is not split, such as a single sequence: with all of BLAS's threads only in wide models."""
-        return self.pool if self.config.n_embd >= MULTITHREADED_WIDTH else WorkerPool(1)
+        return self.pool if self.config.n_embd >= MULTITHREADED_WIDTH else _ONE_THREAD
 
     @property
     def grads(self) -> Gradients:
         """Gradients by parameter name, views of flat_grads"""
-        return self._shard(0).grads
+        return self._parts.scopes(1)[0].grads
 
     @property
     def flat_grads(self):
         """All gradients in one buffer, in the order of flat_params"""
-        self._shard(0)
+        self._parts.scopes(1)
         return self._flat_grads
 
     def first_nonfinite(self):
@@ -85,8 +123,8 @@ class Network:
         for name, array in self.params.items():
             if not np.isfinite(array).all():
                 return f"params {name}"
-        for shard in self._shards[: self._n_parts]:
-            for name, array in shard.acts.items():
+        for s in self._parts.scopes(self._n_parts):
+            for name, array in s.acts.items():
                 # attention's exp, scores and mask may hold −∞ by design; what it makes of them may not
                 if not name.endswith(".scores") and array.dtype.kind == "f" and not np.isfinite(array).all():
                     return f"acts {name}"
@@ -112,9 +150,11 @@ class Network:
         self.flat_params = np.zeros(sum(math.prod(shape) for _, shape, _ in table), self.dtype)
         self.params = Store({**frozen, **named_views(table, self.flat_params)})
         self._flat_grads = np.empty(0, self.dtype)      # made when first asked for: generation needs none
-        self._shards: list[Scope] = []
-        self._written: dict[str, int] = {}              # which gradients there are, shared by the shards
-        self._n_parts = 0       # shards that hold the activations of the last pass
+        self._parts = Parts(self._part)                 # of a pass with gradients; others may use the same memory
+        self._lanes = Lanes(self._parts, lambda: Parts(self._part_without_grads), MOST_LANES)
+        self._order = TurnTaker()
+        self._written: dict[str, int] = {}              # which gradients there are, shared by the parts
+        self._n_parts = 0       # how many hold the activations of the last pass with gradients
 
     def _initialize(self, rng):
         for name, shape, initial in self.table:
@@ -123,37 +163,65 @@ class Network:
             elif initial != "zeros":
                 self.params[name][...] = initial * rng.standard_normal(shape)
 
-    def _shard(self, i):
-        """The scope of the i-th part of a batch: parameters shared, everything else its own."""
-        if not self._shards:
+    def _part(self, i):
+        """The scope of the i-th part of a batch, with gradients: parameters shared, everything else its own"""
+        if i == 0:
             self._flat_grads = np.zeros_like(self.flat_params)
-        while len(self._shards) <= i:
-            arrays = named_views(self.table, self._flat_grads)
-            grads = (SharedGradients(arrays, len(self._shards), self._order, self._written, self.frozen) if self.fast
-                     else Gradients(arrays, self.frozen))
-            self._shards.append(Scope(self.params, grads, run=Pass(fast=self.fast)))
-        return self._shards[i]
+        arrays = named_views(self.table, self._flat_grads)
+        grads = (SharedGradients(arrays, i, self._order, self._written, self.frozen) if self.fast
+                 else Gradients(arrays, self.frozen))
+        return Scope(self.params, grads, run=Pass(fast=self.fast))
 
-    def map_parts(self, run, batch_size, backward, dropout_key=None):
-        """[run(scope, slice)] over as many parts of the batch as there are threads."""
+    def _part_without_grads(self, i):
+        return Scope(self.params, Gradients(), run=Pass(fast=self.fast))
+
+    def map_parts(self, run, batch_size):
+        """[run(scope, slice)] over as many parts of the batch as there are threads, without gradients, beside other passes"""
+        return self.lock.read(partial(self._lanes.use, partial(self._run_parts, run, batch_size, backward=False)))
+
+    def map_parts_with_grads(self, run, batch_size, accumulate=False, dropout_key=None):
+        """[run(scope, slice)] as above, alone on this network; gradients begin at 0, unless they accumulate."""
+
+        def passes():
+            if not accumulate:
+                self.grads.reset()
+            return self._run_parts(run, batch_size, self._parts, backward=True, dropout_key=dropout_key)
+
+        return self.lock.write(passes)
+
+    def _run_parts(self, run, batch_size, parts, backward, dropout_key=None):
         n = min(self.pool.threads, batch_size) if self.fast else 1
-        self._n_parts = n if backward else 0
         edges = [batch_size * i // n for i in range(n + 1)]
-        self._order.begin(n)
+        if parts is self._parts:
+            self._n_parts = n if backward else 0
+        if backward:
+            self._order.begin(n)
 
-        def part(i):
-            s = self._shard(i)
+        def part(i, s):
             s.run.backward = backward
             s.run.dropout_key, s.run.first_row = dropout_key, edges[i]
             try:
                 return run(s, slice(edges[i], edges[i + 1]))
             except BaseException:
-                self._order.abandon()
+                if backward:
+                    self._order.abandon()
                 raise
 
-        self._shard(n - 1)
         pool = self.pool if n > 1 else self.solo_pool
-        return pool.run([partial(part, i) for i in range(n)])
+        return pool.run([partial(part, i, s) for i, s in enumerate(parts.scopes(n))])
+
+
+class Parts:
+    """The scopes of the parts of a batch, made by new(i) when first needed."""
+
+    def __init__(self, new):
+        self._new, self._scopes = new, []
+
+    def scopes(self, n):
+        """Those of n parts"""
+        while len(self._scopes) < n:
+            self._scopes.append(self._new(len(self._scopes)))
+        return self._scopes[:n]
 
 
 def named_views(table, flat):

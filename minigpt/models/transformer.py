@@ -11,6 +11,7 @@ How the best target is searched for is generation/beam.py's; what this model is 
 import math
 import os
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ class Transformer(Network):
         """Go back from the loss to every parameter, the mirror of loss_forward."""
         encoder, decoder, L = s.at("encoder"), s.at("decoder"), self.config.n_layer
         dx = unembedding_backward(cross_entropy_backward(dloss, s.at("loss")), s.at("wte"))
-        dmemory = 0
+        dmemory = np.zeros((), self.dtype)
         for i in reversed(range(L)):
             dx, share = decoder_block_backward(dx, decoder.layer("h", i))
             dmemory = dmemory + share           # every layer of the decoder attended to it
@@ -165,7 +166,7 @@ class Transformer(Network):
         def run(s, batch):
             logits[batch] = self._logits(source[batch], inputs[batch], s)
 
-        self.map_parts(run, len(source), backward=False)
+        self.map_parts(run, len(source))
         return logits
 
     def loss(self, source, targets):
@@ -179,7 +180,7 @@ class Transformer(Network):
         def run(s, batch):
             return self.loss_forward(source[batch], targets[batch], s, count)
 
-        return sum(self.map_parts(run, len(source), backward=False))
+        return sum(self.map_parts(run, len(source)))
 
     def loss_and_grads(self, source, targets, *, scale=1.0, accumulate=False, dropout_key=None):
         """Mean cross-entropy and its gradient: source (B, S), targets (B, T) as in loss() -> (float, grads).
@@ -193,9 +194,7 @@ class Transformer(Network):
             self.loss_backward(scale, s)
             return loss
 
-        if not accumulate:
-            self.grads.reset()
-        return sum(self.map_parts(run, len(source), backward=True, dropout_key=dropout_key)), self.grads
+        return sum(self.map_parts_with_grads(run, len(source), accumulate, dropout_key)), self.grads
 
     def translate(self, source, *, beams=1, length_penalty=0.6, max_new_tokens=None):
         """The best target found for each source, without eos_token_id: source (B, S) -> B lists of ids.
@@ -225,7 +224,7 @@ class Transformer(Network):
                 kept[name] = array.copy()
 
         s = Scope(self.params, Gradients(), run=Pass(backward=False, visit=visit))
-        self.loss_forward(source, targets, s, count)
+        self.lock.read(partial(self.loss_forward, source, targets, s, count))
         if not kept:
             raise ValueError(f"names: {', '.join(map(repr, patterns))} match no activation; there are {', '.join(seen[:9])}, …")
         return kept

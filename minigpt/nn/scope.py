@@ -9,14 +9,20 @@ A Scope is the four stores seen from one place; s.at("ln_1") descends. What a la
 this folder.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
+S = TypeVar("S", bound="Store")
+Visitor = Callable[[str, np.ndarray], object]
 
-class Store(MutableMapping):
+
+class Store(MutableMapping[str, np.ndarray]):
     """Arrays by dotted name, seen from a prefix.
 
         acts = Store();  acts["h.0.x"] = x;  acts.at("h.0")["x"] is x   ->  True
@@ -24,51 +30,52 @@ class Store(MutableMapping):
     Iterating gives the names below the prefix. Stores made by at() share their arrays.
     """
 
-    def __init__(self, arrays=None):
+    def __init__(self, arrays: Mapping[str, np.ndarray] | None = None) -> None:
         self._arrays = {} if arrays is None else dict(arrays)
-        self._buffers: dict[str, np.ndarray] = {}
+        self._buffers: dict[str, np.ndarray] = {}       # what empty() gave last, and the memory behind it
+        self._memory: dict[str, np.ndarray] = {}
         self._prefix = ""
 
-    def at(self, name):
+    def at(self: S, name: str) -> S:
         """The same arrays seen from one name further down."""
         below = object.__new__(type(self))
         below.__dict__.update(self.__dict__)
         below._prefix = f"{self._prefix}{name}."
         return below
 
-    def empty(self, name, shape, dtype):
+    def empty(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """For the engine: an array with arbitrary contents, the same memory as last time wherever it is large enough."""
         key = self._prefix + name
         array = self._buffers.get(key)
         if array is None or array.shape != shape or array.dtype != dtype:
             size = math.prod(shape)
-            memory = None if array is None else array.base          # flat, at least as large as any view of it so far
+            memory = self._memory.get(key)              # flat, at least as large as any view of it so far
             if memory is None or memory.size < size or memory.dtype != dtype:
-                memory = np.empty(size, dtype)
+                memory = self._memory[key] = np.empty(size, dtype)
             array = self._buffers[key] = memory[:size].reshape(shape)
         self._arrays[key] = array
         return array
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         return self._arrays[self._prefix + name]
 
-    def __setitem__(self, name, array):
+    def __setitem__(self, name: str, array: np.ndarray) -> None:
         self._arrays[self._prefix + name] = array
 
-    def __delitem__(self, name):
+    def __delitem__(self, name: str) -> None:
         del self._arrays[self._prefix + name]
 
-    def __contains__(self, name):
-        return self._prefix + name in self._arrays
+    def __contains__(self, name: object) -> bool:
+        return f"{self._prefix}{name}" in self._arrays
 
     def __iter__(self) -> Iterator[str]:
         start = len(self._prefix)
         return (key[start:] for key in list(self._arrays) if key.startswith(self._prefix))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "\n".join(f"{name:32} {array.shape!s:20} {array.dtype}" for name, array in self.items())
 
 
@@ -79,12 +86,12 @@ class Gradients(Store):
     is added to them.
     """
 
-    def __init__(self, arrays=None, frozen=()):
+    def __init__(self, arrays: Mapping[str, np.ndarray] | None = None, frozen: Iterable[str] = ()) -> None:
         super().__init__(arrays)
         self._given = frozenset(self)
         self._frozen = frozenset(frozen)
 
-    def reset(self):
+    def reset(self) -> None:
         """Begin again at 0."""
         for name in self:
             if self._prefix + name in self._given:
@@ -92,8 +99,8 @@ class Gradients(Store):
             else:
                 del self[name]
 
-    def add(self, name, value):
-        """grads[name] += value, an array of the layer's own: the first one is kept, not copied"""
+    def add(self, name: str, value: np.ndarray) -> None:
+        """Add a contribution, grads[name] += value, an array of the layer's own: the first one is kept, not copied."""
         if self.is_frozen(name):
             return
         if self._prefix + name in self._given:
@@ -101,15 +108,19 @@ class Gradients(Store):
         else:
             self[name] = self[name] + value if name in self else value
 
-    def add_rows(self, name, shape, ids, values):
-        """grads[name][ids[i]] += values[i] for each i; name is a table of this shape, 0 where nothing is added"""
+    def add_product(self, name: str, a: np.ndarray, b: np.ndarray) -> None:
+        """Add a product of matrices, grads[name] += a @ b, a (K, M), b (M, N); the engine writes it where it belongs."""
+        self.add(name, a @ b)
+
+    def add_rows(self, name: str, shape: tuple[int, ...], ids: np.ndarray, values: np.ndarray) -> None:
+        """Add to rows of a table of this shape, grads[name][ids[i]] += values[i] for each i; 0 where nothing is added."""
         if self.is_frozen(name):
             return
         if name not in self:
             self[name] = np.zeros(shape, values.dtype)
         np.add.at(self[name], ids, values)
 
-    def is_frozen(self, name):
+    def is_frozen(self, name: str) -> bool:
         """Whether this parameter does not learn"""
         return self._prefix + name in self._frozen
 
@@ -119,10 +130,10 @@ class Pass:
     """What holds for one whole pass, in every scope."""
 
     fast: bool = False            # run the engine, nn/fast/, instead of the textbook
-    visit: Callable | None = None       # the textbook calls visit(name, array) with each activation as it is made,
-    visit_grad: Callable | None = None  # and visit_grad(name, array) with each gradient
+    visit: Visitor | None = None        # the textbook calls visit(name, array) with each activation as it is made,
+    visit_grad: Visitor | None = None   # and visit_grad(name, array) with each gradient
     backward: bool = True         # a backward will follow, so keep what it needs
-    dropout_key: tuple | None = None    # the integers that seed this pass's dropout masks; None: no dropout
+    dropout_key: tuple[int, ...] | None = None      # the integers that seed this pass's dropout masks; None: no dropout
     first_row: int = 0            # where the pass's rows begin in their batch, which dropout masks are drawn for
     scratch: Store = field(default_factory=Store)  # the engine's: contents nobody needs afterwards, shared by all layers
 
@@ -137,18 +148,21 @@ class Scope:
     `saved` holds the few facts that are not arrays and that a backward needs, such as the number of heads.
     """
 
-    def __init__(self, params, grads, acts=None, dacts=None, run=None, name=""):
+    def __init__(
+        self, params: Store, grads: Gradients, acts: Store | None = None, dacts: Store | None = None, run: Pass | None = None,
+        name: str = "",
+    ) -> None:
         self.params = params
         self.grads = grads
         self.acts = Store() if acts is None else acts
         self.dacts = Store() if dacts is None else dacts
         self.run = Pass() if run is None else run
         self.name = name
-        self.saved: dict = {}
+        self.saved: dict[str, Any] = {}
         self._below: dict[str, Scope] = {}
 
     @classmethod
-    def of(cls, *, fast=False, dropout_key=None, **params):
+    def of(cls, *, fast: bool = False, dropout_key: tuple[int, ...] | None = None, **params: np.ndarray) -> Scope:
         """A scope over arrays of one's own, in which everything that a layer records stays to be looked at.
 
         Nested names go in by dictionary: Scope.of(**{"c_attn.weight": w, "c_proj.weight": v}).  fast=True runs the engine,
@@ -159,13 +173,13 @@ class Scope:
         grads = FastGradients() if fast else Gradients()
         return cls(Store(params), grads, run=Pass(fast=fast, dropout_key=dropout_key))
 
-    def at(self, name):
+    def at(self, name: str) -> Scope:
         """The scope one name further down: s.at("ln_1").params["weight"] is s.params["ln_1.weight"]."""
         if name not in self._below:
             self._below[name] = self._descend(name, self.acts.at(name), self.dacts.at(name))
         return self._below[name]
 
-    def tied(self, name, owner):
+    def tied(self, name: str, owner: Scope) -> Scope:
         """The scope one name further down, with the parameters of another place: acts of its own, gradients that add up there.
 
             s.at("encoder").tied("wte", s.at("wte"))        a table that encoder and decoder share
@@ -175,7 +189,7 @@ class Scope:
             self._below[name] = Scope(owner.params, owner.grads, acts, dacts, self.run, f"{self.name}{name}.")
         return self._below[name]
 
-    def layer(self, stack, i):
+    def layer(self, stack: str, i: int) -> Scope:
         """Layer i of a stack of equal layers: s.layer("h", 3) is s.at("h.3").
 
         Where no backward will read a layer's acts, the next layer's take their place; in the engine the dacts always do.
@@ -188,13 +202,13 @@ class Scope:
             self._below[key] = self._descend(name, acts, dacts)
         return self._below[key]
 
-    def _descend(self, name, acts, dacts):
+    def _descend(self, name: str, acts: Store, dacts: Store) -> Scope:
         return Scope(self.params.at(name), self.grads.at(name), acts, dacts, self.run, f"{self.name}{name}.")
 
-    def record(self, name, array):
-        """acts[name] = array, now that it is complete; a visitor may copy it or change it in place -> the array.
+    def record(self, name: str, array: np.ndarray) -> np.ndarray:
+        """Keep an activation that is complete, acts[name] = array -> the array.  The engine keeps nothing.
 
-        Nothing in the engine.
+        A visitor may copy it or change it in place.
         """
         if not self.run.fast:
             self.acts[name] = array
@@ -202,10 +216,10 @@ class Scope:
                 self.run.visit(self.name + name, array)
         return array
 
-    def record_grad(self, name, array):
-        """dacts[name] = array -> the array; a visitor gets it instead, so that it lives no longer than needed.
+    def record_grad(self, name: str, array: np.ndarray) -> np.ndarray:
+        """Keep a gradient, dacts[name] = array -> the array.  The engine keeps nothing.
 
-        Nothing in the engine.
+        A visitor gets it instead, so that it lives no longer than needed.
         """
         if not self.run.fast:
             if self.run.visit_grad is None:
@@ -214,6 +228,6 @@ class Scope:
                 self.run.visit_grad(self.name + name, array)
         return array
 
-    def scratch(self, name, shape, dtype):
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """A buffer of the engine's for this moment only: any other layer may overwrite it."""
         return self.run.scratch.empty(name, shape, dtype)

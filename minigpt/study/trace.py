@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +25,12 @@ import numpy as np
 from ..nn.cross_entropy import IGNORED
 from ..nn.embedding import embedding_backward, unembedding_backward
 from ..nn.multihead import merge_heads
-from ..nn.scope import Gradients, Pass, Scope
-from ..system.threads import use_blas_threads
+from ..nn.scope import Gradients, Pass, Scope, Visitor
 from .equations import activations, parameters
 from .pictures import array_picture, label, row_of_pictures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import ArrayLike
 
@@ -43,12 +43,12 @@ class Shape(tuple):
 
     letters: tuple[str, ...]
 
-    def __new__(cls, sizes, letters):
+    def __new__(cls, sizes: Iterable[int], letters: Iterable[str]) -> Shape:
         shape = super().__new__(cls, sizes)
         shape.letters = tuple(letters)
         return shape
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         sizes = zip(self.letters, self, strict=True)
         return f"({', '.join(letter if letter == str(size) else f'{letter}={size}' for letter, size in sizes)})"
 
@@ -68,16 +68,16 @@ class Step:
     trace: Trace
 
     @property
-    def shape(self):
+    def shape(self) -> Shape:
         """The value's shape, with letters"""
         return Shape(self.value.shape, self.axes.split())
 
     @property
-    def parts(self):
-        """{name: array}: the terms whose sum is the gradient, by the activation each came through; see Trace.parts()."""
+    def parts(self) -> dict[str, np.ndarray]:
+        """The terms whose sum is the gradient: {activation that each came through: array}; see Trace.parts()."""
         return self.trace.parts(self.name)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lines = [
             f"{self.name} {self.shape}", f"  value     {self.equation}", f"            {_numbers(self.value)}",
             f"            {self.source[0]}", f"  gradient  {self.backward}",
@@ -86,8 +86,8 @@ class Step:
             lines.append(f"            {_numbers(self.grad)}")
         return "\n".join([*lines, f"            {self.source[1]}", f"  articles  {self.section}"])
 
-    def _repr_html_(self):
-        def side(word, array, equation, source):
+    def _repr_html_(self) -> str:
+        def side(word: str, array: np.ndarray, equation: str, source: str) -> str:
             numbers = html.escape(_numbers(array))
             return (f"<div><div><b>{word}</b> <code>{html.escape(equation)}</code></div>"
                     f'<div style="font-size:12px;opacity:.7;margin-bottom:4px">{numbers} · {source}</div>'
@@ -101,7 +101,7 @@ class Step:
         return f'<div class="tex2jax_ignore"><p><b><code>{self.name}</code></b> {head}</p>{row_of_pictures(sides)}</div>'
 
 
-def _numbers(array):
+def _numbers(array: np.ndarray) -> str:
     """One line about an array: its dtype, its range and its root mean square"""
     seen = array[np.isfinite(array)].astype(np.float64)
     if not seen.size:
@@ -115,7 +115,10 @@ class Trace(Mapping[str, Step]):
     `ids` and `targets` are the input; `loss` is a float, None without targets.
     """
 
-    def __init__(self, model, ids, targets, loss, values, grads):
+    def __init__(
+        self, model: Any, ids: np.ndarray, targets: np.ndarray | None, loss: float | None, values: dict[str, np.ndarray],
+        grads: dict[str, np.ndarray],
+    ) -> None:
         self.config, self.ids, self.targets, self.loss = model.config, ids, targets, loss
         self._model, self._values, self._grads = model, values, grads
         table = activations(model.config)
@@ -123,7 +126,7 @@ class Trace(Mapping[str, Step]):
         if grads:
             self._table |= {name: row for name, row in parameters(model.config).items() if name in grads}
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Step:
         if name not in self._table:
             close = difflib.get_close_matches(str(name), self._table, 3)
             hint = f"; close are {', '.join(close)}" if close else "; print(trace) lists the names"
@@ -136,17 +139,17 @@ class Trace(Mapping[str, Step]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._table)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._table)
 
-    def select(self, names):
+    def select(self, names: str | Iterable[str]) -> Trace:
         """The same pass, restricted to the names that match the given patterns, as in names= of model.trace()."""
         chosen = select(names, self._table)
         values = {name: value for name, value in self._values.items() if name in chosen}
         grads = {name: grad for name, grad in self._grads.items() if name in chosen}
         return Trace(self._model, self.ids, self.targets, self.loss, values, grads)
 
-    def parts(self, name):
+    def parts(self, name: str) -> dict[str, np.ndarray]:
         r"""The gradient of `name` as a sum over the paths from it to the loss: {first name on the path: array}.
 
         {} where there is only one path.
@@ -171,90 +174,95 @@ class Trace(Mapping[str, Step]):
             return {}
         i = int(block[2:])
         if point == "in":
-            straight = {f"{block}.mid": self[f"{block}.mid"].grad} if pre_norm else self._query_key_value(f"{block}.attn")
+            straight = {f"{block}.mid": self._grad(f"{block}.mid")} if pre_norm else self._query_key_value(f"{block}.attn")
             return {**straight, **self._norm_terms(f"{block}.ln_1")}
         if point == "mid":
-            straight = {f"{block}.out": self[f"{block}.out"].grad} if pre_norm else self._mlp_share(f"{block}.mlp")
+            straight = {f"{block}.out": self._grad(f"{block}.out")} if pre_norm else self._mlp_share(f"{block}.mlp")
             return {**straight, **self._norm_terms(f"{block}.ln_2")}
         if i + 1 < self.config.n_layer:
             return self.parts(f"h.{i + 1}.in")
         return self._norm_terms("ln_f") if pre_norm else {}
 
-    def _norm_terms(self, norm):
+    def _grad(self, name: str) -> np.ndarray:
+        """The gradient of a name, for parts()"""
+        grad = self[name].grad
+        assert grad is not None         # parts() has asked for targets
+        return grad
+
+    def _norm_terms(self, norm: str) -> dict[str, np.ndarray]:
         """The three paths through a norm: ∂x̂/∂x = r, ∂μ/∂x = 1/C, ∂r/∂x = −r² x̂/C"""
         xhat, mean, rstd = (self[f"{norm}.{name}"] for name in ("xhat", "mean", "rstd"))
         C = self.config.n_embd
         return {
-            xhat.name: rstd.value * xhat.grad,
-            mean.name: np.broadcast_to(mean.grad / C, xhat.shape).copy(),
-            rstd.name: -rstd.grad * rstd.value * rstd.value * xhat.value / C,
+            xhat.name: rstd.value * self._grad(xhat.name),
+            mean.name: np.broadcast_to(self._grad(mean.name) / C, xhat.shape).copy(),
+            rstd.name: -self._grad(rstd.name) * rstd.value * rstd.value * xhat.value / C,
         }
 
-    def _query_key_value(self, attn):
+    def _query_key_value(self, attn: str) -> dict[str, np.ndarray]:
         """The three paths from a norm into the heads"""
         s = Scope.of()
         weights = np.split(self._model.params[f"{attn}.c_attn.weight"], 3, axis=1)
-        steps = (self[f"{attn}.{name}"] for name in "qkv")
-        return {step.name: merge_heads([step.grad], s) @ W.T for step, W in zip(steps, weights, strict=True)}
+        names = (f"{attn}.{name}" for name in "qkv")
+        return {name: merge_heads([self._grad(name)], s) @ W.T for name, W in zip(names, weights, strict=True)}
 
-    def _mlp_share(self, mlp):
+    def _mlp_share(self, mlp: str) -> dict[str, np.ndarray]:
         """The path from a norm's output into the MLP"""
-        pre = self[f"{mlp}.pre"]
-        return {pre.name: pre.grad @ self._model.params[f"{mlp}.c_fc.weight"].T}
+        return {f"{mlp}.pre": self._grad(f"{mlp}.pre") @ self._model.params[f"{mlp}.c_fc.weight"].T}
 
-    def _lookup_share(self):
+    def _lookup_share(self) -> np.ndarray:
         """What the lookup of ids adds to the gradient of wte.weight"""
         s = Scope.of(weight=self._model.params["wte.weight"])
         s.acts["ids"] = self.ids
-        embedding_backward(self["wte.out"].grad, s)
+        embedding_backward(self._grad("wte.out"), s)
         return s.grads["weight"]
 
-    def _head_share(self):
+    def _head_share(self) -> np.ndarray:
         """What the output layer adds to the gradient of wte.weight"""
         s = Scope.of(weight=self._model.params["wte.weight"])
         s.acts["h"] = self["ln_f.out" if self.config.pre_norm else f"h.{self.config.n_layer - 1}.out"].value
-        unembedding_backward(self["logits"].grad, s)
+        unembedding_backward(self._grad("logits"), s)
         return s.grads["weight"]
 
     @property
-    def labels(self):
+    def labels(self) -> list[str]:
         """The first sequence's tokens as labels for pictures; ids where the model has no tokenizer"""
         return [label(self._model.tokenizer, id) for id in self.ids[0]]
 
-    def _groups(self):
+    def _groups(self) -> list[tuple[str, list[tuple[str, ...]]]]:
         """(title, rows) of the table: the embeddings, each block, the output, then the parameters likewise"""
-        def title(name):
+        def title(name: str) -> str:
             place = ".".join(name.split(".")[:2]) if name.startswith("h.") else "embeddings" if name[0] == "w" else "output"
             return f"parameters, {place}" if name in self._model.params else place
 
         return [(name, [self._row(step) for step in steps]) for name, steps in groupby(self._table, title)]
 
-    def _row(self, name):
+    def _row(self, name: str) -> tuple[str, ...]:
         """(name, shape, equation, equation of the gradient); the last only where there are gradients"""
         row = self._table[name]
         value = self._values[name] if name in self._values else self._model.params[name]
         cells = name, repr(Shape(value.shape, row.axes.split())), row.forward, row.backward
         return cells if self._grads else cells[:3]
 
-    def _head(self):
+    def _head(self) -> tuple[str, ...]:
         return ("name", "shape", "value", "gradient") if self._grads else ("name", "shape", "value")
 
-    def _summary(self):
+    def _summary(self) -> str:
         loss = "" if self.loss is None else f", loss {self.loss:.4g}"
         return f"{len(self)} names, ids {self.ids.shape}{loss}"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         groups = [rows for _, rows in self._groups()]
         groups[0] = [self._head(), *groups[0]]
         widths = [max(map(_width, column)) for column in zip(*(row for rows in groups for row in rows), strict=True)]
 
-        def line(row):
+        def line(row: Iterable[str]) -> str:
             return "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
 
         return f"{self._summary()}\n" + "\n\n".join("\n".join(map(line, rows)) for rows in groups)
 
-    def _repr_html_(self):
-        def line(tag, cells):
+    def _repr_html_(self) -> str:
+        def line(tag: str, cells: Iterable[str]) -> str:
             style = "text-align:left;padding:2px 10px 2px 0;font-family:monospace;white-space:nowrap"
             return "<tr>" + "".join(f'<{tag} style="{style}">{html.escape(cell)}</{tag}>' for cell in cells) + "</tr>"
 
@@ -268,7 +276,7 @@ class Trace(Mapping[str, Step]):
         return f'<div class="tex2jax_ignore">{"".join(parts)}</div>'
 
 
-def _width(text):
+def _width(text: str) -> int:
     """Number of columns a text takes on screen; combining characters, such as the hat of x̂, take none"""
     return sum(not unicodedata.combining(c) for c in text)
 
@@ -287,8 +295,8 @@ def trace(model: Any, ids: ArrayLike, targets: ArrayLike | None = None, names: s
     values: dict[str, np.ndarray] = {}
     grads: dict[str, np.ndarray] = {}
 
-    def keep_in(store):
-        def keep(name, array):
+    def keep_in(store: dict[str, np.ndarray]) -> Callable[[str, np.ndarray], None]:
+        def keep(name: str, array: np.ndarray) -> None:
             if name in chosen:
                 store[name] = array.copy()
 
@@ -301,30 +309,31 @@ def trace(model: Any, ids: ArrayLike, targets: ArrayLike | None = None, names: s
 
 
 def all_names(config: GPTConfig, targets: ArrayLike | None) -> dict[str, Equation]:
-    """{name: Equation} of everything a trace can hold, with targets or without"""
+    """Everything that a trace can hold, with targets or without: {name: Equation}"""
     table = activations(config)
     if targets is None:
         return {name: row for name, row in table.items() if not row.of_targets}
     return table | parameters(config)
 
 
-def study_pass(model, ids, targets, visit, visit_grad=None):
+def study_pass(
+    model: Any, ids: ArrayLike, targets: ArrayLike | None, visit: Visitor, visit_grad: Visitor | None = None,
+) -> tuple[np.ndarray, np.ndarray | None, float | None, Scope]:
     """Run one pass of the model with the textbook's layers -> (ids, targets, loss, scope); loss is None without targets.
 
     visit(name, array) receives every activation when it is computed, under its name in equations.py, and may change it in
     place; visit_grad(name, array), if given, receives every gradient.  The layers record only logp; probs = exp(logp) is
-    computed here, and a change to probs is carried over to logp.
+    computed here, and a change to probs is carried over to logp.  Raises what model.loss() raises.
     """
     if targets is None:
-        ids, count, visit_grad = model.checked(ids), 1, None
-        wanted = np.full(ids.shape, IGNORED)
+        inputs, count, visit_grad = model.checked(ids), 1, None
+        wanted = np.full(inputs.shape, IGNORED)
     else:
-        ids, targets, count = model.checked(ids, targets)
-        wanted = targets
+        inputs, wanted, count = model.checked(ids, targets)
 
     logp = np.empty(0)      # for watch_grad(); subtle: reading it from the scope would make a reference cycle, freed late
 
-    def watch(name, array):
+    def watch(name: str, array: np.ndarray) -> None:
         nonlocal logp
         name = name.removeprefix("loss.")
         visit(name, array)
@@ -337,7 +346,8 @@ def study_pass(model, ids, targets, visit, visit_grad=None):
             with np.errstate(divide="ignore"):          # −∞ for a token whose probability was set to 0
                 array[changed] = np.log(probs[changed])
 
-    def watch_grad(name, array):
+    def watch_grad(name: str, array: np.ndarray) -> None:
+        assert visit_grad is not None       # or no backward runs
         name = name.removeprefix("loss.")
         visit_grad(name, array)
         if name == "logp":
@@ -349,14 +359,18 @@ def study_pass(model, ids, targets, visit, visit_grad=None):
     backward = visit_grad is not None
     run = Pass(backward=backward, visit=watch, visit_grad=watch_grad if backward else None)
     s = Scope(model.params, Gradients(), run=run)
-    with use_blas_threads(model.solo_pool.threads):
-        loss = model.loss_forward(ids, wanted, s, count)
+
+    def passes() -> float | None:
+        loss = model.loss_forward(inputs, wanted, s, count)
         if targets is not None:
             visit("loss", np.array(loss, model.dtype))
-        if backward:
+        if visit_grad is not None:
             visit_grad("loss", np.ones((), model.dtype))
             model.loss_backward(1.0, s)
-    return ids, targets, None if targets is None else loss, s
+        return None if targets is None else loss
+
+    (loss,) = model.lock.read(partial(model.solo_pool.run, [passes]))
+    return inputs, None if targets is None else wanted, loss, s
 
 
 def select(names: str | Iterable[str], table: Iterable[str]) -> set[str]:

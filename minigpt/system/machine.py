@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .threads import openblas_functions
+from .blas import openblas_functions
 
 # Where Linux says how much memory a container may use, in its newer way and its older one
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")

@@ -1,6 +1,7 @@
 """From gradients to new parameters: AdamW, Muon, the gradient norm and the schedules of the learning rate."""
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class AdamW:
     """
 
     def __init__(self, model, *, start=0, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1):
-        self.params, self.grads, self.pool = model.flat_params[start:], model.flat_grads[start:], model.pool
+        self.model, self.start = model, start
         matrices = sum(math.prod(shape) for _, shape, _ in model.table if len(shape) == 2)
         self.decay_stop = max(0, matrices - start)      # matrices come first in the buffer
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
@@ -45,30 +46,42 @@ class AdamW:
         self.v = np.zeros_like(self.params)
         self._scratch = Store()
 
+    @property
+    def params(self):
+        """What it updates, a view of the model's flat_params"""
+        return self.model.flat_params[self.start :]
+
+    @property
+    def grads(self):
+        """Their gradients, a view of the model's flat_grads"""
+        return self.model.flat_grads[self.start :]
+
     def step(self, lr, scale=1.0):
         """One update with learning rate `lr`; gradients are multiplied by `scale` on the way."""
-        self.t += 1
+        t = self.t + 1
         b1, b2 = self.betas
-        c1 = (1 - b1) / (1 - b1**self.t)                        # m̂/(√v̂ + ε) is c1 m/(c2 √v + ε) with m and v as they are kept
-        c2 = math.sqrt((1 - b2) / (1 - b2**self.t))
+        c1 = (1 - b1) / (1 - b1**t)                        # m̂/(√v̂ + ε) is c1 m/(c2 √v + ε) with m and v as they are kept
+        c2 = math.sqrt((1 - b2) / (1 - b2**t))
+        params, grads = self.params, self.grads
 
         def update(start, stop):
-            spare = self._scratch.empty(f"update from {start}", (min(CHUNK, stop - start),), self.params.dtype)
+            self.t = t
+            spare = self._scratch.empty(f"update from {start}", (min(CHUNK, stop - start),), params.dtype)
             for i in range(start, stop, CHUNK):        # pieces that fit the cache
                 j = min(i + CHUNK, stop)
-                w, g, m, v, t = self.params[i:j], self.grads[i:j], self.m[i:j], self.v[i:j], spare[: j - i]
+                w, g, m, v, x = params[i:j], grads[i:j], self.m[i:j], self.v[i:j], spare[: j - i]
                 m *= b1
-                m += np.multiply(g, scale, out=t)
+                m += np.multiply(g, scale, out=x)
                 v *= b2
-                v += np.multiply(t, t, out=t)
-                np.sqrt(v, out=t)
-                t += self.eps / c2
-                np.divide(m, t, out=t)
-                t *= lr * c1 / c2
+                v += np.multiply(x, x, out=x)
+                np.sqrt(v, out=x)
+                x += self.eps / c2
+                np.divide(m, x, out=x)
+                x *= lr * c1 / c2
                 w[: max(0, self.decay_stop - i)] *= 1 - lr * self.weight_decay
-                w -= t
+                w -= x
 
-        self.pool.run_ranges(update, self.params.size)
+        self.model.lock.write(partial(self.model.pool.run_ranges, update, params.size))
 
     def state(self):
         """What a checkpoint needs: arrays by name, views"""
@@ -90,25 +103,28 @@ class Muon:
     """
 
     def __init__(self, model, *, momentum=0.95, weight_decay=0.1, iterations=4):
-        self.momentum, self.weight_decay, self.iterations, self.pool = momentum, weight_decay, iterations, model.pool
-        table = [row for row in model.table if ".h." in f".{row[0]}" and len(row[1]) == 2]
-        self.stop = sum(math.prod(shape) for _, shape, _ in table)       # they come first in the buffer
+        self.momentum, self.weight_decay, self.iterations, self.model = momentum, weight_decay, iterations, model
+        self.table = [row for row in model.table if ".h." in f".{row[0]}" and len(row[1]) == 2]
+        self.stop = sum(math.prod(shape) for _, shape, _ in self.table)      # they come first in the buffer
         self.buffer = np.zeros(self.stop, model.dtype)
-        self._matrices: list[tuple[np.ndarray, ...]] = []
-        for name, b in named_views(table, self.buffer).items():
-            arrays = model.params[name], model.grads[name], b
+        self._scratch = [Store() for _ in range(model.pool.threads)]
+
+    def _matrices(self):
+        """(parameters, gradients, momentum) of each matrix that is made orthogonal"""
+        for name, b in named_views(self.table, self.buffer).items():
+            arrays = self.model.params[name], self.model.grads[name], b
             if b.flags.f_contiguous:         # as it lies in memory: orthogonal(uᵀ) is orthogonal(u)ᵀ
                 arrays = tuple(array.T for array in arrays)
             parts = b.shape[1] // b.shape[0] if name.endswith("c_attn.weight") else 1
-            self._matrices += zip(*(np.split(array, parts, axis=1) for array in arrays), strict=True)
-        self._scratch = [Store() for _ in range(self.pool.threads)]
+            yield from zip(*(np.split(array, parts, axis=1) for array in arrays), strict=True)
 
     def step(self, lr):
         """One update with learning rate `lr`."""
+        matrices, n = list(self._matrices()), self.model.pool.threads
 
         def update(worker):
             scratch = self._scratch[worker]
-            for w, g, b in self._matrices[worker :: self.pool.threads]:
+            for w, g, b in matrices[worker::n]:
                 b *= self.momentum
                 b += g
                 u = np.multiply(b, self.momentum, out=scratch.empty("u", b.shape, b.dtype))
@@ -118,7 +134,8 @@ class Muon:
                 w *= 1 - lr * self.weight_decay
                 w -= o
 
-        self.pool.run([lambda i=i: update(i) for i in range(self.pool.threads)])
+        tasks = [partial(update, worker) for worker in range(n)]
+        self.model.lock.write(partial(self.model.pool.run, tasks))
 
     def state(self):
         """What a checkpoint needs: arrays by name, views"""

@@ -24,6 +24,7 @@ from ..nn.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..nn.fast.gradients import FastGradients
 from ..nn.linear import linear_backward, linear_forward
 from ..nn.scope import Pass, Scope, Store
+from ..system.rwlock import ReadWriteLock
 from ..system.threads import WorkerPool
 from .corpora import load_corpus
 from .optim import AdamW
@@ -33,7 +34,10 @@ Pairs = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Task:
-    """Pairs (x, y) of texts to learn from, to choose the best model by, and to test it on."""
+    """Pairs (x, y) of texts to learn from, to choose the best model by, and to test it on.
+
+    Raises TypeError listing every bad field.
+    """
 
     name: str
     note: str                       # one sentence: what x and y are, and how many
@@ -41,6 +45,24 @@ class Task:
     validation: Pairs
     test: Pairs
     labels: tuple[str, ...] | None  # what y can be; None where it is any text
+
+    def __post_init__(self):
+        bad = [f"{name} {getattr(self, name)!r:.80}, expected a text" for name in ("name", "note")
+               if not isinstance(getattr(self, name), str)]
+        bad += [f"{name} {getattr(self, name)!r:.80}, expected pairs of texts" for name in ("train", "validation", "test")
+                if not _are(getattr(self, name), lambda pair: _are(pair, _is_text) and len(pair) == 2)]
+        if self.labels is not None and not _are(self.labels, _is_text):
+            bad.append(f"labels {self.labels!r:.80}, expected texts, or None")
+        if bad:
+            raise TypeError(f"Task: {'; '.join(bad)}")
+
+
+def _are(values, right):
+    return isinstance(values, (list, tuple)) and all(map(right, values))
+
+
+def _is_text(value):
+    return isinstance(value, str)
 
 
 # Chapters ------------------------------------------------------------------------------------------------------------
@@ -213,7 +235,7 @@ def bag_of_words(task: Task, steps=300, lr=0.05) -> list[str]:
         P(y given x) = softmax(counts(x)/√n W + b),   n the words of x
 
     Where answers are texts of equal length each character is a class of its own, with its own softmax.  Trained on all pairs
-    at once by AdamW.
+    at once by AdamW.  Raises FloatingPointError where it diverges.
     """
     texts = [x for x, _ in task.train]
     count = Counter(word for text in texts for word in set(_words(text)))
@@ -237,6 +259,8 @@ def bag_of_words(task: Task, steps=300, lr=0.05) -> list[str]:
         linear_backward(dscores, model.s)
         adamw.step(lr)
     scores = linear_forward(_counts([x for x, _ in task.test], column), model.s)
+    if not np.isfinite(scores).all():
+        raise FloatingPointError("bag_of_words: its scores are not finite, expected numbers; lower lr")
     best = [scores[:, part].argmax(axis=1) for part in parts]
     return ["".join(names[i] for names, i in zip(classes, row, strict=True)) for row in zip(*best, strict=True)]
 
@@ -247,7 +271,7 @@ class _Regression:
     def __init__(self, n_in, n_out):
         self.table = [("weight", (n_in, n_out), "zeros"), ("bias", (n_out,), "zeros")]
         self.flat_params, self.flat_grads = np.zeros((2, (n_in + 1) * n_out), np.float32)
-        self.pool = WorkerPool(1)
+        self.pool, self.lock = WorkerPool(1), ReadWriteLock()
         params, grads = (named_views(self.table, flat) for flat in (self.flat_params, self.flat_grads))
         self.s = Scope(Store(params), FastGradients(grads), run=Pass(fast=True))
 

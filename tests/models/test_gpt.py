@@ -15,7 +15,7 @@ from minigpt.models.gpt import parameter_table
 from minigpt.nn import softmax
 from minigpt.nn.fast import embedding
 from minigpt.study.gradcheck import check_model
-from minigpt.system.threads import blas_threads
+from minigpt.system.blas import blas_threads
 from minigpt.training.optim import AdamW, Muon, clip_scale, gradient_norm
 
 SMALL = {"vocab_size": 11, "n_positions": 9, "n_embd": 6, "n_layer": 2, "n_head": 2}
@@ -198,7 +198,7 @@ def test_the_second_step_allocates_nothing_large(optimizer, threads):
             muon.step(1e-3)
 
     step()
-    assert sum(a.nbytes for shard in model._shards for a in shard.acts.values()) > 10e6
+    assert sum(a.nbytes for shard in model._parts._scopes for a in shard.acts.values()) > 10e6
     tracemalloc.start()
     try:
         step()
@@ -221,7 +221,7 @@ def test_every_array_keeps_its_dtype_over_a_step(dtype, activation):
         adamw.step(np.float64(1e-3), clip_scale(norm, 1.0))
         muon.step(np.float64(1e-3))
     arrays = {"logits": model(batch(15)[0]), "m": adamw.m, "v": adamw.v, "buffer": muon.buffer, **model.params}
-    for shard in model._shards:
+    for shard in model._parts._scopes:
         for store in (shard.grads, shard.acts, shard.dacts, shard.run.scratch):
             arrays.update({f"{len(arrays)} {name}": a for name, a in store.items() if a.dtype.kind == "f"})
     assert {name: a.dtype for name, a in arrays.items() if a.dtype != dtype} == {}
@@ -335,7 +335,7 @@ def test_dropout_repeats_with_its_key():
 def test_each_dropout_probability_has_its_places(name, masks, fast):
     model = small(30, fast=fast, **{name: 0.5})
     model.loss_and_grads(*batch(30), dropout_key=(1,))
-    acts = model._shard(0).acts
+    acts = model._parts.scopes(1)[0].acts
     found = [name for name in acts if name.endswith((".drop", ".mask")) and acts[name].ndim]    # a 1 where nothing drops
     assert found == masks
     assert all(0 < (acts[name] == 0).mean() < 1 for name in found)
@@ -348,9 +348,9 @@ def test_one_dropout_key_is_one_result_for_every_number_of_threads(threads):
     np.testing.assert_allclose(losses, losses[0], rtol=1e-13)
     for model in (several, textbook):
         assert_equal_gradients(model.grads, one.grads, rtol=1e-10, atol=1e-14)       # sums in another order, float64
-    whole = textbook._shard(0).acts
+    whole = textbook._parts.scopes(1)[0].acts
     for name in ("drop.mask", "h.1.attn.drop", "h.0.mlp.dropout.mask"):
-        np.testing.assert_array_equal(np.concatenate([several._shard(i).acts[name] for i in range(threads)]), whole[name])
+        np.testing.assert_array_equal(np.concatenate([several._parts.scopes(i + 1)[i].acts[name] for i in range(threads)]), whole[name])
         assert all((a != b).any() for a, b in pairwise(whole[name]))                # no two sequences share a mask
 
 
@@ -413,7 +413,7 @@ def test_the_textbook_keeps_its_dtype(dtype):
     loss, _ = model.loss_and_grads(*batch(37), dropout_key=(1,))
     assert type(loss) is float
     assert model(batch(37)[0]).dtype == dtype
-    shard = model._shard(0)
+    shard = model._parts.scopes(1)[0]
     arrays = {**shard.grads, **shard.acts, **shard.dacts}
     assert {name: a.dtype for name, a in arrays.items() if a.dtype.kind == "f" and a.dtype != dtype} == {}
 
@@ -479,7 +479,7 @@ def test_an_error_in_one_part_ends_the_pass_and_the_next_one_is_whole(monkeypatc
     backward = model.loss_backward
 
     def fail_in_one(scale, s):
-        if s is model._shards[part]:
+        if s is model._parts._scopes[part]:
             raise KeyError("broken part")
         backward(scale, s)
 
@@ -492,7 +492,7 @@ def test_an_error_in_one_part_ends_the_pass_and_the_next_one_is_whole(monkeypatc
 def test_threads_share_one_buffer_of_gradients():
     model = small(31, threads=3)
     model.loss_and_grads(*batch(31, B=3))
-    assert all(np.shares_memory(g, model.flat_grads) for shard in model._shards for g in shard.grads.values())
+    assert all(np.shares_memory(g, model.flat_grads) for shard in model._parts._scopes for g in shard.grads.values())
 
 
 def test_targets_that_count_may_all_stand_in_one_threads_part():

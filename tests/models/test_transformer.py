@@ -116,7 +116,7 @@ def test_every_array_keeps_its_dtype_over_a_step(dtype):
     model = small(6, dtype, dropout=0.1)
     source, targets = batch(6)
     model.loss_and_grads(source, targets, dropout_key=(6,))
-    shard = model._shard(0)
+    shard = model._parts.scopes(1)[0]
     arrays = {**model.params, **model.grads, **shard.acts, **shard.dacts}
     assert {array.dtype for array in arrays.values() if array.dtype.kind == "f"} == {np.dtype(dtype)}
     assert model(source, reads(targets)).dtype == dtype

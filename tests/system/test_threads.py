@@ -8,17 +8,11 @@ import numpy as np
 import pytest
 
 from minigpt import GPT, GPTConfig
-from minigpt.system import threads as parallel
-from minigpt.system.threads import WorkerPool, blas_threads, cpu_count, use_blas_threads
+from minigpt.system import blas
+from minigpt.system.blas import blas_threads
+from minigpt.system.threads import WorkerPool, cpu_count
 
 needs_openblas = pytest.mark.skipif(blas_threads() is None, reason="NumPy here has no OpenBLAS whose threads can be counted")
-
-
-@pytest.fixture(params=[1, 3], ids=lambda n: f"{n} before")
-def before(request):
-    """BLAS's thread count as the user has set it"""
-    with use_blas_threads(request.param):
-        yield request.param
 
 
 def fail():
@@ -26,36 +20,17 @@ def fail():
 
 
 @needs_openblas
-def test_blas_has_the_threads_asked_for_inside_the_block(before):
-    with use_blas_threads(2):
-        assert blas_threads() == 2
-
-
-@needs_openblas
-def test_blas_has_its_threads_back_after_the_block(before):
-    with use_blas_threads(2):
-        pass
-    assert blas_threads() == before
-
-
-@needs_openblas
-def test_blas_has_its_threads_back_after_an_exception(before):
-    with pytest.raises(KeyError, match="broken task"), use_blas_threads(2):
-        fail()
-    assert blas_threads() == before
-
-
-@needs_openblas
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("tasks", [1, 2, 3])
-def test_every_task_sees_one_blas_thread_where_several_run(before, threads, tasks):
+def test_every_task_sees_one_blas_thread_where_several_run(threads, tasks):
     expected = threads if tasks == 1 else 1              # a single task may have them all
     assert WorkerPool(threads).run([blas_threads] * tasks) == [expected] * tasks
 
 
 @needs_openblas
 @pytest.mark.parametrize("threads", [1, 2])
-def test_blas_has_its_threads_back_after_a_run(before, threads):
+def test_blas_has_its_threads_back_after_a_run(threads):
+    before = blas_threads()
     WorkerPool(threads).run([blas_threads] * 3)
     assert blas_threads() == before
 
@@ -63,8 +38,8 @@ def test_blas_has_its_threads_back_after_a_run(before, threads):
 @needs_openblas
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_blas_has_its_threads_back_after_a_task_that_fails(before, threads, place):
-    tasks = [blas_threads] * 3
+def test_blas_has_its_threads_back_after_a_task_that_fails(threads, place):
+    before, tasks = blas_threads(), [blas_threads] * 3
     tasks[place] = fail
     with pytest.raises(KeyError, match="broken task"):
         WorkerPool(threads).run(tasks)
@@ -138,17 +113,10 @@ def test_a_team_has_all_cores_by_default():
 
 
 def test_without_control_over_blas_a_team_has_one_thread(monkeypatch):
-    monkeypatch.setattr(parallel, "_openblas", lambda: None)
+    monkeypatch.setattr(blas, "_openblas", lambda: None)
     pool = WorkerPool(4)
     assert pool.threads == 1
     assert pool.run([lambda: 1, lambda: 2]) == [1, 2]
-
-
-def test_without_control_over_blas_nothing_is_set(monkeypatch):
-    monkeypatch.setattr(parallel, "_openblas", lambda: None)
-    assert blas_threads() is None
-    with use_blas_threads(2):
-        assert blas_threads() is None
 
 
 def test_a_model_whose_threads_have_run_is_copied_and_pickled():

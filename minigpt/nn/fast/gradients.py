@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Hashable, Iterable, Mapping
 from queue import SimpleQueue
 from typing import Any
 
@@ -20,16 +21,16 @@ class FastGradients(Gradients):
     skipped, not even computed.
     """
 
-    def __init__(self, arrays=None, frozen=()):
+    def __init__(self, arrays: Mapping[str, np.ndarray] | None = None, frozen: Iterable[str] = ()) -> None:
         super().__init__(arrays, frozen)
         self._written: dict[str, int] = {}      # the names since reset(), and in which pass each came first
         self._spare = Store()
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget all contributions; costs nothing, since the next pass overwrites."""
         self._written.clear()
 
-    def add(self, name, value):
+    def add(self, name: str, value: np.ndarray) -> None:
         """grads[name] += value"""
         if self.is_frozen(name):
             return
@@ -47,7 +48,7 @@ class FastGradients(Gradients):
                 out[where] += value[where]
             self._pass_on(name, block, turn)
 
-    def add_product(self, name, a, b):
+    def add_product(self, name: str, a: np.ndarray, b: np.ndarray) -> None:
         """grads[name] += a @ b for matrices a (K, M), b (M, N)"""
         if self.is_frozen(name):
             return
@@ -69,7 +70,7 @@ class FastGradients(Gradients):
                 part += product
             self._pass_on(name, block, turn)
 
-    def add_rows(self, name, shape, ids, values):
+    def add_rows(self, name: str, shape: tuple[int, ...], ids: np.ndarray, values: np.ndarray) -> None:
         """grads[name][ids[i]] += values[i] for each i; name is a table of this shape, 0 where nothing is added."""
         if self.is_frozen(name):
             return
@@ -87,7 +88,7 @@ class FastGradients(Gradients):
         for block in range(n):
             self._pass_on(name, block, turn)
 
-    def _join(self, name, as_a_whole=True):
+    def _join(self, name: str, as_a_whole: bool = True) -> tuple[bool, int]:
         """Whether this is the first contribution since reset(), and which turn it has.  as_a_whole=False: it is added piece by
         piece.  Between _wait and _pass_on it goes into one block; with threads SharedGradients waits there."""
         key = self._prefix + name
@@ -95,14 +96,14 @@ class FastGradients(Gradients):
         self._written[key] = 0
         return first, 0
 
-    def _wait(self, name, block, turn):
+    def _wait(self, name: str, block: int, turn: int) -> None:
         pass
 
-    def _pass_on(self, name, block, turn):
+    def _pass_on(self, name: str, block: int, turn: int) -> None:
         pass
 
 
-def blocks(array):
+def blocks(array: np.ndarray) -> list[tuple[slice, ...]]:
     """Where an array's blocks of at most BLOCK elements are, cut across its longer side: [(rows, columns), …] of a matrix
 
     Across the shorter side the blocks of a wide matrix would be a few rows each, and BLAS slow on them.
@@ -111,7 +112,7 @@ def blocks(array):
 
 
 @functools.lru_cache(maxsize=256)
-def _blocks(shape, most):
+def _blocks(shape: tuple[int, ...], most: int) -> list[tuple[slice, ...]]:
     n = max(shape)
     axis = shape.index(n)
     step = max(1, most * n // math.prod(shape))
@@ -127,11 +128,11 @@ class TurnTaker:
     A thread whose turn has come only reads a counter; an early one registers a queue that its predecessor signals.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.passes = 0
         self.begin(1)
 
-    def begin(self, n):
+    def begin(self, n: int) -> None:
         """Start afresh with n threads."""
         self.passes += 1
         self.n, self._abandoned = n, False
@@ -140,20 +141,20 @@ class TurnTaker:
         self._turn = dict[Any, int]()
         self._waiters = dict[Any, SimpleQueue]()
 
-    def abandon(self):
+    def abandon(self) -> None:
         """Nobody waits any more: a thread has failed."""
         self._abandoned = True
         for waiter in list(self._waiters.values()):
             waiter.put(None)
 
-    def wait(self, place, i):
+    def wait(self, place: Hashable, i: int) -> None:
         """Until the i-th turn at this place has come"""
         if self._turn.get(place, 0) != i:
             waiter = self._waiters[place, i] = SimpleQueue()
             if self._turn.get(place, 0) != i and not self._abandoned:       # subtle: asked again now that the waiter is known
                 waiter.get()
 
-    def pass_on(self, place, i):
+    def pass_on(self, place: Hashable, i: int) -> None:
         """The i-th turn is over."""
         self._turn[place] = i + 1
         if (waiter := self._waiters.get((place, i + 1))) is not None:
@@ -168,12 +169,13 @@ class SharedGradients(FastGradients):
     bit, so the result does not.
     """
 
-    def __init__(self, arrays, part, order, written, frozen=()):
+    def __init__(self, arrays: Mapping[str, np.ndarray], part: int, order: TurnTaker, written: dict[str, int],
+                 frozen: Iterable[str] = ()) -> None:
         super().__init__(arrays, frozen)
         self._part, self._order = part, order
         self._written = written                             # shared by all parts
 
-    def _join(self, name, as_a_whole=True):
+    def _join(self, name: str, as_a_whole: bool = True) -> tuple[bool, int]:
         key, order, line = self._prefix + name, self._order, self._part
         visits = order.visits[self._part]
         visit = visits[key] = visits.get(key, -1) + 1
@@ -182,8 +184,8 @@ class SharedGradients(FastGradients):
             line = int(order.begun.setdefault(key, line) != line)
         return is_new and line == 0, visit * order.n + line
 
-    def _wait(self, name, block, turn):
+    def _wait(self, name: str, block: int, turn: int) -> None:
         self._order.wait((self._prefix + name, block), turn)
 
-    def _pass_on(self, name, block, turn):
+    def _pass_on(self, name: str, block: int, turn: int) -> None:
         self._order.pass_on((self._prefix + name, block), turn)

@@ -1,6 +1,7 @@
 """Exercises on the whole model: the residual block, the embedding table that is used twice, and an optimizer step."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -17,55 +18,57 @@ from ...nn import (
     unembedding_backward,
     unembedding_forward,
 )
+from ...system.rwlock import ReadWriteLock
 from ...system.threads import WorkerPool
 from ...training.optim import AdamW
 from .diagnosis import Exercise, Mistake
 
 
-def _block(rng, B, T, C):
+def _block(rng: np.random.Generator, B: int, T: int, C: int) -> dict[str, Any]:
     """A block with one head whose forward has run on some x"""
     shapes = {"ln_1.weight": (C,), "attn.c_attn.weight": (C, 3 * C), "attn.c_attn.bias": (3 * C,), "attn.c_proj.weight": (C, C),
               "ln_2.weight": (C,), "mlp.c_fc.weight": (C, 2 * C), "mlp.c_proj.weight": (2 * C, C)}
-    s = Scope.of(**{name: rng.standard_normal(shape) for name, shape in shapes.items()})
+    params: dict[str, Any] = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    s = Scope.of(**params)
     block_forward(rng.standard_normal((B, T, C)), s, 1)
     return {"dy": rng.standard_normal((B, T, C)), "s": s}
 
 
-def _mlp_branch(d, s):
+def _mlp_branch(d: np.ndarray, s: Scope) -> np.ndarray:
     return layernorm_backward(mlp_backward(d, s.at("mlp")), s.at("ln_2"))
 
 
-def _attn_branch(d, s):
+def _attn_branch(d: np.ndarray, s: Scope) -> np.ndarray:
     return layernorm_backward(multihead_backward(d, s.at("attn")), s.at("ln_1"))
 
 
-def _no_ln_1(dy, s):
+def _no_ln_1(dy: np.ndarray, s: Scope) -> np.ndarray:
     dmid = dy + _mlp_branch(dy, s)
     return dmid + multihead_backward(dmid, s.at("attn"))
 
 
-def _no_ln_2(dy, s):
+def _no_ln_2(dy: np.ndarray, s: Scope) -> np.ndarray:
     dmid = dy + mlp_backward(dy, s.at("mlp"))
     return dmid + _attn_branch(dmid, s)
 
 
-def _norms_first(dy, s):
+def _norms_first(dy: np.ndarray, s: Scope) -> np.ndarray:
     dmid = dy + mlp_backward(layernorm_backward(dy, s.at("ln_2")), s.at("mlp"))
     return dmid + multihead_backward(layernorm_backward(dmid, s.at("ln_1")), s.at("attn"))
 
 
-def _attention_first(dy, s):
+def _attention_first(dy: np.ndarray, s: Scope) -> np.ndarray:
     dmid = dy + _attn_branch(dy, s)
     return dmid + _mlp_branch(dmid, s)
 
 
-def _tied(rng, B, T, C):
+def _tied(rng: np.random.Generator, B: int, T: int, C: int) -> dict[str, np.ndarray]:
     V = C + 3
     return {"dlogits": rng.standard_normal((B, T, V)), "h": rng.standard_normal((B, T, C)),
             "dx": rng.standard_normal((B, T, C)), "ids": rng.integers(0, 2, (B, T)) * (V - 1)}       # ids that come again
 
 
-def _tied_embedding_backward(dlogits, h, dx, ids):
+def _tied_embedding_backward(dlogits: np.ndarray, h: np.ndarray, dx: np.ndarray, ids: np.ndarray) -> np.ndarray:
     s = Scope.of(weight=np.zeros((dlogits.shape[-1], h.shape[-1])))
     unembedding_forward(h, s)
     unembedding_backward(dlogits, s)
@@ -74,29 +77,35 @@ def _tied_embedding_backward(dlogits, h, dx, ids):
     return s.grads["weight"]
 
 
-def _head_share(dlogits, h):
+def _head_share(dlogits: np.ndarray, h: np.ndarray) -> np.ndarray:
     return np.einsum("btv,btc->vc", dlogits, h)
 
 
-def _last_come(dlogits, h, dx, ids, start):
+def _last_come(dlogits: np.ndarray, h: np.ndarray, dx: np.ndarray, ids: np.ndarray, start: int) -> np.ndarray:
     """What table[ids] += dx and table[ids] = dx leave: of several rows with the same id the last"""
     table = _head_share(dlogits, h)
     table[ids] = start * table[ids] + dx
     return table
 
 
-def _adamw_step(w, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+def _adamw_step(
+    w: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, t: int, lr: float, beta1: float, beta2: float, eps: float,
+    weight_decay: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """AdamW keeps its m and v without their factors (1 − β)."""
     model = SimpleNamespace(flat_params=w.reshape(-1).copy(), flat_grads=g.reshape(-1), pool=WorkerPool(1),
-                            table=[("w", w.shape, "zeros")])
+                            lock=ReadWriteLock(), table=[("w", w.shape, "zeros")])
     adamw = AdamW(model, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)
     adamw.load_state({"m": m.reshape(-1) / (1 - beta1), "v": v.reshape(-1) / (1 - beta2), "t": np.array([t - 1])})
     adamw.step(lr)
     return tuple(x.reshape(w.shape) for x in (model.flat_params, (1 - beta1) * adamw.m, (1 - beta2) * adamw.v))
 
 
-def _w(w, g, m, v, t, lr, beta1, beta2, eps, weight_decay, *,
-       mhat=True, vhat=True, late=0, root=True, inside=False, decay="lr", l2=False):
+def _w(
+    w: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, t: int, lr: float, beta1: float, beta2: float, eps: float,
+    weight_decay: float, *, mhat: bool = True, vhat: bool = True, late: int = 0, root: bool = True, inside: bool = False,
+    decay: str = "lr", l2: bool = False,
+) -> np.ndarray:
     """AdamW's w with parts of it left out or changed"""
     if l2:
         g = g + weight_decay * w
