@@ -5,13 +5,14 @@ import math
 import numpy as np
 
 from .erf import erf
+from .scope import Scope
 from .twins import has_fast_twin
 
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 
 
 @has_fast_twin
-def gelu_tanh_forward(x, s):
+def gelu_tanh_forward(x: np.ndarray, s: Scope) -> np.ndarray:
     r"""GELU in its tanh form, as GPT-2 has it: x times roughly the probability that a standard normal number is below x.
 
         y = ½ x (1 + t),   t = tanh(√(2/π) (x + 0.044715 x³))
@@ -24,7 +25,7 @@ def gelu_tanh_forward(x, s):
 
 
 @has_fast_twin
-def gelu_tanh_backward(dy, s):
+def gelu_tanh_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
     r"""Multiply by the slope; by the product rule it has a term for each x in the equation.
 
         dx = y' ⊙ dy,   y' = ½ (1 + t) + ½ x (1 − t²) √(2/π) (1 + 3 · 0.044715 x²)
@@ -36,7 +37,7 @@ def gelu_tanh_backward(dy, s):
 
 
 @has_fast_twin
-def gelu_forward(x, s):
+def gelu_forward(x: np.ndarray, s: Scope) -> np.ndarray:
     r"""GELU in its exact form: x times the probability that a standard normal number is below x.
 
         y = x Φ(x),   Φ(x) = ½ (1 + erf(x/√2))
@@ -49,7 +50,7 @@ def gelu_forward(x, s):
 
 
 @has_fast_twin
-def gelu_backward(dy, s):
+def gelu_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
     r"""Multiply by the slope; the derivative of Φ is the normal density φ.
 
         dx = y' ⊙ dy,   y' = Φ(x) + x φ(x),   φ(x) = exp(−x²/2)/√(2π)
@@ -61,7 +62,7 @@ def gelu_backward(dy, s):
 
 
 @has_fast_twin
-def relu_forward(x, s):
+def relu_forward(x: np.ndarray, s: Scope) -> np.ndarray:
     r"""Cut off what is negative.
 
         y = max(x, 0)
@@ -73,7 +74,7 @@ def relu_forward(x, s):
 
 
 @has_fast_twin
-def relu_backward(dy, s):
+def relu_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
     r"""Let through what was positive.
 
         dx = y' ⊙ dy,   y' = 1 where x > 0, else 0

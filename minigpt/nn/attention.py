@@ -6,21 +6,26 @@ import numpy as np
 
 from .dropout import dropout_mask
 from .mask import attention_mask
+from .scope import Scope
 from .softmax import softmax, softmax_backward
 from .twins import has_fast_twin
 
 
 @has_fast_twin
-def attention_forward(q, k, v, s, *, causal=True, window=None, key_padding_mask=None, dropout=0.0):
+def attention_forward(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, s: Scope, *, causal: bool = True, window: int | None = None,
+    key_padding_mask: np.ndarray | None = None, dropout: float = 0.0,
+) -> np.ndarray:
     r"""Each query takes the average of the values, weighted by how well their keys match it.
 
         o = (att ⊙ m) V,   att = softmax(scores),   scores = Q Kᵀ/√D,   and −∞ where the query does not see the key
 
     q (B, H, T, D), k, v (B, H, S, D) -> o (B, H, T, D); the axes B and H may be absent where there is no padding.  What a
     query sees is mask.attention_mask()'s; one that sees no key gets zeros.  m is dropout's mask, with probability `dropout`; 1
-    without.  Records q, k, v, scores and att (B, H, T, S), o.
+    without.  Records q, k, v, scores and att (B, H, T, S), o.  Raises ValueError for shapes that do not fit.
     Vaswani et al. 2017, eq. 1; articles A0 §3.1.1, A3 §4.1, A4 §4.1.
     """
+    check_shapes(q, k, v, key_padding_mask)
     q, k, v = s.record("q", q), s.record("k", k), s.record("v", v)
     seen = attention_mask(q.shape[-2], k.shape[-2], causal=causal, window=window, key_padding_mask=key_padding_mask)
     scores = s.record("scores", np.where(seen, q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1]), -np.inf))
@@ -30,7 +35,7 @@ def attention_forward(q, k, v, s, *, causal=True, window=None, key_padding_mask=
 
 
 @has_fast_twin
-def attention_backward(do, s):
+def attention_backward(do: np.ndarray, s: Scope) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     r"""Go back through two matrix products and the softmax between them.
 
         dV = (att ⊙ m)ᵀ dO,   datt = dO Vᵀ ⊙ m,   dscores = att ⊙ (datt − Σ_j datt ⊙ att)
@@ -47,3 +52,12 @@ def attention_backward(do, s):
     dq = s.record_grad("q", dscores @ k / math.sqrt(q.shape[-1]))
     dk = s.record_grad("k", dscores.swapaxes(-1, -2) @ q / math.sqrt(q.shape[-1]))
     return dq, dk, dv
+
+
+def check_shapes(q: np.ndarray, k: np.ndarray, v: np.ndarray, key_padding_mask: np.ndarray | None) -> None:
+    """Refuse arrays that NumPy would spread over one another.  Raises ValueError."""
+    if not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
+        raise ValueError(f"attention: q {q.shape}, k {k.shape}, v {v.shape}, expected the same axes before the last two")
+    if key_padding_mask is not None and (q.ndim != 4 or key_padding_mask.shape != (len(q), k.shape[-2])):
+        raise ValueError(f"key_padding_mask: shape {key_padding_mask.shape} beside q {q.shape} and k {k.shape}, "
+                         "expected (B, S) beside q (B, H, T, D) and k (B, H, S, D)")

@@ -4,15 +4,23 @@ block_forward is GPT's block, and the encoder's of 2017; decoder_block_forward i
 the encoder has read.
 """
 
+from typing import Any
+
+import numpy as np
+
 from .dropout import dropout_backward, dropout_forward
 from .layernorm import layernorm_backward, layernorm_forward
 from .mlp import mlp_backward, mlp_forward
 from .multihead import cross_attention_backward, cross_attention_forward, multihead_backward, multihead_forward
 from .residual import residual_backward, residual_forward
+from .scope import Scope
 
 
-def block_forward(x, s, n_head, *, activation="gelu_new", eps=1e-5, pre_norm=True, causal=True, window=None,
-                  key_padding_mask=None, attn_dropout=0.0, resid_dropout=0.0, cache=None, last=None):
+def block_forward(
+    x: np.ndarray, s: Scope, n_head: int, *, activation: str = "gelu_new", eps: float = 1e-5, pre_norm: bool = True,
+    causal: bool = True, window: int | None = None, key_padding_mask: np.ndarray | None = None, attn_dropout: float = 0.0,
+    resid_dropout: float = 0.0, cache: Any = None, last: int | None = None,
+) -> np.ndarray:
     r"""Attention mixes positions, the MLP transforms each one; both add to the residual stream.
 
         pre-norm  (GPT-2)        m = x + attn(ln_1(x)),    y = m + mlp(ln_2(m))
@@ -23,12 +31,12 @@ def block_forward(x, s, n_head, *, activation="gelu_new", eps=1e-5, pre_norm=Tru
     Radford et al. 2019 §2.3; article A3 §4.2.
     """
 
-    def attn(h):
+    def attn(h: np.ndarray) -> np.ndarray:
         a = multihead_forward(h, s.at("attn"), n_head, causal=causal, window=window, key_padding_mask=key_padding_mask,
                               dropout=attn_dropout, cache=cache, last=last)
         return dropout_forward(a, s.at("attn.dropout"), resid_dropout)
 
-    def mlp(h):
+    def mlp(h: np.ndarray) -> np.ndarray:
         return dropout_forward(mlp_forward(h, s.at("mlp"), activation), s.at("mlp.dropout"), resid_dropout)
 
     s.saved["pre_norm"] = pre_norm
@@ -40,7 +48,7 @@ def block_forward(x, s, n_head, *, activation="gelu_new", eps=1e-5, pre_norm=Tru
     return s.record("out", layernorm_forward(residual_forward(mid, mlp(mid), s), s.at("ln_2"), eps))
 
 
-def block_backward(dy, s):
+def block_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
     r"""Go back through both branches, the last one first; at each residual connection two gradients add up.
 
         pre-norm   dm = dy + ln_2ᵇ(mlpᵇ(dy)),         dx = dm + ln_1ᵇ(attnᵇ(dm))
@@ -49,10 +57,10 @@ def block_backward(dy, s):
     dy (B, T, C) -> dx (B, T, C).  fᵇ is the backward of f, dropout's included.
     """
 
-    def attn_backward(d):
+    def attn_backward(d: np.ndarray) -> np.ndarray:
         return multihead_backward(dropout_backward(d, s.at("attn.dropout")), s.at("attn"))
 
-    def branch_backward(d):
+    def branch_backward(d: np.ndarray) -> np.ndarray:
         return mlp_backward(dropout_backward(d, s.at("mlp.dropout")), s.at("mlp"))
 
     dy = s.record_grad("out", dy)
@@ -65,8 +73,11 @@ def block_backward(dy, s):
     return s.record_grad("in", residual_backward(d, attn_backward(d), s))
 
 
-def decoder_block_forward(x, memory, s, n_head, *, activation="relu", eps=1e-5, key_padding_mask=None, attn_dropout=0.0,
-                          resid_dropout=0.0, cache=None, memory_cache=None):
+def decoder_block_forward(
+    x: np.ndarray, memory: np.ndarray, s: Scope, n_head: int, *, activation: str = "relu", eps: float = 1e-5,
+    key_padding_mask: np.ndarray | None = None, attn_dropout: float = 0.0, resid_dropout: float = 0.0, cache: Any = None,
+    memory_cache: Any = None,
+) -> np.ndarray:
     r"""Attend to the target so far, then to the source, then transform each position: the block of 2017's decoder.
 
         m = ln_1(x + attn(x)),   c = ln_cross(m + cross(m, memory)),   y = ln_2(c + mlp(c))
@@ -88,7 +99,7 @@ def decoder_block_forward(x, memory, s, n_head, *, activation="relu", eps=1e-5, 
     return s.record("out", layernorm_forward(residual_forward(crossed, m, s), s.at("ln_2"), eps))
 
 
-def decoder_block_backward(dy, s):
+def decoder_block_backward(dy: np.ndarray, s: Scope) -> tuple[np.ndarray, np.ndarray]:
     r"""Go back through the three branches, the last one first, and out of cross-attention to the source as well.
 
         d = ln_2ᵇ(dy),        dc = d + mlpᵇ(d)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .scope import Scope
 from .softmax import log_softmax, log_softmax_backward
 from .twins import has_fast_twin
 
@@ -9,14 +10,14 @@ IGNORED = -100     # a target that does not count, Hugging Face's and PyTorch's 
 
 
 @has_fast_twin
-def cross_entropy_forward(logits, targets, s, count=None):
+def cross_entropy_forward(logits: np.ndarray, targets: np.ndarray, s: Scope, count: int | None = None) -> float:
     r"""The mean of −log p of the right token.
 
         loss = 1/n Σ nll,   nll = −logp[target],   logp = log softmax(logits)
 
     logits (..., V), targets (...) integers -> float, in nats.  Targets of −100 do not count; n is the number of those that do,
     or `count`, where these rows are part of a larger batch.  Records logits and logp (..., V), and nll (...), 0 where
-    ignored.  Radford et al. 2018, eq. 1; articles A3 §4.3, A4 §3.1.
+    ignored.  Raises ValueError for targets of another shape.  Radford et al. 2018, eq. 1; articles A3 §4.3, A4 §3.1.
     """
     check_shapes(logits, targets)
     logp = s.record("logp", log_softmax(s.record("logits", logits)))
@@ -29,7 +30,7 @@ def cross_entropy_forward(logits, targets, s, count=None):
 
 
 @has_fast_twin
-def cross_entropy_backward(dloss, s):
+def cross_entropy_backward(dloss: float, s: Scope) -> np.ndarray:
     r"""Go back from the loss to the logits: what the model believes, less what is right.
 
         dlogits = dloss (softmax(logits) − onehot(target))/n, and 0 at ignored targets
@@ -44,7 +45,7 @@ def cross_entropy_backward(dloss, s):
     return s.record_grad("logits", log_softmax_backward(dlogp, logp))
 
 
-def check_shapes(logits, targets):
+def check_shapes(logits: np.ndarray, targets: np.ndarray) -> None:
     """Refuse targets that NumPy would spread over the logits.  Raises ValueError."""
     if targets.shape != logits.shape[:-1]:
         raise ValueError(f"targets: shape {targets.shape}, expected {logits.shape[:-1]}, one for each row of logits")

@@ -4,11 +4,12 @@ import zlib
 
 import numpy as np
 
+from .scope import Scope
 from .twins import has_fast_twin
 
 
 @has_fast_twin
-def dropout_forward(x, s, p):
+def dropout_forward(x: np.ndarray, s: Scope, p: float) -> np.ndarray:
     r"""Set each element to 0 with probability p and scale the others so that the expected value stays.
 
         y = x ⊙ m,   m = 0 with probability p, else 1/(1 − p)
@@ -20,7 +21,7 @@ def dropout_forward(x, s, p):
 
 
 @has_fast_twin
-def dropout_backward(dy, s):
+def dropout_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
     r"""Go back through the elements that stayed.
 
         dx = dy ⊙ m
@@ -30,7 +31,7 @@ def dropout_backward(dy, s):
     return dy * s.acts["mask"]
 
 
-def dropout_mask(s, name, shape, dtype, p):
+def dropout_mask(s: Scope, name: str, shape: tuple[int, ...], dtype: np.dtype, p: float) -> np.ndarray:
     """Draw the mask m of a shape (B, …): 0 with probability p, else 1/(1 − p); the number 1 where nothing drops.
 
     It depends on the pass's dropout_key, the place's name and the row of the batch alone, so a pass is repeatable, two places
@@ -45,12 +46,13 @@ def dropout_mask(s, name, shape, dtype, p):
     return (bits >= limit).astype(dtype) * scale
 
 
-def dropout_seed(s, name):
+def dropout_seed(s: Scope, name: str) -> list[int]:
     """What the random numbers of one place in one pass start from"""
+    assert s.run.dropout_key is not None        # without one nothing drops
     return [*s.run.dropout_key, zlib.crc32((s.name + name).encode())]
 
 
-def dropout_limit(p):
-    """Sixteen random bits drop an element where they are below `limit`, p in steps of 1/65,536 -> limit, and 1/(1 − p)"""
+def dropout_limit(p: float) -> tuple[int, float]:
+    """Turn p, in steps of 1/65,536, into a limit below which sixteen random bits drop an element -> limit, 1/(1 − p)"""
     limit = min(round(p * 65_536), 65_535)
     return limit, 1 / (1 - limit / 65_536)

@@ -1,13 +1,15 @@
 """From tokens to vectors and back: the lookup, the output layer that reads the same table, and a table of positions."""
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .rows import rows
+from .scope import Scope
 from .twins import has_fast_twin
 
 
 @has_fast_twin
-def embedding_forward(ids, s):
+def embedding_forward(ids: np.ndarray, s: Scope) -> np.ndarray:
     r"""Look up one row of the table for each id.
 
         y[i] = W[ids[i]]
@@ -20,7 +22,7 @@ def embedding_forward(ids, s):
 
 
 @has_fast_twin
-def embedding_backward(dy, s):
+def embedding_backward(dy: np.ndarray, s: Scope) -> None:
     r"""Give each position's gradient to the row that it looked up; a row that was looked up twice gets both.
 
         dW[v] = Σ dy[i] over the i with ids[i] = v
@@ -31,7 +33,7 @@ def embedding_backward(dy, s):
 
 
 @has_fast_twin
-def unembedding_forward(h, s):
+def unembedding_forward(h: np.ndarray, s: Scope) -> np.ndarray:
     r"""Score every token of the vocabulary by its row of the table: the embedding read the other way.
 
         logits = h Wᵀ
@@ -43,7 +45,7 @@ def unembedding_forward(h, s):
 
 
 @has_fast_twin
-def unembedding_backward(dlogits, s):
+def unembedding_backward(dlogits: np.ndarray, s: Scope) -> np.ndarray:
     r"""Go back through the product with the table.
 
         dh = dlogits W,   dW = dlogitsᵀ h
@@ -54,7 +56,7 @@ def unembedding_backward(dlogits, s):
     return dlogits @ s.params["weight"]
 
 
-def sinusoidal_positions(n_positions, n_embd, dtype=np.float64):
+def sinusoidal_positions(n_positions: int, n_embd: int, dtype: DTypeLike = np.float64) -> np.ndarray:
     r"""Make the fixed table of positions of the first Transformer; GPT learns its table instead.
 
         P[t, 2i] = sin(t / 10000^(2i/C)),   P[t, 2i+1] = cos(t / 10000^(2i/C))

@@ -5,10 +5,13 @@ import math
 import numpy as np
 
 
-def erf(x):
-    r"""The error function 2/√π ∫₀ˣ exp(−t²) dt, elementwise, to the rounding of x's dtype; NumPy has none.
+def erf(x: np.ndarray) -> np.ndarray:
+    r"""The error function, to the rounding of x's dtype; NumPy has none.
 
-    Rational approximations on |x| ≤ ½, ½ … 4 and above, with the coefficients of Cody 1969 (Math. Comp. 23, 631).
+        y = 2/√π ∫₀ˣ exp(−t²) dt
+
+    x (...) -> y (...).  Rational approximations on |x| ≤ ½, ½ … 4 and above, with the coefficients of Cody 1969
+    (Math. Comp. 23, 631).
     """
     z = np.abs(x)
     square = np.minimum(z, 0.5) ** 2
@@ -21,7 +24,7 @@ def erf(x):
     return np.where(np.abs(x) <= 0.5, small, np.copysign(1 - erfc, x))
 
 
-def _ratio(x, coefficients):
+def _ratio(x: np.ndarray, coefficients: tuple[tuple[float, ...], tuple[float, ...]]) -> np.ndarray:
     """P(x)/Q(x), both written from the highest power down"""
     above, below = (c[0] + 0 * x for c in coefficients)
     for c in coefficients[0][1:]:

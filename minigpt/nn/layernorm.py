@@ -3,11 +3,12 @@
 import numpy as np
 
 from .rows import rows
+from .scope import Scope
 from .twins import has_fast_twin
 
 
 @has_fast_twin
-def layernorm_forward(x, s, eps=1e-5):
+def layernorm_forward(x: np.ndarray, s: Scope, eps: float = 1e-5) -> np.ndarray:
     r"""Normalize each position to mean 0 and variance 1, then scale and shift.
 
         y = w ⊙ x̂ + b,   x̂ = (x − μ) r,   r = 1/√(σ² + ε)
@@ -22,7 +23,7 @@ def layernorm_forward(x, s, eps=1e-5):
 
 
 @has_fast_twin
-def layernorm_backward(dy, s):
+def layernorm_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
     r"""Go back through the scale and through the mean and the variance, which depend on every x of the position.
 
         dx = r (dx̂ − mean(dx̂) − x̂ mean(dx̂ ⊙ x̂)),   dx̂ = w ⊙ dy;   dw = Σ dy ⊙ x̂,   db = Σ dy

@@ -1,12 +1,15 @@
 """The linear layer, y = x W + b."""
 
+import numpy as np
+
 from .lora import lora_backward, lora_forward
 from .rows import rows
+from .scope import Scope
 from .twins import has_fast_twin
 
 
 @has_fast_twin
-def linear_forward(x, s):
+def linear_forward(x: np.ndarray, s: Scope) -> np.ndarray:
     r"""Multiply by a matrix and add a bias.
 
         y = x W + b
@@ -20,7 +23,7 @@ def linear_forward(x, s):
 
 
 @has_fast_twin
-def linear_backward(dy, s):
+def linear_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
     r"""Go back through the product: each factor's gradient is dy times the other factor.
 
         dx = dy Wᵀ,   dW = xᵀ dy,   db = Σ dy,   both sums over all positions

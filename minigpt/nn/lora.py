@@ -1,11 +1,14 @@
 """LoRA: a correction of low rank beside a matrix that stays as it is."""
 
+import numpy as np
+
 from .rows import rows
+from .scope import Scope
 from .twins import has_fast_twin
 
 
 @has_fast_twin
-def lora_forward(x, s):
+def lora_forward(x: np.ndarray, s: Scope) -> np.ndarray:
     r"""Compute what an adapter adds to a linear layer's output.
 
         Δy = h B,   h = α/r · x A,   so that  y = x W + b + Δy = x (W + α/r · A B) + b
@@ -18,7 +21,7 @@ def lora_forward(x, s):
 
 
 @has_fast_twin
-def lora_backward(dy, s):
+def lora_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
     r"""Go back through both narrow matrices.
 
         dB = hᵀ dy,   dh = α/r · dy Bᵀ,   dA = xᵀ dh,   Δdx = dh Aᵀ

@@ -3,7 +3,9 @@
 import numpy as np
 
 
-def attention_mask(T, S, *, causal=True, window=None, key_padding_mask=None):
+def attention_mask(
+    T: int, S: int, *, causal: bool = True, window: int | None = None, key_padding_mask: np.ndarray | None = None,
+) -> np.ndarray:
     r"""Say of every query and key whether the query sees the key.
 
         causal            j ≤ t, the last query aligned with the last key

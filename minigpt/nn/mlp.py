@@ -1,10 +1,13 @@
 """The two-layer network that is applied to each position."""
 
+import numpy as np
+
 from .activations import ACTIVATIONS
 from .linear import linear_backward, linear_forward
+from .scope import Scope
 
 
-def mlp_forward(x, s, activation="gelu_new"):
+def mlp_forward(x: np.ndarray, s: Scope, activation: str = "gelu_new") -> np.ndarray:
     r"""Expand to 4C channels, apply the nonlinearity, project back to C.
 
         y = f(x W_fc + b_fc) W_proj + b_proj
@@ -20,7 +23,7 @@ def mlp_forward(x, s, activation="gelu_new"):
     return s.record("out", linear_forward(act, s.at("c_proj")))
 
 
-def mlp_backward(dy, s):
+def mlp_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
     r"""Go back through c_proj, the activation function and c_fc.
 
         dact = dy W_projᵀ,   dpre = f'(pre) ⊙ dact,   dx = dpre W_fcᵀ

@@ -1,10 +1,13 @@
 """The residual connection: a branch's output is added to what went into it."""
 
+import numpy as np
+
+from .scope import Scope
 from .twins import has_fast_twin
 
 
 @has_fast_twin
-def residual_forward(x, branch, s):
+def residual_forward(x: np.ndarray, branch: np.ndarray, s: Scope) -> np.ndarray:
     r"""Add a branch to the stream that goes past it.
 
         y = x + branch
@@ -16,7 +19,7 @@ def residual_forward(x, branch, s):
 
 
 @has_fast_twin
-def residual_backward(dy, dbranch, s):
+def residual_backward(dy: np.ndarray, dbranch: np.ndarray, s: Scope) -> np.ndarray:
     r"""Add the gradients of two ways: in the forward x went straight on and into a branch, so now both come back to it.
 
         dx = dy + dbranch

@@ -1,9 +1,14 @@
 """The one place that chooses between a layer's two forms: the textbook's in this folder and the engine's in nn/fast/."""
 
 import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def has_fast_twin(textbook):
+def has_fast_twin(textbook: Callable[P, R]) -> Callable[P, R]:
     """Mark a layer that nn/fast/ has a tuned twin of, under the same name and with the same arguments.
 
         @has_fast_twin
@@ -14,8 +19,8 @@ def has_fast_twin(textbook):
     place = textbook.__code__.co_varnames.index("s")
 
     @functools.wraps(textbook)
-    def layer(*args, **options):
-        s = args[place] if len(args) > place else options.get("s")
+    def layer(*args: P.args, **options: P.kwargs) -> R:
+        s: Any = args[place] if len(args) > place else options.get("s")
         fast = s is not None and s.run.fast
         return (fast_twin(textbook.__name__) if fast else textbook)(*args, **options)
 
@@ -23,7 +28,7 @@ def has_fast_twin(textbook):
 
 
 @functools.cache
-def fast_twin(name):
+def fast_twin(name: str) -> Callable[..., Any]:
     """The engine's function of this name, imported when first asked for: the engine itself builds on this folder."""
     from . import fast
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Parts(dict[str, np.ndarray]):
     """{name: (B,)}; a notebook shows the first sequence as a table, blocks × parts."""
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         places = {name: (".".join(name.split(".")[:2]), name.split(".", 2)[2]) if name.startswith("h.") else ("stream", name)
                   for name in self}
         rows, columns = (list(dict.fromkeys(side)) for side in zip(*places.values(), strict=True))
@@ -68,7 +68,7 @@ def direct_logit_attribution(
     return Parts(logit | ({"ln_f.bias": direction @ params["ln_f.bias"]} if config.bias else {}))
 
 
-def _checked_tokens(token, name, B, V):
+def _checked_tokens(token: ArrayLike, name: str, B: int, V: int) -> np.ndarray:
     """One id for each of the B sequences: (B,)"""
     tokens = np.asarray(token)
     if tokens.dtype.kind not in "iu" or tokens.shape not in ((), (B,)):

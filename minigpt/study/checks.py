@@ -9,7 +9,7 @@ for a trained one.  They use a model's public methods only.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ..training.optim import AdamW
 from .gradcheck import GradientError, check_model
 
 if TYPE_CHECKING:
+    from ..config import GPTConfig
     from ..models.gpt import GPT
 
 MEMORIZED_LOSS = 0.05   # as a fraction of ln V: a batch with this loss counts as memorized
@@ -133,12 +134,12 @@ def one_batch(model: GPT, seed: int = 0, steps: int = 300, lr: float = 3e-3) -> 
                    f"are wrong, or {model.config.n_params:,} parameters are too few", False)
 
 
-def _random_batch(vocab_size, B, T, seed):
+def _random_batch(vocab_size: int, B: int, T: int, seed: int) -> np.ndarray:
     """ids, targets (B, T), the targets independent of the ids"""
     return np.random.default_rng(seed).integers(vocab_size, size=(2, B, T))
 
 
-def _backward_rank(config, name):
+def _backward_rank(config: GPTConfig, name: str) -> int:
     """A parameter's place in the order of the backward pass: 0 at the end of the model; unknown names come last"""
     parts = ("mlp.c_proj", "mlp.c_fc", "ln_2", "attn.c_proj", "attn.c_attn", "ln_1")
     blocks = [f"h.{i}.{part}" for i in reversed(range(config.n_layer)) for part in parts]
@@ -207,10 +208,10 @@ def cache(model: GPT, seed: int = 0, tolerance: float = 1e-3) -> Finding:
     return Finding(f"{new} tokens have the same log p with and without it, to {error:.0e}", True)
 
 
-def _readable(tokenizer, text):
+def _readable(tokenizer: Any, text: str) -> str:
     """The text without the characters that the tokenizer cannot encode"""
 
-    def known(char):
+    def known(char: str) -> bool:
         try:
             return bool(tokenizer.encode(char, disallowed_special=()))
         except ValueError:

@@ -80,7 +80,7 @@ def fits(config: GPTConfig, batch_size: int) -> bool:
     return sum(config.training_bytes(batch_size).values()) <= (machine.memory() or 4e9) / 2
 
 
-def _step_seconds(config, recipe):
+def _step_seconds(config: GPTConfig, recipe: Recipe) -> float:
     """Median time of an update, over at most 20 updates in about 2 s; the first one allocates buffers and does not count"""
     ids = np.random.default_rng(0).integers(config.vocab_size, size=20 * (config.n_positions + 2))
     # causal or not, a step takes the same time; only run() would write to the folder
@@ -130,7 +130,7 @@ def duration(seconds: float) -> str:
     return f"{_three_digits(seconds)} seconds"
 
 
-def _three_digits(value):
+def _three_digits(value: float) -> str:
     """3.14159 -> "3.14", 31.4159 -> "31.4", 31415.9 -> "31,400" """
     value = float(f"{value:.3g}")
     return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"

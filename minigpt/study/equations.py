@@ -53,13 +53,15 @@ class Equation:
     section: str                # of the articles
     of_targets: bool = False    # exists only with targets
 
-    def source(self, name):
-        """("minigpt/nn/attention.py:27", "minigpt/nn/attention.py:45"): file and line of the value and of its gradient"""
-        return tuple(_line(place, name.rpartition(".")[2]) for place in self.places)
+    def source(self, name: str) -> tuple[str, str]:
+        """File and line of the value and of its gradient: ("minigpt/nn/attention.py:27", "minigpt/nn/attention.py:45")"""
+        forward, backward = self.places
+        last = name.rpartition(".")[2]
+        return _line(forward, last), _line(backward, last)
 
 
 def activations(config: GPTConfig) -> dict[str, Equation]:
-    """{name: Equation} of all activations of a model, in the order of computation."""
+    """All activations of a model, in the order of computation: {name: Equation}."""
     table = {
         "wte.out": Equation("B T C", "out = W[ids]", "dout = d h.0.in", EMBEDDING, "A2 §2 嵌入层"),
         "wpe.out": Equation("T C", "out = W[0 … T−1]", "dout = Σ_b d h.0.in", EMBEDDING, "A0 §3.1.2, A1 §2.3 位置编码"),
@@ -83,7 +85,7 @@ def activations(config: GPTConfig) -> dict[str, Equation]:
     }
 
 
-def _block(config, i):
+def _block(config: GPTConfig, i: int) -> dict[str, Equation]:
     """The rows of block i"""
     h = f"h.{i}"
     before = f"h.{i - 1}.out" if i else "wte.out + wpe.out"
@@ -114,7 +116,7 @@ def _block(config, i):
     }
 
 
-def _attn(config, i):
+def _attn(config: GPTConfig, i: int) -> dict[str, Equation]:
     """The rows of block i's attention"""
     window = config.window(i)
     x, b = "ln_1.out" if config.pre_norm else "in", " + b" if config.bias else ""
@@ -134,7 +136,7 @@ def _attn(config, i):
     }
 
 
-def _mlp(config, i):
+def _mlp(config: GPTConfig, i: int) -> dict[str, Equation]:
     """The rows of block i's MLP"""
     f, section = ACTIVATION_FUNCTIONS[config.activation_function]
     m, b = "ln_2.out" if config.pre_norm else "mid", " + b" if config.bias else ""
@@ -149,7 +151,7 @@ def _mlp(config, i):
 
 
 def parameters(config: GPTConfig) -> dict[str, Equation]:
-    """{name: Equation} of all parameters, by GPT-2's names, in the order of activations()."""
+    """All parameters of a model, by GPT-2's names, in the order of activations(): {name: Equation}."""
     wide = "4C" if config.n_inner is None else "n_inner"
     tied = config.tie_word_embeddings
     last = "ln_f.out" if config.pre_norm else f"h.{config.n_layer - 1}.out"
@@ -177,7 +179,7 @@ def parameters(config: GPTConfig) -> dict[str, Equation]:
     return table
 
 
-def _norm(name, x, backward, place, bias):
+def _norm(name: str, x: str, backward: str, place: Place, bias: bool) -> dict[str, Equation]:
     norm, b = "A1 §3.1, A3 §4.2 Layer Normalization", " + b" if bias else ""
     return {
         f"{name}.mean": Equation("B T 1", f"μ = mean({x})", "dμ = −r Σ dx̂", LAYERNORM, norm),
@@ -187,13 +189,13 @@ def _norm(name, x, backward, place, bias):
     }
 
 
-def _through(straight, norm):
+def _through(straight: str, norm: str) -> str:
     """The gradient at a point of the residual stream: the direct term, and the terms that come through a norm"""
     terms = f"r (dx̂ − mean(dx̂) − x̂ mean(dx̂ ⊙ x̂)) of {norm}"
     return f"{straight} + {terms}" if straight else terms
 
 
-def _norm_parameters(name, bias):
+def _norm_parameters(name: str, bias: bool) -> dict[str, Equation]:
     norm = "A1 §3.1, A3 §4.2 Layer Normalization"
     out = "out = w ⊙ x̂" + (" + b" if bias else "")
     weight = Equation("C", out, "dw = Σ dout ⊙ x̂", LAYERNORM, norm)
@@ -202,7 +204,7 @@ def _norm_parameters(name, bias):
     return {f"{name}.weight": weight, f"{name}.bias": Equation("C", out, "db = Σ dout", LAYERNORM, norm)}
 
 
-def _linear_parameters(name, axes, x, y, section, bias):
+def _linear_parameters(name: str, axes: str, x: str, y: str, section: str, bias: bool) -> dict[str, Equation]:
     d = "[dq dk dv]" if y == "[q k v]" else f"d{y}"
     weight = Equation(axes, f"{y} = {x} W" + (" + b" if bias else ""), f"dW = {x}ᵀ {d}", LINEAR, section)
     if not bias:
@@ -211,7 +213,7 @@ def _linear_parameters(name, axes, x, y, section, bias):
 
 
 @cache     # reading a source file is slow, and all blocks share their lines
-def _line(place, name):
+def _line(place: Place, name: str) -> str:
     """The line that records a name, uses a parameter or sets a variable: "minigpt/nn/mlp.py:18" """
     function, marks = place if isinstance(place, tuple) else (place, "")
     lines, start = inspect.getsourcelines(function)

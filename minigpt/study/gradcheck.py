@@ -24,7 +24,7 @@ STEP = 1e-5           # the truncation error STEP²·y'''/6 and the rounding err
 class GradientError(AssertionError):
     """A gradient disagrees with the slope of its forward.  `check` is the table of all arrays."""
 
-    def __init__(self, message, check=None):
+    def __init__(self, message: str, check: GradientCheck | None = None) -> None:
         super().__init__(message)
         self.check = check
 
@@ -49,15 +49,15 @@ class GradientCheck:
     rows: tuple[Row, ...]
     tolerance: float
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Row:
         return {row.name: row for row in self.rows}[name]
 
     @property
-    def wrong(self):
+    def wrong(self) -> tuple[Row, ...]:
         """The rows whose error is above the tolerance, NaN included"""
         return tuple(row for row in self.rows if not row.error <= self.tolerance)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         table = [("array", "shape", "checked", "error", "at")]
         for row in self.rows:
             size = int(np.prod(row.shape))
@@ -96,7 +96,7 @@ def check_gradients(
             raise TypeError(f"{name}: {x.dtype}, expected float64: in {x.dtype} a difference of two nearly equal numbers is "
                             f"mostly rounding; pass {name}.astype(np.float64)")
 
-    def run():
+    def run() -> np.ndarray:
         return np.array(forward(*(x.copy() for x in inputs.values()), s, **options))  # copies: the engine may overwrite x
 
     y = run()
@@ -108,7 +108,7 @@ def check_gradients(
     arrays = _with_gradients({name: x for name, x in inputs.items() if x.dtype.kind == "f"}, dinputs, s)
     smallest = _rounding(dy * y) / tolerance     # below it, rounding hides whether a gradient is 0
 
-    def slope(x, direction):
+    def slope(x: np.ndarray, direction: np.ndarray) -> float:
         """d/dh of Σ dy ⊙ y, with x + h · direction"""
         before = x.copy()
         try:
@@ -161,19 +161,19 @@ def check_model(
         raise TypeError(f"model: {model.dtype}, expected float64, since in {model.dtype} a difference is mostly rounding; "
                         "make it with GPT(config, dtype=np.float64) or GPT.from_pretrained(name, dtype=np.float64)")
 
-    def forward(s):
+    def forward(s: Any) -> float:
         if dropout_key is None:
             return model.loss(ids, targets)
         return model.loss_and_grads(ids, targets, dropout_key=dropout_key)[0]       # loss() takes no key
 
-    def backward(dloss, s):
+    def backward(dloss: float, s: Any) -> None:
         model.loss_and_grads(ids, targets, scale=dloss, dropout_key=dropout_key)
 
     s = SimpleNamespace(params=model.params, grads=model.grads)
     return check_gradients(forward, backward, {}, s, tolerance=tolerance, samples=samples, seed=seed)
 
 
-def _with_gradients(real, dinputs, s):
+def _with_gradients(real: dict[str, np.ndarray], dinputs: Any, s: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """{name: (array, its gradient)} of the parameters and of all inputs that have a gradient"""
     dinputs = dinputs if isinstance(dinputs, tuple) else () if dinputs is None else (dinputs,)
     if len(dinputs) != len(real):
@@ -192,11 +192,11 @@ def _with_gradients(real, dinputs, s):
     return arrays
 
 
-def _rounding(terms):
+def _rounding(terms: np.ndarray) -> float:
     """About how far rounding alone can move a central difference of the sum of these terms"""
     return 2 * np.finfo(float).eps * float(np.linalg.norm(terms)) / STEP
 
 
-def _sentence(row):
+def _sentence(row: Row) -> str:
     return (f"{row.name}{row.where if row.where.startswith('[') else ' along ' + row.where}: backward gives {row.backward}, "
             f"central difference {row.central}, error {row.error:.1e}")

@@ -41,7 +41,7 @@ def run(
     chosen = select(names, table)
     values: dict[str, np.ndarray] = {}
 
-    def visit(name, array):
+    def visit(name: str, array: np.ndarray) -> None:
         for pattern, edit in edits.items():
             if fnmatchcase(name, pattern):
                 _apply(edit, name, array)
@@ -52,7 +52,7 @@ def run(
     return Trace(model, ids, targets, loss, values, {})
 
 
-def _apply(edit, name, array):
+def _apply(edit: Edit, name: str, array: np.ndarray) -> None:
     value = np.asarray(edit(array.copy()) if callable(edit) else edit)
     try:
         np.copyto(array, value, casting="same_kind")

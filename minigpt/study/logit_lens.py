@@ -31,11 +31,11 @@ class LogitLens:
     tokenizer: object = None    # for the labels of the picture
 
     @property
-    def best(self):
+    def best(self) -> np.ndarray:
         """The most likely next token at each point: (points, B, T)"""
         return self.probs.argmax(-1)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         labels = [label(self.tokenizer, id) for id in self.ids[0]]
         table = lens_grid(self.tokenizer, self.names, labels, *likeliest(self.probs[:, 0]))
         return f'<div class="tex2jax_ignore"><p>the most likely next token, colored by its probability</p>{table}</div>'

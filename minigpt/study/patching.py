@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,21 +11,22 @@ from .interventions import run
 from .pictures import number_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import ArrayLike
 
     from ..models.gpt import GPT
+    from .trace import Trace
 
 
 class Effects(dict[str, np.ndarray]):
     """{name: array (T,) or (H, T)}; a notebook shows it as a table, names × tokens."""
 
-    def __init__(self, arrays, labels):
+    def __init__(self, arrays: Mapping[str, np.ndarray], labels: list[str]) -> None:
         super().__init__(arrays)
         self.labels = labels        # the tokens of the first sequence
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         rows = {f"{name}.{h}" if array.ndim == 2 else name: row
                 for name, array in self.items() for h, row in enumerate(np.atleast_2d(array))}
         return f'<div class="tex2jax_ignore">{number_grid(list(rows), self.labels, list(rows.values()), "effect")}</div>'
@@ -52,11 +53,13 @@ def activation_patching(
         effects[name] = np.empty(step.shape[1:-1], model.dtype)
         for place in itertools.product(*map(range, effects[name].shape)):
 
-            def patch(array, value=step.value, place=place):
+            def patch(array: np.ndarray, value: np.ndarray = step.value, place: tuple[Any, ...] = place) -> np.ndarray:
                 array[(slice(None), *place)] = value[(slice(None), *place)]
                 return array
 
-            effects[name][place] = run(model, ids, targets, edits={name: patch}, names="logits").loss - before.loss
+            after = run(model, ids, targets, edits={name: patch}, names="logits")
+            assert after.loss is not None and before.loss is not None       # both runs have targets
+            effects[name][place] = after.loss - before.loss
     return effects
 
 
@@ -81,12 +84,12 @@ def attribution_patching(
         }, here.labels)
 
 
-def _check_pair(ids, clean_ids):
+def _check_pair(ids: ArrayLike, clean_ids: ArrayLike) -> None:
     if np.shape(ids) != np.shape(clean_ids):
         raise ValueError(f"clean_ids: shape {np.shape(clean_ids)}, expected that of ids {np.shape(ids)}; texts of equal length")
 
 
-def _check_places(clean):
+def _check_places(clean: Trace) -> None:
     """Raises ValueError unless every activation has a batch and positions."""
     for name, step in clean.items():
         if step.value.ndim < 3:

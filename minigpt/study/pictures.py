@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..system.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
@@ -37,8 +39,7 @@ def label(tokenizer: Any, id: int) -> str:
     if tokenizer is None or not 0 <= id < tokenizer.vocab_size:     # a model can have more ids than its tokenizer
         return f"#{id}"
     text = tokenizer.token_bytes(int(id)).decode("utf-8", "backslashreplace")
-    seen = {" ": "␣", "\n": "⏎"}
-    return "".join(seen.get(c) or (c if c.isprintable() else c.encode("unicode_escape").decode()) for c in text)
+    return printable(text.replace(" ", "␣").replace("\n", "⏎"))
 
 
 def running(word: str) -> str:
@@ -125,8 +126,8 @@ def lens_grid(tokenizer: Any, names: Sequence[str], labels: Sequence[str], ids: 
 
 
 def png(pixels: np.ndarray, palette: ArrayLike) -> bytes:
-    """pixels (rows, columns) uint8, indices into palette (256, 4): red, green, blue, opacity -> the bytes of a PNG"""
-    def chunk(kind, data):
+    """Encode pixels (rows, columns) uint8, indices into palette (256, 4): red, green, blue, opacity -> the bytes of a PNG"""
+    def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     n_rows, n_columns = pixels.shape
@@ -141,7 +142,7 @@ def png(pixels: np.ndarray, palette: ArrayLike) -> bytes:
     ])
 
 
-def _signed_palette():
+def _signed_palette() -> np.ndarray:
     """Entry 0 is gray, for NaN; 1 … 255 go from orange through transparent (128) to blue, by √ so that small values show"""
     palette = np.zeros((256, 4), np.uint8)
     signed = (np.arange(256) - 128) / 127
@@ -206,7 +207,7 @@ def row_of_pictures(pictures: Iterable[str]) -> str:
     return f'<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start">{"".join(pictures)}</div>'
 
 
-def _caption(text):
+def _caption(text: str) -> str:
     return f'<div style="font-size:12px;opacity:.7;text-align:center">{html.escape(text)}</div>'
 
 
@@ -223,18 +224,18 @@ def loss_curve(
     low, high = min(y_ticks[0], *values), max(y_ticks[-1], *values)
     span = max(steps[-1] - steps[0], 1)
 
-    def x(step):
+    def x(step: float) -> float:
         return left + (width - left - 30) * (step - steps[0]) / span
 
-    def y(loss):
+    def y(loss: float) -> float:
         return top + (height - top - bottom) * (high - loss) / max(high - low, 1e-9)
 
-    def line(ys, style):
+    def line(ys: Sequence[float], style: str) -> str:
         every = len(steps) // 800 + 1                   # about one point for each pixel
         points = " ".join(f"{x(s):.1f},{y(v):.1f}" for s, v in list(zip(steps, ys, strict=True))[::every])
         return f'<polyline points="{points}" fill="none" stroke="rgb{BLUE}" {style}/>'
 
-    def text(x, y, words, anchor):
+    def text(x: float, y: float, words: str, anchor: str) -> str:
         return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>'
 
     parts = [f'<path d="M{left} {y(t):.1f}H{width - 30}" stroke="currentColor" opacity=".15"/>' for t in y_ticks]
@@ -252,13 +253,13 @@ def loss_curve(
             f'max-width:{width}px;height:auto">{"".join(parts)}</svg></div>')
 
 
-def _ticks(low, high):
+def _ticks(low: float, high: float) -> list[float]:
     """Between one and nine round numbers within [low, high]"""
     step = 10.0 ** math.floor(math.log10(max(high - low, 1e-6)))
     step = next(s for s in (step / 5, step / 2, step, 2 * step) if (high - low) / s <= 8)
     return [round(i * step, 10) for i in range(math.ceil(low / step), math.floor(high / step) + 1)] or [low]
 
 
-def _background(strength, color):
+def _background(strength: float, color: Color) -> str:
     """A background color, never fully opaque, so that the text on it stays readable"""
     return f"background:rgba({','.join(map(str, color))},{0.72 * float(strength):.2f})"

@@ -30,10 +30,14 @@ from .pictures import grid, lens_grid, likeliest, loss_curve, ranked, surprise
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable, Sequence
+    from typing import Any
 
     from numpy.typing import ArrayLike
 
+    from ..config import GPTConfig
     from ..models.gpt import GPT
+    from .trace import Trace
 
 MAX_ATTENTION_WEIGHTS = 4_000_000       # in one page, a byte each
 POINTS = ("in", "attn.q", "attn.k", "attn.v", "attn.out", "mid", "mlp.act", "mlp.out", "out")   # activations in the table
@@ -46,15 +50,15 @@ class Report:
 
     html: str
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the page.  Raises OSError and leaves an existing file as it was."""
         write_atomic(path, self.html.encode())
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return (f'<iframe srcdoc="{html.escape(self.html)}" style="width:100%;height:640px;border:1px solid #8884" '
                 'title="report"></iframe>')
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Report({len(self.html.encode()) / 1000:,.0f} kB of HTML; save(path) writes it)"
 
 
@@ -105,14 +109,14 @@ def next_tokens(model: GPT, text: str | ArrayLike) -> tuple[np.ndarray, np.ndarr
     return np.array([row]), np.array([[*row[1:], IGNORED]])
 
 
-def _check_size(config, T):
+def _check_size(config: GPTConfig, T: int) -> None:
     heads = config.n_layer * config.n_head
     if heads * T * (T + 1) // 2 > MAX_ATTENTION_WEIGHTS:
         longest = math.isqrt(2 * MAX_ATTENTION_WEIGHTS // heads) - 1
         raise ValueError(f"text: {T} tokens, expected at most {longest} for the attention of {heads} heads; shorten it")
 
 
-def _perplexity(loss):
+def _perplexity(loss: float) -> str:
     return f"{math.exp(loss):,.2f}" if loss < 20 else "above 10⁸"
 
 
@@ -159,7 +163,7 @@ LOSS = About(
 )
 
 
-def _surprise_section(trace, tokenizer):
+def _surprise_section(trace: Trace, tokenizer: Any) -> str:
     probs, labels, ids = trace["probs"].value[0], trace.labels, trace.ids[0]
     p = probs[np.arange(len(ids) - 1), ids[1:]]
     with np.errstate(divide="ignore"):
@@ -174,20 +178,21 @@ def _surprise_section(trace, tokenizer):
     return f"{tokens}<p>{after}</p>"
 
 
-def _lens_section(trace, model):
+def _lens_section(trace: Trace, model: GPT) -> str:
     best = [likeliest(read_stream(model, trace[name].value)[0]) for name in lens_points(model.config)]
     ids, probs = (np.stack(part) for part in zip(*best, strict=True))
     return lens_grid(model.tokenizer, lens_points(model.config), trace.labels, ids, probs)
 
 
-def _gradient_section(trace):
+def _gradient_section(trace: Trace) -> str:
     config = trace.config
     blocks = [f"h.{i}" for i in range(config.n_layer)]
+    grads = {name: step.grad for name, step in trace.items() if step.grad is not None}
 
-    def norm(names):
-        return math.sqrt(sum(float(np.linalg.norm(trace[name].grad)) ** 2 for name in names))
+    def norm(names: Iterable[str]) -> float:
+        return math.sqrt(sum(float(np.linalg.norm(grads[name])) ** 2 for name in names))
 
-    def owned(prefix):
+    def owned(prefix: str) -> list[str]:
         return [name for name in parameters(config) if name.startswith(f"{prefix}.")]
 
     activations = [[norm([f"{block}.{point}"]) for point in POINTS] for block in blocks]
@@ -200,7 +205,7 @@ def _gradient_section(trace):
     )
 
 
-def _norms(rows, columns, norms):
+def _norms(rows: Sequence[str], columns: Sequence[str], norms: Sequence[Sequence[float]]) -> str:
     """A table of norms, colored by their logarithm"""
     logs = np.log(np.maximum(norms, 1e-30))
     low, high = np.nanmin(logs), np.nanmax(logs)
@@ -210,7 +215,7 @@ def _norms(rows, columns, norms):
     return grid(rows, columns, (logs - low) / max(high - low, 1e-9), texts, notes)
 
 
-def _loss_section(log):
+def _loss_section(log: str | os.PathLike[str]) -> str:
     rows = read_log(log)
     if not rows:
         raise ValueError(f"{log}: no steps, expected the log.csv of a training run; train for at least one step")
@@ -219,7 +224,7 @@ def _loss_section(log):
     return loss_curve([row["step"] for row in rows], losses, smooth(losses), validation)
 
 
-def _attention_data(trace):
+def _attention_data(trace: Trace) -> dict[str, Any]:
     """The data that the page's script draws: labels, and the weights of each head up to the diagonal, as bytes (255 for 1)"""
     heads = [trace[f"h.{i}.attn.att"].value[0] for i in range(trace.config.n_layer)]
     queries, keys = np.tril_indices(len(trace.labels))
@@ -233,7 +238,7 @@ def _attention_data(trace):
 # Page -----------------------------------------------------------------------------------------------------------------
 
 
-def _page(title, facts, sections, data):
+def _page(title: str, facts: str, sections: list[tuple[About, str]], data: dict[str, Any]) -> str:
     """Fill in the template's {{marks}} in one pass, so that a text that looks like a mark stays as it is"""
     page = resources.files("minigpt").joinpath("assets/report.html").read_text(encoding="utf-8")
     script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
@@ -247,6 +252,6 @@ def _page(title, facts, sections, data):
     return re.sub(r"\{\{([\w-]+)\}\}", lambda mark: marks[mark[1]], page)
 
 
-def _section(about, body):
+def _section(about: About, body: str) -> str:
     return (f'<section><h2>{about.title}</h2><p>{html.escape(about.what)}</p><p class="equation">'
             f"<code>{html.escape(about.equation)}</code> <small>{about.section}</small></p>{body}</section>")

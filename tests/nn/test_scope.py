@@ -86,6 +86,15 @@ def test_gradients_add_up(kind):
 
 
 @both_kinds
+def test_products_add_up(kind):
+    grads = kind()
+    a, b = np.array([[1.0, 2.0]]), np.array([[3.0], [5.0]])
+    grads.add_product("w", a, b)
+    grads.add_product("w", 2 * a, b)
+    np.testing.assert_array_equal(grads["w"], [[39]])
+
+
+@both_kinds
 def test_gradients_start_afresh_after_reset(kind):
     grads = kind()
     grads.add("b", np.array([1.0, 2.0]))

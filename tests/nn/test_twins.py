@@ -135,7 +135,7 @@ def test_attention_of_a_batch_in_several_groups(mask):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("largest", [1, 45, 55, 200])      # on both sides of SAFE; exp(89) overflows in float32
+@pytest.mark.parametrize("largest", [1, 45, 200])          # exp(89) overflows in float32
 @pytest.mark.parametrize("sign", ["any", "all positive", "all negative"])
 def test_attention_with_scores_of_any_size(largest, sign, dtype):
     def forward(q, k, v, s):

@@ -15,7 +15,7 @@ from minigpt import GPT, GPTConfig
 from minigpt.study.logit_lens import logit_lens
 from minigpt.study.report import PARTS, POINTS, report
 from minigpt.tokenization import CharTokenizer, Tokenizer
-from minigpt.training.trainer import COLUMNS
+from minigpt.training.log import COLUMNS
 
 TEXT = "To be, or not to be:\nthat is the question"
 

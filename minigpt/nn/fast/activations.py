@@ -12,11 +12,17 @@ import numpy as np
 
 from ..activations import SQRT_2_OVER_PI
 from ..erf import erf
+from ..scope import Scope
 from .ops import chunks
 
 
-def gelu_tanh_forward(x, s):
-    """y = x σ(2u)"""
+def gelu_tanh_forward(x: np.ndarray, s: Scope) -> np.ndarray:
+    """Apply GELU's tanh form; its slope comes along and goes over x.
+
+        y = x σ(2u),   y' = σ + 2 y (1 − σ) u'
+
+    x (...) -> y (...)
+    """
     slope, y = _slope_and_output(x, s)
     a, b = SQRT_2_OVER_PI, 0.044715 * SQRT_2_OVER_PI
     for x_part, y_part in chunks(slope, y):
@@ -39,8 +45,13 @@ def gelu_tanh_forward(x, s):
     return y
 
 
-def gelu_forward(x, s):
-    """y = x Φ(x),   y' = Φ(x) + x φ(x)"""
+def gelu_forward(x: np.ndarray, s: Scope) -> np.ndarray:
+    """Apply the exact GELU; its slope comes along and goes over x.
+
+        y = x Φ(x),   y' = Φ(x) + x φ(x)
+
+    x (...) -> y (...)
+    """
     slope, y = _slope_and_output(x, s)
     for x_part, y_part in chunks(slope, y):
         cdf = 0.5 * (1 + erf(x_part * math.sqrt(0.5)))
@@ -50,22 +61,32 @@ def gelu_forward(x, s):
     return y
 
 
-def relu_forward(x, s):
-    """y = max(x, 0),   y' = 1 where x > 0, else 0"""
+def relu_forward(x: np.ndarray, s: Scope) -> np.ndarray:
+    """Cut off what is negative; the slope goes over x.
+
+        y = max(x, 0),   y' = 1 where x > 0, else 0
+
+    x (...) -> y (...)
+    """
     slope, y = _slope_and_output(x, s)
     np.maximum(slope, 0, out=y)
     np.greater(slope, 0, out=slope)
     return y
 
 
-def _slope_and_output(x, s):
+def _slope_and_output(x: np.ndarray, s: Scope) -> tuple[np.ndarray, np.ndarray]:
     """x as the array that its slope goes over, contiguous since chunks() of a strided one would be copies, and one for y"""
     s.acts["slope"] = slope = np.ascontiguousarray(x)
     return slope, s.acts.empty("y", x.shape, x.dtype)
 
 
-def _times_slope(dy, s):
-    """The backward of all three: dx = y' ⊙ dy"""
+def _times_slope(dy: np.ndarray, s: Scope) -> np.ndarray:
+    """Multiply by the slope that the forward has left: the backward of all three.
+
+        dx = y' ⊙ dy
+
+    dy (...) -> dx (...)
+    """
     dy *= s.acts["slope"]
     return dy
 

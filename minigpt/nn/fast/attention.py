@@ -5,31 +5,36 @@ import math
 
 import numpy as np
 
+from ..attention import check_shapes
+from ..scope import Scope
 from .dropout import dropout_mask
 from .multihead import beside
 from .ops import row_dot, row_sum
 
 QUERIES = 64      # queries of a tile: with a causal mask a tile meets only the keys up to its last query
 TILE = 160_000    # scores worked on at once, over several sequences, so that they stay in the cache
-SAFE = 50         # scores up to ±50 are exponentiated as they are: e⁵⁰ is far from float32's ends, even times a gradient
 
 
-def attention_forward(q, k, v, s, *, causal=True, window=None, key_padding_mask=None, dropout=0.0):
-    """o = att V,   att = softmax(Q Kᵀ/√D + mask)"""
+def attention_forward(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, s: Scope, *, causal: bool = True, window: int | None = None,
+    key_padding_mask: np.ndarray | None = None, dropout: float = 0.0,
+) -> np.ndarray:
+    """Average the values by softmax weights, tile by tile; the weights are kept undivided, e = exp(scores − row maximum).
+
+        o = (e ⊙ m) V/Σ_j e,   scores = Q Kᵀ/√D + mask
+
+    q (B, H, T, D), k, v (B, H, S, D) -> o (B, H, T, D), B and H as in the textbook.  q is overwritten.  Raises ValueError for
+    shapes that do not fit.
+    """
+    check_shapes(q, k, v, key_padding_mask)
     shape = q.shape
-    if key_padding_mask is not None and len(shape) < 4:
-        raise ValueError(f"key_padding_mask: q {shape} has no batch, expected q (B, H, T, D) beside it")
     q, k, v = _four_axes(q.copy() if q is k or q is v else q), _four_axes(k), _four_axes(v)
     B, H, T, D = q.shape
     S = k.shape[2]
     dropping = dropout > 0 and s.run.dropout_key is not None
-    blind = key_padding_mask is not None or T > S        # some query may see no key
     o = s.acts.empty("o", (B, T, H, D), q.dtype).swapaxes(1, 2)     # where merge_heads() needs it
     s.acts["q_scaled"] = q
     q *= 1 / math.sqrt(D)                        # scale q, not the scores: fewer numbers
-    # Subtracting the row maximum only guards against overflow; skip it when the scores are provably small.  For few queries
-    # asking costs as much
-    safe = T >= QUERIES and _largest_score(q, k) <= SAFE
     inverse = s.acts.empty("inverse", (B, H, T, 1), q.dtype)
     drop = dropout_mask(s, "drop", (B, H, T, S), q.dtype, dropout) if dropping else None
     tiles = _tiles(T, S, causal, window)
@@ -45,16 +50,9 @@ def attention_forward(q, k, v, s, *, causal=True, window=None, key_padding_mask=
                 e[..., m - mask.shape[1] :] += mask
             if key_padding_mask is not None:
                 np.copyto(e, -np.inf, where=~key_padding_mask[b, None, None, keys])
-            if not safe:
-                top = e.max(-1, keepdims=True)
-                if blind:
-                    np.copyto(top, 0, where=np.isneginf(top))   # subtle: a query without a key; −∞ − −∞ would be NaN
-                e -= top
+            e -= e.max(-1, keepdims=True, initial=np.finfo(e.dtype).min)       # never −∞ − −∞, which would be NaN
             np.exp(e, out=e)
-            total = row_sum(e)
-            if blind:
-                np.copyto(total, np.inf, where=total == 0)
-            np.divide(1, total, out=inverse[b, :, queries])
+            np.divide(1, np.maximum(row_sum(e), 1), out=inverse[b, :, queries])         # the maximum itself adds exp(0) = 1
             # e stays unnormalized: dividing o, of D columns, costs less than dividing the scores, of up to S columns
             part = s.scratch("o", (*e.shape[:3], D), q.dtype)
             np.matmul(_dropped(e, drop, b, queries, keys, s), v[b, :, keys], out=part)
@@ -64,10 +62,12 @@ def attention_forward(q, k, v, s, *, causal=True, window=None, key_padding_mask=
     return o.reshape(shape) if len(shape) < 4 else o
 
 
-def attention_backward(do, s):
-    """dV = attᵀ dO,   dscores = att ⊙ (dO Vᵀ − Σ_j datt ⊙ att),   dQ = dscores K/√D,   dK = dscoresᵀ Q/√D
+def attention_backward(do: np.ndarray, s: Scope) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Go back through both products and the softmax, the last tile first.
 
-    Since Σ_j datt ⊙ att = dO·O, no row of att is summed again.
+        dV = attᵀ dO,   dscores = att ⊙ (dO Vᵀ − Σ_j datt ⊙ att),   dQ = dscores K/√D,   dK = dscoresᵀ Q/√D
+
+    do (B, H, T, D) -> dq, dk, dv in the shapes of q, k, v.  Since Σ_j datt ⊙ att = dO·O, no row of att is summed again.
     """
     q, k, v, o, inverse = (s.acts[name] for name in ("q_scaled", "k", "v", "o", "inverse"))
     tiles, groups, shape = s.saved["tiles"], s.saved["groups"], s.saved["shape"]
@@ -99,25 +99,26 @@ def attention_backward(do, s):
     return dq, dk, dv
 
 
-def _dropped(e, drop, b, queries, keys, s):
+def _dropped(e: np.ndarray, drop: np.ndarray | None, b: slice, queries: slice, keys: slice, s: Scope) -> np.ndarray:
     """A tile of weights after dropout; e itself where nothing drops"""
     return e if drop is None else np.multiply(e, drop[b, :, queries, keys], out=s.scratch("dropped", e.shape, e.dtype))
 
 
-def _gradients(q, k, v, s):
+def _gradients(q: np.ndarray, k: np.ndarray, v: np.ndarray, s: Scope) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Arrays for dq, dk and dv, side by side where q, k and v were parts of one array: merge_heads() need not move them"""
     if q.base is k.base and q.shape == k.shape:
-        return beside(s, [q, k, v])[1]
-    dk, dv = beside(s, [k, v])[1]
-    return beside(s, [q])[1][0], dk, dv
+        dq, dk, dv = beside(s, [q, k, v])[1]
+    else:
+        (dq,), (dk, dv) = beside(s, [q])[1], beside(s, [k, v])[1]
+    return dq, dk, dv
 
 
-def _four_axes(x):
+def _four_axes(x: np.ndarray) -> np.ndarray:
     """x (T, D), (B, T, D) or (B, H, T, D) -> four axes; one sequence, one head where there was none"""
     return x if x.ndim == 4 else x.reshape((1,) * (4 - x.ndim) + x.shape)
 
 
-def _tiles(T, S, causal, window):
+def _tiles(T: int, S: int, causal: bool, window: int | None) -> list[tuple[slice, slice]]:
     """The queries in runs of QUERIES, each with the keys that any of them sees: pairs of slices."""
     offset = S - T                               # the last query stands at the last key
     tiles = []
@@ -129,18 +130,13 @@ def _tiles(T, S, causal, window):
     return tiles
 
 
-def _largest_score(q, k):
-    """What no |q·k| exceeds: the longest q times the longest k (Cauchy–Schwarz)"""
-    return math.sqrt(row_dot(q, q).max()) * math.sqrt(row_dot(k, k).max())
-
-
-def _groups(B, scores):
+def _groups(B: int, scores: int) -> list[slice]:
     """The batch in slices of so many sequences that TILE scores are worked on at once."""
     size = max(1, TILE // max(1, scores))
     return [slice(start, min(start + size, B)) for start in range(0, B, size)]
 
 
-def _mask(queries, keys, offset, causal, window, dtype):
+def _mask(queries: slice, keys: slice, offset: int, causal: bool, window: int | None, dtype: np.dtype) -> np.ndarray | None:
     """What is added to a tile's scores, 0 or −∞, for its last keys; None where every query sees every key.  (n, ≤ m)"""
     if causal and window is None and queries.start + offset >= 0:
         return _triangle(queries.stop - queries.start, dtype)       # earlier keys are seen by all queries of the tile
@@ -155,7 +151,7 @@ def _mask(queries, keys, offset, causal, window, dtype):
 
 
 @functools.lru_cache(maxsize=64)
-def _triangle(n, dtype):
+def _triangle(n: int, dtype: np.dtype) -> np.ndarray | None:
     """−∞ above the diagonal, else 0 (n, n), read-only; None for a single query"""
     if n == 1:
         return None
@@ -164,7 +160,7 @@ def _triangle(n, dtype):
     return mask
 
 
-def _matmul(a, b, out, first, s):
+def _matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray, first: bool, s: Scope) -> None:
     """out = a @ b, or out += a @ b where another tile has written before"""
     if first:
         np.matmul(a, b, out=out)

@@ -4,12 +4,19 @@ import numpy as np
 
 from ..cross_entropy import IGNORED, check_shapes
 from ..rows import rows
+from ..scope import Scope
 
 COLUMNS = 1024     # tokens of the vocabulary worked on at once, so that a piece of the logits stays in the cache
 
 
-def cross_entropy_forward(logits, targets, s, count=None):
-    """loss = 1/n Σ nll,   nll = log Σ_v exp(logits[v]) − logits[target].  logits is overwritten."""
+def cross_entropy_forward(logits: np.ndarray, targets: np.ndarray, s: Scope, count: int | None = None) -> float:
+    """Compute the mean of −log p of the right token, piece by piece of the vocabulary.
+
+        loss = 1/n Σ nll,   nll = log Σ_v exp(logits[v]) − logits[target]
+
+    logits (..., V), targets (...) integers -> float, in nats.  logits is overwritten.  Raises ValueError for targets of another
+    shape.
+    """
     check_shapes(logits, targets)
     exp = rows(np.ascontiguousarray(logits))      # of strided logits rows() would be a copy, lost to backward
     N, V = exp.shape
@@ -38,8 +45,13 @@ def cross_entropy_forward(logits, targets, s, count=None):
     return float(nll.sum(dtype=np.float64)) / n
 
 
-def cross_entropy_backward(dloss, s):
-    """dlogits = dloss (softmax(logits) − onehot(target))/n"""
+def cross_entropy_backward(dloss: float, s: Scope) -> np.ndarray:
+    """Scale what the forward has left to softmax/n, and take 1/n off at the targets.
+
+        dlogits = dloss (softmax(logits) − onehot(target))/n, and 0 at ignored targets
+
+    dloss float -> dlogits (..., V), over the logits
+    """
     dlogits, scale, valid = s.acts["exp"], s.acts["scale"], s.saved["valid"]
     d = rows(dlogits)
     for i, start in enumerate(range(0, d.shape[1], COLUMNS)):

@@ -3,12 +3,18 @@
 import numpy as np
 
 from ..rows import rows
+from ..scope import Scope
 
 ONE_HOT_ROWS = 1024  # up to this many rows of the table, its gradient is one matrix product
 
 
-def embedding_forward(ids, s):
-    """y[i] = W[ids[i]]"""
+def embedding_forward(ids: np.ndarray, s: Scope) -> np.ndarray:
+    """Look up one row of the table for each id.
+
+        y[i] = W[ids[i]]
+
+    ids (...) integers -> y (..., C)
+    """
     weight = s.params["weight"]
     s.acts["ids"] = ids
     y = s.acts.empty("y", (*ids.shape, weight.shape[1]), weight.dtype)
@@ -16,8 +22,13 @@ def embedding_forward(ids, s):
     return y
 
 
-def embedding_backward(dy, s):
-    """dW[v] = Σ dy[i] over the i with ids[i] = v"""
+def embedding_backward(dy: np.ndarray, s: Scope) -> None:
+    """Give each position's gradient to the row that it looked up, by a product with one-hot ids where the table is small.
+
+        dW[v] = Σ dy[i] over the i with ids[i] = v
+
+    dy (..., C).  There is no gradient for ids.
+    """
     ids, weight = s.acts["ids"].reshape(-1), s.params["weight"]
     dy = rows(dy)
     V = len(weight)
@@ -30,8 +41,13 @@ def embedding_backward(dy, s):
         s.grads.add_rows("weight", weight.shape, ids, dy)
 
 
-def unembedding_forward(h, s):
-    """logits = h Wᵀ"""
+def unembedding_forward(h: np.ndarray, s: Scope) -> np.ndarray:
+    """Score every token of the vocabulary by its row of the table.
+
+        logits = h Wᵀ
+
+    h (..., C) -> logits (..., V)
+    """
     weight = s.params["weight"]
     s.acts["h"] = h
     logits = s.acts.empty("logits", (*h.shape[:-1], len(weight)), h.dtype)
@@ -39,8 +55,13 @@ def unembedding_forward(h, s):
     return logits
 
 
-def unembedding_backward(dlogits, s):
-    """dh = dlogits W,   dW = dlogitsᵀ h"""
+def unembedding_backward(dlogits: np.ndarray, s: Scope) -> np.ndarray:
+    """Go back through the product with the table.
+
+        dh = dlogits W,   dW = dlogitsᵀ h
+
+    dlogits (..., V) -> dh (..., C)
+    """
     h, weight = s.acts["h"], s.params["weight"]
     s.grads.add_product("weight", rows(dlogits).T, rows(h))
     dh = s.dacts.empty("h", h.shape, h.dtype)

@@ -2,11 +2,17 @@
 
 import numpy as np
 
+from ..scope import Scope
 from .ops import column_sum, row_dot, row_mean
 
 
-def layernorm_forward(x, s, eps=1e-5):
-    """y = w ⊙ x̂ + b,   x̂ = (x − μ) r,   r = 1/√(σ² + ε)"""
+def layernorm_forward(x: np.ndarray, s: Scope, eps: float = 1e-5) -> np.ndarray:
+    """Normalize each position to mean 0 and variance 1, then scale and shift, all in one buffer.
+
+        y = w ⊙ x̂ + b,   x̂ = (x − μ) r,   r = 1/√(σ² + ε)
+
+    x (..., C) -> y (..., C).  b may be absent.
+    """
     s.acts["x"] = x
     s.acts["mean"] = mean = row_mean(x)
     y = np.subtract(x, mean, out=s.acts.empty("y", x.shape, x.dtype))
@@ -22,8 +28,13 @@ def layernorm_forward(x, s, eps=1e-5):
     return y
 
 
-def layernorm_backward(dy, s):
-    """dx = r (dx̂ − mean(dx̂) − x̂ mean(dx̂ ⊙ x̂)),   dx̂ = w ⊙ dy;   dw = Σ dy ⊙ x̂,   db = Σ dy"""
+def layernorm_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
+    """Go back through the scale, the mean and the variance; x̂ is computed again.
+
+        dx = r (dx̂ − mean(dx̂) − x̂ mean(dx̂ ⊙ x̂)),   dx̂ = w ⊙ dy;   dw = Σ dy ⊙ x̂,   db = Σ dy
+
+    dy (..., C) -> dx (..., C)
+    """
     rstd, weight = s.acts["rstd"], s.params["weight"]
     xhat = np.subtract(s.acts["x"], s.acts["mean"], out=s.scratch("xhat", dy.shape, dy.dtype))
     xhat *= rstd

@@ -3,12 +3,18 @@
 import numpy as np
 
 from ..rows import rows
+from ..scope import Scope
 from .lora import lora_backward, lora_forward
 from .ops import column_sum
 
 
-def linear_forward(x, s):
-    """y = x W + b"""
+def linear_forward(x: np.ndarray, s: Scope) -> np.ndarray:
+    """Multiply by a matrix and add a bias, in one buffer.
+
+        y = x W + b
+
+    x (..., Cin) -> y (..., Cout).  b and LoRA's matrices may be absent.
+    """
     weight = s.params["weight"]
     s.acts["x"] = x
     y = s.acts.empty("y", (*x.shape[:-1], weight.shape[1]), x.dtype)
@@ -20,8 +26,13 @@ def linear_forward(x, s):
     return y
 
 
-def linear_backward(dy, s):
-    """dx = dy Wᵀ,   dW = xᵀ dy,   db = Σ dy"""
+def linear_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
+    """Go back through the product; dW is written where it belongs.
+
+        dx = dy Wᵀ,   dW = xᵀ dy,   db = Σ dy
+
+    dy (..., Cout) -> dx (..., Cin)
+    """
     x, weight = s.acts["x"], s.params["weight"]
     s.grads.add_product("weight", rows(x).T, rows(dy))
     if "bias" in s.params:

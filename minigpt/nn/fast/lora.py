@@ -3,10 +3,16 @@
 import numpy as np
 
 from ..rows import rows
+from ..scope import Scope
 
 
-def lora_forward(x, s):
-    """Δy = h B,   h = α/r · x A"""
+def lora_forward(x: np.ndarray, s: Scope) -> np.ndarray:
+    """Compute what an adapter adds to a linear layer's output.
+
+        Δy = h B,   h = α/r · x A
+
+    x (..., Cin) -> Δy (..., Cout), scratch
+    """
     A, B = s.params["lora_A"], s.params["lora_B"]
     flat = rows(x)
     h = np.dot(flat, A, out=s.acts.empty("lora_h", (len(flat), A.shape[1]), x.dtype))
@@ -14,8 +20,13 @@ def lora_forward(x, s):
     return np.dot(h, B, out=s.scratch("lora", (len(flat), B.shape[1]), x.dtype)).reshape(*x.shape[:-1], B.shape[1])
 
 
-def lora_backward(dy, s):
-    """dB = hᵀ dy,   dh = α/r · dy Bᵀ,   dA = xᵀ dh,   Δdx = dh Aᵀ"""
+def lora_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
+    """Go back through both narrow matrices.
+
+        dB = hᵀ dy,   dh = α/r · dy Bᵀ,   dA = xᵀ dh,   Δdx = dh Aᵀ
+
+    dy (..., Cout) -> Δdx (..., Cin), scratch
+    """
     A, B = s.params["lora_A"], s.params["lora_B"]
     x, dy = s.acts["x"], rows(dy)
     s.grads.add_product("lora_B", s.acts["lora_h"].T, dy)

@@ -1,10 +1,15 @@
 """Putting heads side by side without moving them: attention's twin writes them where they belong."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from ..multihead import split_heads
+from ..scope import Scope
 
 
-def merge_heads(parts, s):
-    """Arrays (B, H, T, D) -> (B, T, parts·C)"""
+def merge_heads(parts: Sequence[np.ndarray], s: Scope) -> np.ndarray:
+    """Put heads side by side again, without a copy of those that beside() has placed: arrays (B, H, T, D) -> (B, T, parts·C)"""
     B, H, T, D = parts[0].shape
     if len(parts) == 1:
         return parts[0].swapaxes(1, 2).reshape(B, T, H * D)        # a view of what beside() gave
@@ -15,8 +20,8 @@ def merge_heads(parts, s):
     return merged
 
 
-def beside(s, parts):
-    """An array (B, T, parts·C) and its heads, views in the shape of `parts`, which merge_heads() need not move"""
+def beside(s: Scope, parts: Sequence[np.ndarray]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """Make an array (B, T, parts·C) -> it and its heads, views in the shape of `parts`, which merge_heads() need not move"""
     B, H, T, D = parts[0].shape
     merged = s.dacts.empty(f"merged.{len(parts)}", (B, T, len(parts) * H * D), parts[0].dtype)
     return merged, split_heads(merged, len(parts), H)

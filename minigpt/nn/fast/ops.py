@@ -4,6 +4,7 @@ NumPy's own mean and sum along an axis are slower than the same sums written as 
 """
 
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from ..rows import rows
 CHUNK = 200_000
 
 
-def chunks(*arrays):
+def chunks(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
     """The arrays, flattened, in pieces of CHUNK elements: chunks(x, y) -> (x[:CHUNK], y[:CHUNK]), … all views.
 
     An elementwise formula of several steps runs over one piece at a time, so that its intermediates never leave the cache.
@@ -25,37 +26,37 @@ def chunks(*arrays):
 
 
 @functools.lru_cache(maxsize=64)
-def _constant(size, value, dtype):
+def _constant(size: int, value: float, dtype: np.dtype) -> np.ndarray:
     array = np.full(size, value, dtype)
     array.flags.writeable = False
     return array
 
 
-def row_mean(x):
+def row_mean(x: np.ndarray) -> np.ndarray:
     """Mean over the last axis: x (..., C) -> (..., 1)"""
     C = x.shape[-1]
     return np.dot(rows(x), _constant(C, 1 / C, x.dtype)).reshape(*x.shape[:-1], 1)
 
 
-def row_sum(x):
+def row_sum(x: np.ndarray) -> np.ndarray:
     """Sum over the last axis: x (..., C) -> (..., 1)"""
     return np.dot(rows(x), _constant(x.shape[-1], 1, x.dtype)).reshape(*x.shape[:-1], 1)
 
 
 if hasattr(np, "vecdot"):
 
-    def row_dot(x, y):
+    def row_dot(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Inner products over the last axis: x, y (..., C) -> (..., 1)"""
         return np.vecdot(x, y)[..., None]
 
 else:  # NumPy 1.26
 
-    def row_dot(x, y):
+    def row_dot(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Inner products over the last axis: x, y (..., C) -> (..., 1)"""
         return np.einsum("...i,...i->...", x, y)[..., None]
 
 
-def column_sum(x):
+def column_sum(x: np.ndarray) -> np.ndarray:
     """Sum over all axes but the last: x (..., C) -> (C,)"""
     x = rows(x)
     return np.dot(_constant(len(x), 1, x.dtype), x)

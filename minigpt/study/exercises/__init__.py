@@ -22,7 +22,7 @@ from .diagnosis import Exercise, diagnose
 class Table(dict):
     """Exercises by name, in the order to do them; prints one line for each"""
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         width = max(map(len, self))
         return "\n".join(f"{name:{width}}  {exercise.about}" for name, exercise in self.items())
 
@@ -39,10 +39,10 @@ class Result:
     right: bool
     message: str = field(repr=False)
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.right
 
-    def _ipython_display_(self):
+    def _ipython_display_(self) -> None:
         """Show nothing: check() has printed the message already."""
 
 
@@ -93,7 +93,7 @@ def check(name: str, function: Callable[..., Any]) -> Result:
     return Result(name, not problems, message)
 
 
-def _find(name) -> Exercise:
+def _find(name: str) -> Exercise:
     if name not in TABLE:
         raise ValueError(f"{name!r}: no such exercise, expected one of {', '.join(TABLE)}")
     return TABLE[name]

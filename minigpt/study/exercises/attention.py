@@ -1,6 +1,7 @@
 """Exercises on causal attention, softmax(QKᵀ/√D + mask) V."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -8,48 +9,53 @@ from ...nn import Scope, attention_backward, attention_forward, attention_mask, 
 from .diagnosis import Exercise, Mistake
 
 
-def _attention_backward(do, q, k, v):
+def _attention_backward(
+    do: np.ndarray, q: np.ndarray, k: np.ndarray, v: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     s = Scope.of()
     attention_forward(q, k, v, s)
     return attention_backward(do, s)
 
 
-def _transposed(x):
+def _transposed(x: np.ndarray) -> np.ndarray:
     return x.swapaxes(-1, -2)
 
 
-def _att(q, k, causal=True):
+def _att(q: np.ndarray, k: np.ndarray, causal: bool = True) -> np.ndarray:
     s = Scope.of()
     attention_forward(q, k, k, s, causal=causal)
     return s.acts["att"]
 
 
-def _unscaled_att(q, k):
+def _unscaled_att(q: np.ndarray, k: np.ndarray) -> np.ndarray:
     return _att(q * math.sqrt(q.shape[-1]), k)
 
 
-def _scores(q, k):
+def _scores(q: np.ndarray, k: np.ndarray) -> np.ndarray:
     return q @ _transposed(k) / math.sqrt(q.shape[-1])
 
 
-def _seen(q):
+def _seen(q: np.ndarray) -> np.ndarray:
     return attention_mask(q.shape[-2], q.shape[-2])
 
 
-def _dscores(do, q, k, v, att=None, jacobian=softmax_backward):
+def _dscores(
+    do: np.ndarray, q: np.ndarray, k: np.ndarray, v: np.ndarray, att: np.ndarray | None = None,
+    jacobian: Callable = softmax_backward,
+) -> np.ndarray:
     """The gradient of the scores, with another att or another Jacobian of the softmax"""
     return jacobian(do @ _transposed(v), _att(q, k) if att is None else att)
 
 
-def _dq(dscores, q, k):
+def _dq(dscores: np.ndarray, q: np.ndarray, k: np.ndarray) -> np.ndarray:
     return dscores @ k / math.sqrt(q.shape[-1])
 
 
-def _dk(dscores, q, k):
+def _dk(dscores: np.ndarray, q: np.ndarray, k: np.ndarray) -> np.ndarray:
     return _transposed(dscores) @ q / math.sqrt(q.shape[-1])
 
 
-def _wrong_dscores(words, *variants):
+def _wrong_dscores(words: str, *variants: Callable) -> list[Mistake]:
     """A mistake on the way to dscores shows in dq and in dk; a variant makes the wrong dscores of do, q, k, v."""
     return [
         Mistake(name, words, *(lambda do, q, k, v, variant=variant, then=then: then(variant(do, q, k, v), q, k)
@@ -58,7 +64,7 @@ def _wrong_dscores(words, *variants):
     ]
 
 
-def _wrong_jacobian(words, *jacobians):
+def _wrong_jacobian(words: str, *jacobians: Callable) -> list[Mistake]:
     return _wrong_dscores(words, *(lambda do, q, k, v, jacobian=jacobian: _dscores(do, q, k, v, jacobian=jacobian)
                                    for jacobian in jacobians))
 

@@ -4,6 +4,8 @@ A result is compared with the correct one.  If it differs, it is compared with t
 then with general ones: a constant factor, a wrong sign, a missing sum, two results swapped.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
 import os
@@ -24,7 +26,7 @@ PACKAGES = (f"{Path(np.__file__).parent}{os.sep}", f"{Path(__file__).parents[2]}
 class Mistake:
     """A known mistake in one output: its description, and the wrong formulas that it leads to, as functions of the inputs."""
 
-    def __init__(self, output, words, *formulas):
+    def __init__(self, output: str, words: str, *formulas: Callable) -> None:
         self.output, self.words, self.formulas = output, words, formulas
 
 
@@ -51,16 +53,16 @@ class Exercise:
     unstable: str = ""
 
     @property
-    def inputs(self):
-        """{name: shape or type, as text}"""
+    def inputs(self) -> dict[str, str]:
+        """The inputs in order: {name: shape or type, as text}"""
         return _letters(self.shapes.split("->")[0])
 
     @property
-    def outputs(self):
-        """{name: shape or type, as text}"""
+    def outputs(self) -> dict[str, str]:
+        """The outputs in order: {name: shape or type, as text}"""
         return _letters(self.shapes.split("->")[1])
 
-    def task(self):
+    def task(self) -> str:
         """The task as text: signature, shapes, equation"""
         head = f"def {self.name}({', '.join(self.inputs)}):\n    ...\n    return {', '.join(self.outputs)}"
         lines = [f"{self.name}: {self.about}", "", *_indented(head), "", *_indented(self.shapes.replace(" -> ", "\n-> ")), ""]
@@ -116,7 +118,7 @@ def matches(formula: Callable[..., Any], name: str, trials: list[Trial]) -> bool
 # Running the learner's function
 
 
-def _try(exercise, function, inputs, changed):
+def _try(exercise: Exercise, function: Callable[..., Any], inputs: dict[str, Any], changed: set[str]) -> Trial | str:
     """Call the function once -> a Trial, or in words why there is none; adds the inputs changed in place to `changed`."""
     given = {name: x.copy() if isinstance(x, np.ndarray) else x for name, x in inputs.items()}
     try:
@@ -138,7 +140,7 @@ def _try(exercise, function, inputs, changed):
     return Trial(inputs, {name: np.array(x) for name, x in zip(names, truth, strict=True)}, yours, _sizes(exercise, inputs))
 
 
-def _failure(exercise, error, inputs):
+def _failure(exercise: Exercise, error: Exception, inputs: dict[str, Any]) -> str:
     """The exception in words, with the learner's line that raised it and the shapes of the inputs"""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(PACKAGES)]
     words = f"{type(error).__name__}: {error}".rstrip(": ")
@@ -152,7 +154,7 @@ def _failure(exercise, error, inputs):
 # Words for one output
 
 
-def _diagnose_output(exercise, name, trials):
+def _diagnose_output(exercise: Exercise, name: str, trials: list[Trial]) -> str | None:
     """What is wrong with one output, in words; None where it is right"""
     letters = exercise.outputs[name]
     for trial in trials:
@@ -186,7 +188,7 @@ def _diagnose_output(exercise, name, trials):
     return _unknown(name, trials)
 
 
-def _wrong_kind(name, yours, truth):
+def _wrong_kind(name: str, yours: Any, truth: np.ndarray) -> str | None:
     """In words why the output is not an array of float64; None where it is one"""
     if yours is None:
         return f"your {name} is None"
@@ -200,7 +202,7 @@ def _wrong_kind(name, yours, truth):
     return None
 
 
-def _wrong_shape(name, letters, trial):
+def _wrong_shape(name: str, letters: str, trial: Trial) -> str:
     yours, truth = np.asarray(trial.yours[name]), trial.truth[name]
     words = f"your {name} has shape {yours.shape}{_as_letters(yours.shape, trial.sizes)}, expected {truth.shape} = {letters}"
     if yours.size == truth.size and equal(yours.reshape(truth.shape), truth):
@@ -215,7 +217,7 @@ def _wrong_shape(name, letters, trial):
     return words
 
 
-def _factor(name, pairs, trials):
+def _factor(name: str, pairs: list[tuple[Any, Any]], trials: list[Trial]) -> str | None:
     """In words the constant factor by which `yours` is off; None where more than a factor is wrong"""
     factors = []
     for yours, other in pairs:
@@ -242,7 +244,7 @@ def _factor(name, pairs, trials):
     return None
 
 
-def _named_numbers(trials):
+def _named_numbers(trials: list[Trial]) -> list[tuple[str, np.ndarray]]:
     """[("√D", its value in each trial), …]"""
     numbers = [("2", np.full(len(trials), 2.0))]
     for letter in trials[0].sizes:
@@ -252,7 +254,7 @@ def _named_numbers(trials):
     return numbers
 
 
-def _unknown(name, trials):
+def _unknown(name: str, trials: list[Trial]) -> str:
     """The message for an unknown mistake: the first wrong number, and the sizes for which the output is right"""
     bad = [trial for trial in trials if not equal(trial.yours[name], trial.truth[name])]
     yours, truth = np.asarray(bad[0].yours[name]), bad[0].truth[name]
@@ -275,12 +277,12 @@ def _unknown(name, trials):
 # Letters
 
 
-def _letters(text):
+def _letters(text: str) -> dict[str, str]:
     """"x (B, T), n float" -> {"x": "(B, T)", "n": "float"}"""
     return dict(re.findall(r"(\w+) (\([^)]*\)|\w+)", text))
 
 
-def _sizes(exercise, inputs):
+def _sizes(exercise: Exercise, inputs: dict[str, Any]) -> dict[str, int]:
     """{"B": 2, "T": 3, …, "N": 6}, read off the arrays that came in"""
     sizes: dict[str, int] = {}
     for name, letters in exercise.inputs.items():
@@ -291,28 +293,28 @@ def _sizes(exercise, inputs):
     return sizes
 
 
-def _letter(size, sizes):
+def _letter(size: int, sizes: dict[str, int]) -> str:
     return next((letter for letter, value in sizes.items() if value == size), str(size))
 
 
-def _as_letters(shape, sizes):
+def _as_letters(shape: tuple[int, ...], sizes: dict[str, int]) -> str:
     if not shape or any(size not in sizes.values() for size in shape):
         return ""
     return f" = ({', '.join(_letter(size, sizes) for size in shape)}{',' * (len(shape) == 1)})"
 
 
-def _sizes_text(trial):
+def _sizes_text(trial: Trial) -> str:
     return ", ".join(f"{letter} = {size}" for letter, size in trial.sizes.items() if letter != "N")
 
 
-def _index(place):
+def _index(place: np.ndarray | tuple[int, ...]) -> str:
     return f"[{', '.join(str(int(i)) for i in place)}]" if len(place) else ""
 
 
-def _indented(text):
+def _indented(text: str) -> list[str]:
     return [f"    {line}".rstrip() for line in text.splitlines()]
 
 
-def _evaluate(formula, trial):
+def _evaluate(formula: Callable[..., Any], trial: Trial) -> Any:
     with np.errstate(all="ignore"):
         return formula(**trial.inputs)

@@ -1,5 +1,7 @@
 """Exercises on the layers that work on each position alone: linear, GELU and layer norm."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ...nn import (
@@ -18,38 +20,43 @@ from ...nn.rows import rows
 from .diagnosis import Exercise, Mistake
 
 
-def _linear_backward(dy, x, w):
+def _linear_backward(dy: np.ndarray, x: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     s = Scope.of(weight=w, bias=np.zeros(w.shape[1]))
     linear_forward(x, s)
     dx = linear_backward(dy, s)
     return dx, s.grads["weight"], s.grads["bias"]
 
 
-def _gelu_backward(dy, x, forward=gelu_tanh_forward, backward=gelu_tanh_backward):
+def _gelu_backward(
+    dy: np.ndarray, x: np.ndarray, forward: Callable = gelu_tanh_forward, backward: Callable = gelu_tanh_backward,
+) -> np.ndarray:
     s = Scope.of()
     forward(x, s)
     return backward(dy, s)
 
 
-def _layernorm_backward(dy, x, w, eps):
+def _layernorm_backward(dy: np.ndarray, x: np.ndarray, w: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     s = Scope.of(weight=w, bias=np.zeros_like(w))
     layernorm_forward(x, s, eps)
     dx = layernorm_backward(dy, s)
     return dx, s.grads["weight"], s.grads["bias"]
 
 
-def _gelu_terms(x):
+def _gelu_terms(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """t = tanh u and u' of the tanh form"""
     return np.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x**3)), SQRT_2_OVER_PI * (1 + 3 * 0.044715 * x**2)
 
 
-def _normalized(x, eps, axis=-1, ddof=0):
+def _normalized(x: np.ndarray, eps: float, axis: int | None = -1, ddof: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """x̂ and r, normalized over any axis"""
     r = 1 / np.sqrt(x.var(axis, keepdims=True, ddof=ddof) + eps)
     return (x - x.mean(axis, keepdims=True)) * r, r
 
 
-def _dx(dy, x, w, eps, *, first=True, second=True, mean=np.mean, axis=-1, scaled=True):
+def _dx(
+    dy: np.ndarray, x: np.ndarray, w: np.ndarray, eps: float, *, first: bool = True, second: bool = True,
+    mean: Callable = np.mean, axis: int | None = -1, scaled: bool = True,
+) -> np.ndarray:
     """Layer norm's dx with parts of it left out or changed"""
     xhat, r = _normalized(x, eps)
     d = dy * w

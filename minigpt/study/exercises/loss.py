@@ -14,30 +14,30 @@ from ...nn import (
 from .diagnosis import Exercise, Mistake
 
 
-def _cross_entropy_backward(logits, targets):
+def _cross_entropy_backward(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     s = Scope.of()
     cross_entropy_forward(logits, targets, s)
     return cross_entropy_backward(1.0, s)
 
 
-def _logits(rng, B, T, C):
+def _logits(rng: np.random.Generator, B: int, T: int, C: int) -> dict[str, np.ndarray]:
     return {"logits": 2 * rng.standard_normal((B, T, C)), "targets": rng.integers(0, C, (B, T))}
 
 
-def _large_logits(inputs):
+def _large_logits(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {**inputs, "logits": 1000 * inputs["logits"]}
 
 
-def _along(axis, x):
+def _along(axis: int | None, x: np.ndarray) -> np.ndarray:
     """The softmax along another axis; None: over the whole array"""
     return softmax(x.reshape(-1)).reshape(x.shape) if axis is None else np.moveaxis(softmax(np.moveaxis(x, axis, -1)), -1, axis)
 
 
-def _one_hot(targets, V):
+def _one_hot(targets: np.ndarray, V: int) -> np.ndarray:
     return np.eye(V)[targets]
 
 
-def _right(values, targets):
+def _right(values: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """values[..., target] at each position: (B, T)"""
     return np.take_along_axis(values, targets[..., None], -1)[..., 0]
 
