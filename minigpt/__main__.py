@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from .commands import doctor, finetune, generate, score, tokenize, trace, train, translate
+from .commands.common import exit_status
 
 COMMANDS = {
     "generate": (generate.main, "continue a prompt"),
@@ -19,19 +20,22 @@ COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="minigpt", description="A GPT in plain NumPy.", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="minigpt", usage="minigpt [-h] COMMAND …", description="A GPT in plain NumPy.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n".join(f"  {name:11}{text}" for name, (_, text) in COMMANDS.items()),
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND",
+    parser.add_argument("command", nargs="?", choices=COMMANDS, metavar="COMMAND",
                         help="one of those below; COMMAND --help lists its flags")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="arguments of the command")
     argv = sys.argv[1:] if argv is None else argv
-    if not argv:
+    if argv and argv[0] in COMMANDS:
+        name, *rest = argv
+        return COMMANDS[name][0](rest, f"minigpt {name}")
+
+    def print_help(args: argparse.Namespace) -> int:
         parser.print_help()
         return 0
-    args = parser.parse_args(argv)
-    run, _ = COMMANDS[args.command]
-    return run(args.rest)
+
+    return exit_status(print_help, parser, argv)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .nn.cross_entropy import IGNORED
+from .system.text import printable
 
 
 def pad_rows(rows: Sequence[Any], fill: int, *, length: int = 0, left: bool = False) -> np.ndarray:
@@ -109,7 +110,8 @@ def check_texts(texts: Any, name: str) -> None:
 def require_tokenizer(model: Any, name: str = "model") -> Any:
     """Return the tokenizer that a model needs to take texts.  Raises ValueError where it has none."""
     if model.tokenizer is None:
-        raise ValueError(f"{name}: no tokenizer, expected vocab.json and merges.txt, or chars.json; save one to the folder")
+        found = f"{printable(name)}: no tokenizer"
+        raise ValueError(f"{found}, expected vocab.json and merges.txt, or chars.json; save one to the folder")
     return model.tokenizer
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -16,6 +17,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from bench import gpt2, importing, machine, report, tokenizing, training
+from minigpt.commands.common import exit_status
+from minigpt.system.text import printable
 
 PARTS = ("train", "decode", "prefill", "load", "tokenize", "train-tokenizer", "import")     # in this order
 
@@ -35,7 +38,7 @@ def measurements(parts, quick, data) -> Iterator[tuple[str, report.Row | str]]:
         yield from (("import", row) for row in importing.rows(quick))
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="PART", nargs="+", choices=PARTS, default=PARTS, help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="fewer rounds: about two minutes instead of ten")
@@ -47,7 +50,10 @@ def main() -> None:
         "--data", metavar="FILE", default="python",
         help="English to encode and to train a vocabulary on (default: the language reference that every Python carries)",
     )
-    args = parser.parse_args()
+    return exit_status(race, parser, None)
+
+
+def race(args) -> int:
     start = time.perf_counter()
     facts = machine.describe()
     for name, value in facts.items():
@@ -64,11 +70,12 @@ def main() -> None:
     if args.json:
         Path(args.json).write_text(json.dumps({"machine": facts, "rows": [asdict(row) for row in rows]}, indent=2) + "\n",
                                    encoding="utf-8")
-        print(f"wrote {args.json}")
+        print(f"wrote {printable(args.json)}")
     title = f"minigpt and its peers, {facts['cores']} cores of {facts['processor']}"
     if report.save_chart(Path(args.chart), rows, title):
-        print(f"wrote {args.chart}")
+        print(f"wrote {printable(args.chart)}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from minigpt import GPT, ConfigError, GPTConfig, weights
+from minigpt.commands.common import exit_status
+from minigpt.system.text import printable
 from minigpt.tokenization import load as load_tokenizer
 from minigpt.weights.pretrained import find, save_pretrained
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="example: python scripts/convert_gpt2.py pytorch_model.bin --out gpt2 --dtype float16",
@@ -31,20 +33,21 @@ def main() -> None:
     parser.add_argument(
         "--dtype", choices=("float32", "float16"), default="float32", help="of the stored weights (default: float32)"
     )
-    args = parser.parse_args()
-    try:
-        start = time.perf_counter()
-        model = read(args.source)
-        print(f"read    {args.source}: {model.config.n_params:,} parameters")
-        with np.errstate(over="ignore"):
-            too_large = [name for name, array in model.params.items() if not np.isfinite(array.astype(args.dtype)).all()]
-        if too_large:
-            raise ValueError(f"{', '.join(too_large)}: values beyond {args.dtype}, expected finite ones; use --dtype float32")
-        save_pretrained(model, args.out, model.tokenizer, args.dtype, args.format)
-    except (OSError, ValueError) as error:
-        sys.exit(f"{parser.prog}: error: {error}")
-    files = ", ".join(sorted(path.name for path in Path(args.out).iterdir()))
-    print(f"wrote   {args.out}: {files} in {time.perf_counter() - start:.1f} s")
+    return exit_status(convert, parser, None, goes_on=lambda args: True)
+
+
+def convert(args) -> int:
+    start = time.perf_counter()
+    model = read(args.source)
+    print(f"read    {printable(args.source)}: {model.config.n_params:,} parameters")
+    with np.errstate(over="ignore"):
+        too_large = [name for name, array in model.params.items() if not np.isfinite(array.astype(args.dtype)).all()]
+    if too_large:
+        raise ValueError(f"{', '.join(too_large)}: values beyond {args.dtype}, expected finite ones; use --dtype float32")
+    save_pretrained(model, args.out, model.tokenizer, args.dtype, args.format)
+    files = ", ".join(sorted(printable(path.name) for path in Path(args.out).iterdir()))
+    print(f"wrote   {printable(args.out)}: {files} in {time.perf_counter() - start:.1f} s")
+    return 0
 
 
 def read(source: str) -> GPT:
@@ -82,16 +85,18 @@ def read_pickle(path: Path) -> GPT:
         import torch
     except ImportError:
         remedy = "pip install torch, or get the model as safetensors"
-        raise ValueError(f"{path}: a pickle and no torch here, expected torch to read it with; {remedy}") from None
+        raise ValueError(f"{printable(path)}: a pickle and no torch here, expected torch to read it with; {remedy}") from None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the unpickler meets
-        raise ValueError(f"{path}: {type(error).__name__} from torch.load, expected a state dict ({error})") from error
+        reason = f"{type(error).__name__} from torch.load, expected a state dict ({printable(error, 1000)})"
+        raise ValueError(f"{printable(path)}: {reason}") from error
     sizes = content.get("model_args") if isinstance(content, dict) else None
     if isinstance(sizes, dict) and isinstance(content.get("model"), dict):      # nanoGPT's train.py
         names = ("vocab_size", "block_size", "n_embd", "n_layer", "n_head", "bias")
         if missing := [name for name in names if name not in sizes]:
-            raise ConfigError(f"{path}: model_args without {', '.join(missing)}, expected nanoGPT's; save it again with them")
+            raise ConfigError(f"{printable(path)}: model_args without {', '.join(missing)}, expected nanoGPT's; save it again "
+                              "with them")
         vocab_size, n_positions, n_embd, n_layer, n_head, bias = (sizes[name] for name in names)
         config = GPTConfig(vocab_size, n_positions, n_embd, n_layer, n_head, bias=bias, activation_function="gelu")
         return GPT.from_state_dict(to_arrays(content["model"]), config, linear_layout="out_in")
@@ -102,7 +107,8 @@ def read_config(path: Path) -> GPTConfig:
     """The config.json beside a file of weights; which sizes fit is never guessed."""
     config = path.with_name("config.json")
     if not config.is_file():
-        raise ConfigError(f"{config}: absent, expected the sizes of {path.name}; put the model's config.json there")
+        raise ConfigError(f"{printable(config)}: absent, expected the sizes of {printable(path.name)}; put the model's "
+                          "config.json there")
     return GPTConfig.from_json(config.read_text(encoding="utf-8"), str(config))
 
 
@@ -124,4 +130,4 @@ def to_arrays(state_dict) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

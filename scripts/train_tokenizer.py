@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 from pydoc_data.topics import topics
 
+from minigpt.commands.common import exit_status
+from minigpt.system.text import printable
 from minigpt.tokenization import Tokenizer
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog='example: python scripts/train_tokenizer.py --vocab-size 4096 --special "<|endoftext|>" --out tokenizer',
@@ -22,22 +24,23 @@ def main() -> None:
     )
     parser.add_argument("--special", metavar="TEXT", action="append", default=[], help="a special token, repeatable")
     parser.add_argument("--out", metavar="FOLDER", required=True, help="where to write the tokenizer; made if missing")
-    args = parser.parse_args()
-    try:
-        text = Path(args.data).read_bytes().decode("utf-8") if args.data else "\n".join(topics.values())
-        print(f"read    {args.data or 'pydoc_data.topics'}: {len(text):,} characters")
-        start = time.perf_counter()
-        tokenizer = Tokenizer.train(text, args.vocab_size, args.special, progress=sys.stderr.isatty())
-        seconds = time.perf_counter() - start
-        tokenizer.save(args.out)
-    except (OSError, ValueError) as error:
-        sys.exit(f"{parser.prog}: error: {error}")
+    return exit_status(train, parser, None, goes_on=lambda args: True)
+
+
+def train(args) -> int:
+    text = Path(args.data).read_bytes().decode("utf-8") if args.data else "\n".join(topics.values())
+    print(f"read    {printable(args.data or 'pydoc_data.topics')}: {len(text):,} characters")
+    start = time.perf_counter()
+    tokenizer = Tokenizer.train(text, args.vocab_size, args.special, progress=sys.stderr.isatty())
+    seconds = time.perf_counter() - start
+    tokenizer.save(args.out)
     print(f"trained {tokenizer} in {seconds:.2f} s")
-    print(f"wrote   {args.out}: vocab.json, merges.txt, added_tokens.json, tokenizer.json")
+    print(f"wrote   {printable(args.out)}: vocab.json, merges.txt, added_tokens.json, tokenizer.json")
     sample = text[:200]
     ids = tokenizer.encode(sample, disallowed_special=())
     print(f"example {' | '.join(repr(tokenizer.decode([id])) for id in ids[:12])}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

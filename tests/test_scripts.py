@@ -1,6 +1,7 @@
 """The commands a user types, as processes of their own."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -50,14 +51,45 @@ def start(folder, *flags):
 def test_help_of_each_script(script):
     done = run(SCRIPTS / script, "--help")
     assert done.returncode == 0
-    assert done.stdout.startswith("usage:")
+    assert done.stdout.startswith(f"usage: {script} ")
 
 
 @pytest.mark.parametrize("command", ["train", "generate", "finetune", "score", "tokenize", "trace", "doctor", "translate"])
 def test_help_of_each_command_of_the_package(command):
     done = run("-m", "minigpt", command, "--help")
     assert done.returncode == 0
-    assert done.stdout.startswith("usage:")
+    assert done.stdout.startswith(f"usage: minigpt {command} ")
+
+
+needs_descriptors = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full, as outside Linux")
+
+
+def run_with(redirections, *command):
+    """A command under a shell that has closed or filled its streams"""
+    quoted = shlex.join([sys.executable, *map(str, command)])
+    return subprocess.run(["sh", "-c", f"{quoted} {redirections}"], capture_output=True, encoding="utf-8", timeout=120,
+                          env={**os.environ, "MINIGPT_OFFLINE": "1"}, start_new_session=True)
+
+
+@needs_descriptors
+@pytest.mark.parametrize(("redirections", "status", "said"), [
+    (">/dev/full", 1, "error: standard output: No space left on device, expected to write to it; give another file or pipe\n"),
+    (">&-", 1, "error: standard output: closed, expected a terminal, a file or a pipe; open one\n"),
+    ("2>/dev/full", 0, ""),
+    ("2>&-", 0, ""),
+    (">&- 2>&- <&-", 1, ""),
+])
+def test_streams_that_take_nothing_end_in_a_sentence_and_no_traceback(redirections, status, said):
+    done = run_with(redirections, "-m", "minigpt", "tokenize", "To be")
+    assert (done.returncode, done.stderr) == (status, said)
+
+
+@needs_descriptors
+@pytest.mark.parametrize("redirections", [">/dev/full 2>/dev/full", ">&- 2>&-"])
+def test_training_goes_on_without_streams(tmp_path, redirections):
+    done = run_with(redirections, SCRIPTS / "train_shakespeare.py", *TINY, "--out", tmp_path, "--steps", "4")
+    assert done.returncode == 0
+    assert (tmp_path / "model.safetensors").exists()
 
 
 def test_training_says_what_it_does_and_the_model_speaks(tmp_path):

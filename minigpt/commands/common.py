@@ -1,40 +1,117 @@
-"""What all commands share: errors and exit status, output in UTF-8, the flag that names a model."""
+"""What all commands share: errors and exit status, their output whatever becomes of it, the flags that several have."""
 
 import io
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 
 from ..system.files import LockedError
+from ..system.streams import Tolerant
+from ..system.text import for_terminal
 from ..training.checkpoint import CheckpointError
 
 
-def exit_status(run: Callable[[Namespace], int], parser: ArgumentParser, argv: list[str] | None) -> int:
-    """Run a command -> its exit status: 1 after an error (one line on stderr), 130 after Ctrl-C, 141 after a closed pipe."""
-    args = parser.parse_args(argv)
+class OutputError(Exception):
+    """Standard output does not take what a command prints.  No OSError: it has nothing to do with the command's files."""
+
+
+class _Output(Tolerant):
+    """Standard output of a command whose result is what it prints: the command ends where that cannot be written."""
+
+    def write(self, text: str) -> int:
+        self._try("write", text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._try("flush")
+
+    def _try(self, action: str, *arguments: str) -> None:
+        if self._stream is None:
+            raise OutputError("standard output: closed, expected a terminal, a file or a pipe; open one")
+        try:
+            getattr(self._stream, action)(*arguments)
+        except (OSError, ValueError) as error:          # ValueError: it is closed
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(f"standard output: {reason}, expected to write to it; give another file or pipe") from error
+
+
+def exit_status(
+    run: Callable[[Namespace], int], parser: ArgumentParser, argv: list[str] | None,
+    goes_on: Callable[[Namespace], bool] = lambda args: False,
+) -> int:
+    """Run a command -> its exit status: 1 after an error (one line on stderr), 130 after Ctrl-C, 141 after a closed pipe.
+
+    goes_on: whether the command works on without a standard output, since its result is what it writes into files.
+    What stderr does not take is always dropped.
+    """
     write_utf8()
+    stdout = sys.stdout
     try:
-        return run(args)
-    except BrokenPipeError:                         # the reading program, such as head, has stopped
-        sys.stdout = None
-        return 141
-    except (ValueError, OSError, FloatingPointError, CheckpointError, LockedError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:                       # a command with results to keep handles Ctrl-C itself
-        return 130
+        with redirect_stdout(_Output(stdout)) as output, redirect_stderr(Tolerant(sys.stderr)):
+            try:
+                try:
+                    args = parser.parse_args(argv)
+                except SystemExit:                      # after --help, which has printed something, and after a mistake
+                    output.flush()
+                    raise
+                with redirect_stdout(Tolerant(stdout) if goes_on(args) else output) as stream:
+                    status = run(args)
+                    stream.flush()
+                return status
+            except OutputError as error:                # of a closed pipe nothing is said: its reader, such as head, has enough
+                return 141 if isinstance(error.__cause__, BrokenPipeError) else failed(error)
+            except (ValueError, OSError, FloatingPointError, CheckpointError, LockedError) as error:
+                return failed(error)
+            except KeyboardInterrupt:                   # a command with results to keep handles Ctrl-C itself
+                return 130
+    finally:
+        for name in ("stdout", "stderr"):
+            _let_go(name)
+
+
+def failed(error: BaseException, status: int = 1) -> int:
+    """Say what went wrong and return the status."""
+    print(f"error: {for_terminal(str(error))}", file=sys.stderr)
+    return status
+
+
+def _let_go(name: str) -> None:
+    """Take away a stream that cannot be flushed: Python would try again at its exit, complain, and end with status 120."""
+    stream = getattr(sys, name)
+    try:
+        if stream is not None:
+            stream.flush()
+    except (OSError, ValueError):
+        setattr(sys, name, None)
 
 
 def write_utf8() -> None:
-    """Write UTF-8 to pipes and files on Windows too, where the default code page lacks most characters."""
+    """Write UTF-8 to pipes and files on Windows too, where the default code page lacks most characters.
+
+    A terminal keeps its encoding, and so does whoever chose one; the characters that it lacks appear as escapes.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")
+        chosen = sys.stdout.isatty() or "PYTHONIOENCODING" in os.environ
+        sys.stdout.reconfigure(encoding=None if chosen else "utf-8", errors="backslashreplace")
 
 
 def add_model(parser: ArgumentParser) -> None:
     """Add the flag --model."""
     parser.add_argument("--model", default="shakespeare-char", metavar="FOLDER",
                         help="a folder written by training, or a model's name (default shakespeare-char)")
+
+
+def add_raw(parser: ArgumentParser) -> None:
+    """Add the flag --raw."""
+    parser.add_argument("--raw", action="store_true", help="write control characters of the model's text as they are; without "
+                        "it they are shown as escapes such as \\x1b, since a terminal obeys them")
+
+
+def shown(args: Namespace) -> Callable[[str], str]:
+    """How --raw wants a model's text written."""
+    return str if args.raw else for_terminal
 
 
 def write(text: str) -> None:

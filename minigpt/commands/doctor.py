@@ -5,7 +5,6 @@ The checks are in study/checks.py, the costs in study/costs.py.
 
 import argparse
 import math
-import sys
 import textwrap
 import traceback
 import warnings
@@ -20,11 +19,13 @@ from ..models.gpt import GPT
 from ..study import checks, costs
 from ..study.checks import Finding
 from ..system import machine
-from ..system.threads import WorkerPool, blas_threads, cpu_count
+from ..system.blas import blas_threads
+from ..system.text import for_terminal
+from ..system.threads import WorkerPool, cpu_count
 from ..training.corpora import load_corpus
 from ..training.recipe import PRESETS as RUNS
 from ..training.recipe import Recipe
-from .common import write_utf8
+from .common import exit_status, failed
 from .train import DEFAULT_PRESET
 
 MAX_PARAMETERS = 5_000_000      # a larger model is checked as a reduced copy
@@ -33,10 +34,10 @@ MAX_CHARACTERS_READ = 20_000    # of the text in --text
 COLUMNS = 80                    # width of the screen
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     """Check a model.  Returns the exit status: 0 all is well, 1 something is wrong, 2 the request is impossible."""
     parser = argparse.ArgumentParser(
-        prog="doctor", description="Check a GPT for mistakes, and show what it costs on this machine.",
+        prog=prog, description="Check a GPT for mistakes, and show what it costs on this machine.",
         epilog="Exit status: 0 all is well, 1 something is wrong, 2 the model or text cannot be loaded.",
     )
     subject = parser.add_mutually_exclusive_group()
@@ -44,22 +45,18 @@ def main(argv: list[str] | None = None) -> int:
                          help=f"check an untrained model of this preset or config.json (default {DEFAULT_PRESET})")
     subject.add_argument("--model", metavar="FOLDER", help="check a trained model: a folder or a name such as shakespeare-char")
     parser.add_argument("--text", metavar="FILE", help="with --model: a text in its language (default: lines of Hamlet)")
-    args = parser.parse_args(argv)
+    return exit_status(lambda args: _run(args, parser), parser, argv)
+
+
+def _run(args, parser) -> int:
     if args.text and not args.model:
         parser.error("--text: given without --model; name a trained model to read it")
-    write_utf8()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")         # a row of the screen reports what is not finite
             return _trained(args.model, args.text) if args.model else _fresh(args.config)
-    except BrokenPipeError:                         # as in common.exit_status(), which has no status 2
-        sys.stdout = None
-        return 141
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, (OSError, ConfigError)) else 1
-    except KeyboardInterrupt:
-        return 130
+    except (OSError, ConfigError) as error:
+        return failed(error, status=2)
 
 
 def _fresh(name) -> int:
@@ -165,15 +162,15 @@ def _machine(flops):
 
 def _screen(title, sections) -> int:
     """Run {heading: {name: check}} and print each result as it comes -> 1 if something is wrong, else 0"""
-    print(textwrap.fill(title, COLUMNS))
+    print(textwrap.fill(for_terminal(title), COLUMNS))
     wrong = []
     for heading, rows in sections.items():
         print(f"\n{heading}")
         for name, check in rows.items():
             finding = _result(check)
             mark = {True: "ok", False: "WRONG", None: ""}[finding.ok]
-            print(textwrap.fill(finding.text, COLUMNS, initial_indent=f"  {mark:6}{name:12}", subsequent_indent=" " * 20,
-                                break_on_hyphens=False), flush=True)
+            print(textwrap.fill(for_terminal(finding.text), COLUMNS, initial_indent=f"  {mark:6}{name:12}",
+                                subsequent_indent=" " * 20, break_on_hyphens=False), flush=True)
             if finding.ok is False:
                 wrong.append(name)
     print(f"\nSomething is wrong: {', '.join(wrong)}." if wrong else "\nAll is well.", flush=True)

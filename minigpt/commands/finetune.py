@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from ..inputs import require_tokenizer
 from ..models.classifier import Classifier
 from ..models.gpt import GPT
+from ..system.text import for_terminal, printable
 from ..training import checkpoint, tasks
 from ..training.adapters import add_lora, train_head, with_characters
 from ..training.finetune import Example, FineTuner, answered, answers, labeled
@@ -44,14 +45,14 @@ class ResultRow(NamedTuple):
     seconds: float
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     """Learn a task.  Returns the exit status: 0, 1 after an error, 130 or 143 when stopped by a signal."""
-    return exit_status(_finetune, _parser(), argv)
+    return exit_status(_finetune, _parser(prog), argv, goes_on=lambda args: True)
 
 
-def _parser():
+def _parser(prog):
     parser = argparse.ArgumentParser(
-        prog="finetune", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Fine-tune a model on a task by several methods, and compare them with baselines on unseen examples.",
         epilog="tasks:\n"
         "  chapters   a line of Python's documentation -> its chapter; the text comes with Python\n"
@@ -84,9 +85,9 @@ def _finetune(args) -> int:
     start = time.perf_counter()
     out = Path(args.out or f"out/finetune-{args.task}")
     task = _task(args)
-    print(f"{task.note}; for example")
+    print(for_terminal(f"{task.note}; for example"))
     for x, y in task.test[:3]:
-        print(f"  {x}  ->  {y}")
+        print(for_terminal(f"  {x}  ->  {y}"))
     methods = args.ways or [method for method in METHODS if task.labels or method != "head"]
     if "head" in methods and not task.labels:
         raise ValueError(f"--ways: head with the task {task.name}, expected other methods; its answers are texts, not labels")
@@ -103,13 +104,13 @@ def _finetune(args) -> int:
     for method in methods:
         tuner = _tuner(method, base, task, args, out / method)
         n_trained = tuner.model.flat_params.size
-        print(f"{names[method]}: training {n_trained:,} parameters", flush=True)
+        print(f"{printable(names[method])}: training {n_trained:,} parameters", flush=True)
         if status := tuner.run():
             return status
         share = accuracy(_test_answers(task, tuner.folder, args.threads), task.test)
         rows.append(ResultRow(names[method], n_trained, share, tuner.seconds))
-    print(_table(task, rows))
-    print(f"wrote the models, checkpoints and logs to {out}{os.sep}, {time.perf_counter() - start:.0f} s")
+    print(for_terminal(_table(task, rows)))
+    print(f"wrote the models, checkpoints and logs to {printable(out)}{os.sep}, {time.perf_counter() - start:.0f} s")
     return 0
 
 

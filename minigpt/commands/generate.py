@@ -8,20 +8,20 @@ from ..generation.streaming import whole_characters, with_words
 from ..inputs import require_tokenizer
 from ..models.gpt import GPT
 from ..tokenization.formats import END_OF_TEXT
-from .common import add_model, exit_status, write
+from .common import add_model, add_raw, exit_status, shown, write
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     """Continue a prompt: write the text to stdout while it is generated, the speed to stderr.
 
     Returns the exit status: 0, 1 after an error, 130 after Ctrl-C; the text generated so far is then kept.
     """
-    return exit_status(_run, _parser(), argv)
+    return exit_status(_run, _parser(prog), argv)
 
 
-def _parser():
+def _parser(prog):
     parser = argparse.ArgumentParser(
-        prog="generate", description="Continue a text with a model, token by token.",
+        prog=prog, description="Continue a text with a model, token by token.",
         epilog="When the model's context is full, generation continues from the newer half of the text.",
     )
     prompt = parser.add_mutually_exclusive_group()
@@ -41,6 +41,7 @@ def _parser():
     parser.add_argument("--bias", action="append", default=[], metavar="TOKEN=NUMBER",
                         help="add NUMBER to a token's logit: e=-2 makes e less likely, e=-100 rules it out")
     parser.add_argument("--num-samples", type=int, default=1, metavar="N", help="number of continuations (default 1)")
+    add_raw(parser)
     parser.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same text (default: random)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU cores to use (default: all)")
     return parser
@@ -60,17 +61,18 @@ def _run(args):
     ))
     samples: list[list[int]] = [[] for _ in range(args.num_samples)]
     start, status = time.perf_counter(), 0
-    write(prompt)
+    show = shown(args)
+    write(show(prompt))
     try:
         for piece in whole_characters(tokenizer, _first_of(steps, samples, stop_ids)):
-            write(piece)
+            write(show(piece))
     except KeyboardInterrupt:
         status = 130
     seconds = time.perf_counter() - start
     write("\n")
     samples = [ids[: next((i for i, id in enumerate(ids) if id in stop_ids), len(ids))] for ids in samples]
     for i, ids in enumerate(samples[1:], start=2):  # the first was written while it was generated
-        write(f"--- {i} ---\n{prompt}{''.join(whole_characters(tokenizer, ids))}\n")
+        write(f"--- {i} ---\n{show(prompt + ''.join(whole_characters(tokenizer, ids)))}\n")
     tokens = sum(map(len, samples))
     print(f"{tokens} tokens in {seconds:.2f} s, {tokens / seconds:.1f} tokens/s", file=sys.stderr)
     return status

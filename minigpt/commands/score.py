@@ -8,16 +8,17 @@ from pathlib import Path
 
 from ..inputs import require_tokenizer
 from ..models.gpt import GPT
+from ..system.text import printable
 from ..training.corpora import load_corpus
 from .common import add_model, exit_status, write
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     """Score a text or a file, or rank answers to a prompt.  Returns the exit status, 0, 1 or 130."""
     parser = argparse.ArgumentParser(
-        prog="score", description="Measure how likely a model finds a text: nats per token, perplexity and bits per byte. With "
+        prog=prog, description="Measure how likely a model finds a text: nats per token, perplexity and bits per byte. With "
         "--answers, rank several answers by how likely they follow the text.",
-        epilog='Example: score "My gracious " --answers lord lady lion',
+        epilog='Example: python -m minigpt score "My gracious " --answers lord lady lion',
     )
     parser.add_argument("text", metavar="TEXT", help="the text, or the name of a UTF-8 file; with --answers, the prompt")
     add_model(parser)
@@ -47,7 +48,7 @@ def _run(args):
     start = time.perf_counter()
     score = model.score(ids, progress=sys.stderr.isatty())
     seconds = time.perf_counter() - start
-    of = f"the file {args.text}" if is_file else "the text"
+    of = f"the file {printable(args.text)}" if is_file else "the text"
     write(f"{len(score):,} tokens and {score.n_bytes:,} bytes of {of}\n"
            f"nats per token {0 - score.mean:9.4f}\n"
            f"perplexity     {score.perplexity:9.4f}\n"

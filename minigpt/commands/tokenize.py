@@ -8,9 +8,9 @@ from ..weights.pretrained import find
 from .common import add_model, exit_status, write
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     """Print the tokens of a text, one per line: id and text.  Returns the exit status, 0 or 1."""
-    parser = argparse.ArgumentParser(prog="tokenize", description="Show the tokens of a text, one per line: id and text.")
+    parser = argparse.ArgumentParser(prog=prog, description="Show the tokens of a text, one per line: id and text.")
     parser.add_argument("text", metavar="TEXT", help="the text to tokenize; special tokens in it are parsed")
     add_model(parser)
     return exit_status(_run, parser, argv)

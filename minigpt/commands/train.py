@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..config import GPTConfig
 from ..models.gpt import GPT
+from ..system.text import for_terminal, printable
 from ..tokenization import CharTokenizer, Tokenizer
 from ..training import checkpoint
 from ..training.corpora import load_corpus
@@ -24,14 +25,14 @@ RUNS = Path("out")                      # default folder of runs
 DEFAULT_PRESET = "shakespeare-char"
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     """Train a GPT.  Returns the exit status: 0, 1 after an error, 130 or 143 when stopped by a signal."""
-    return exit_status(_train, _parser(), argv)
+    return exit_status(_train, _parser(prog), argv, goes_on=lambda args: True)
 
 
-def _parser():
+def _parser(prog):
     parser = argparse.ArgumentParser(
-        prog="train", argument_default=argparse.SUPPRESS, formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog=prog, argument_default=argparse.SUPPRESS, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Train a GPT on a text, with gradients written by hand in NumPy, and sample from it.",
         epilog="Without flags: a character-level model of Tiny Shakespeare, in about three minutes on two cores.\n"
         "Without internet, it trains on the language reference that comes with Python. Ctrl-C saves, --resume continues.",
@@ -84,8 +85,8 @@ def _train(args) -> int:
         given.update(dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), given.pop("dropout")))
     trainer = _resumed(given, out, threads) if resume else _new(given, out, threads)
     layers = f"{trainer.model.pool.threads} threads" if trainer.model.fast else "the textbook's layers"
-    print(f"{trainer.model.config.n_params:,} parameters, {layers}, "
-          f"ready after {time.perf_counter() - start:.1f} s; the run is saved in {trainer.folder}{os.sep}", flush=True)
+    print(f"{trainer.model.config.n_params:,} parameters, {layers}, ready after {time.perf_counter() - start:.1f} s; "
+          f"the run is saved in {printable(trainer.folder)}{os.sep}", flush=True)
     status = trainer.run()
     _summarize(trainer)
     return status
@@ -103,7 +104,7 @@ def _new(given, out, threads) -> Trainer:
     GPTConfig(**model_fields)                           # check the sizes before any text is read
     folder = Path(out) if out else _free_folder(preset)
     corpus = load_corpus(source)
-    print(corpus.note)
+    print(for_terminal(corpus.note))
     tokenizer = (
         CharTokenizer.train(corpus.text) if kind == "char"
         else Tokenizer.train(corpus.text, vocab_size, progress=sys.stderr.isatty())
@@ -125,7 +126,7 @@ def _resumed(given, out, threads) -> Trainer:
             raise checkpoint.CheckpointError(f"{RUNS}: no run, expected one to resume; name its folder with --out")
         out = runs[-1][1]
     trainer = Trainer.resume(out, threads=threads, **given)
-    print(f"continuing after step {trainer.step} of {out}, {trainer.seconds:.0f} s into the run")
+    print(f"continuing after step {trainer.step} of {printable(out)}, {trainer.seconds:.0f} s into the run")
     return trainer
 
 
@@ -141,13 +142,21 @@ def _summarize(trainer) -> None:
         if save_loss_png(folder / "loss.png", rows, title):
             written += " and loss.png"
     if best is None:
-        print(f"wrote {written} in {folder}{os.sep}")
+        print(f"wrote {written} in {printable(folder)}{os.sep}")
         return
     print(f"best validation loss {best['val_loss']:.4f} nats per token, at step {best['step']}, {best['seconds']:.0f} s after "
           f"the start")
-    print(f"wrote that model, {written} in {folder}{os.sep}")
+    print(f"wrote that model, {written} in {printable(folder)}{os.sep}")
     print("Sample from it:")
-    print(f'  {os.path.relpath(sys.executable)} -m minigpt generate --model {folder} "ROMEO:"')
+    print(f'  {_python()} -m minigpt generate --model {printable(folder)} "ROMEO:"')
+
+
+def _python() -> str:
+    """How to call this Python from here"""
+    try:
+        return os.path.relpath(sys.executable)
+    except ValueError:                              # on another drive of Windows, or no path at all
+        return sys.executable or "python"
 
 
 def _fields_of(kind, given):

@@ -9,19 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
+from ..system.text import printable
 from ..training import numerals
 from ..training.alignment import alignment_chart, save_alignment_png
 from ..training.translation import Translator, exact_match, train
-from .common import exit_status
+from .common import add_raw, exit_status, shown
 
 FOLDER = Path("out", "translation")
 EXAMPLE = "three hundred forty-two thousand five hundred seventeen"
 EXAMPLES_SHOWN = 5      # test numbers printed after training
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     """Train or translate.  Returns the exit status: 0, 1 after an error, 130 after Ctrl-C."""
-    return exit_status(_run, _parser(), argv)
+    return exit_status(_run, _parser(prog), argv, goes_on=lambda args: not args.texts)
 
 
 def _run(args):
@@ -29,9 +30,9 @@ def _run(args):
     return 0
 
 
-def _parser():
+def _parser(prog):
     parser = argparse.ArgumentParser(
-        prog="translate", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Translate numbers from English words to Chinese numerals with the Transformer of 2017.",
         epilog="Without TEXT, a model is trained for about a minute, tested on numbers not seen in training, and saved.\n"
         f'Then: python -m minigpt translate "{EXAMPLE}"',
@@ -41,6 +42,7 @@ def _parser():
                         help=f"the model's folder (default {FOLDER})")
     parser.add_argument("--beams", type=int, default=1, metavar="K", help="hypotheses of the beam search (default 1: greedy)")
     parser.add_argument("--attention", action="store_true", help="show which words each character attends to")
+    add_raw(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="CPU cores to use (default: all)")
     training = parser.add_argument_group("training, without TEXT")
     training.add_argument("--steps", type=int, default=400, metavar="N", help="weight updates (default 400)")
@@ -53,7 +55,8 @@ def _parser():
 def _train(args):
     config = args.model / "config.json"
     if config.exists():
-        raise ValueError(f"{args.model}: holds a model, expected a new folder; give a TEXT to translate, or another --model")
+        raise ValueError(f"{printable(args.model)}: holds a model, expected a new folder; give a TEXT to translate, or another "
+                         f"--model")
     for name, least in (("steps", 1), ("pairs", 101), ("tested", 1), ("seed", 0)):
         if getattr(args, name) < least:
             raise ValueError(f"--{name}: {getattr(args, name)}, expected at least {least}")
@@ -62,13 +65,14 @@ def _train(args):
     model = translator.model
     print(f"{len(pairs):,} numbers to train on, {model.flat_params.size:,} parameters, {model.pool.threads} threads",
           flush=True)
+    show = shown(args)
     start = time.perf_counter()
     losses = train(translator, pairs, steps=args.steps, seed=args.seed, progress=True)
     print(f"{args.steps} steps in {time.perf_counter() - start:.1f} s, loss {losses[0]:.3f} to {losses[-1]:.4f}", flush=True)
     score, wrong = exact_match(translator, unseen, beams=args.beams)
     print(f"exact match on {len(unseen):,} numbers not seen in training: {score:.2%}\n")
     for text, right, given in wrong[:EXAMPLES_SHOWN]:
-        print(f"  {text}: {given}, expected {right}")
+        print(show(f"  {text}: {given}, expected {right}"))
     for text, right in unseen[:EXAMPLES_SHOWN]:
         if (text, right) not in [row[:2] for row in wrong]:
             print(f"  {text}: {right}")
@@ -76,17 +80,17 @@ def _train(args):
     alignment = translator.alignment(EXAMPLE, *translator([EXAMPLE], beams=args.beams))
     picture = args.model / "alignment.png"
     drawn = save_alignment_png(picture, alignment.source, alignment.target, alignment.att, numerals.MEANING)
-    print(f"\nThe words that each character attends to{f' (also in {picture})' if drawn else ''}:\n")
+    print(f"\nThe words that each character attends to{f' (also in {printable(picture)})' if drawn else ''}:\n")
     print(alignment_chart(alignment.source, alignment.target, alignment.att))
-    print(f"\nsaved the model in {args.model}{os.sep}")
+    print(f"\nsaved the model in {printable(args.model)}{os.sep}")
 
 
 def _translate(args):
     if not (args.model / "config.json").exists():
-        raise FileNotFoundError(f"{args.model}: no model, expected one; train it with: python -m minigpt translate")
-    translator = Translator.load(args.model, threads=args.threads)
+        raise FileNotFoundError(f"{printable(args.model)}: no model, expected one; train it with: python -m minigpt translate")
+    translator, show = Translator.load(args.model, threads=args.threads), shown(args)
     for text, translation in zip(args.texts, translator(args.texts, beams=args.beams), strict=True):
-        print(translation)
+        print(show(translation))
         if args.attention:
             alignment = translator.alignment(text, translation)
-            print("\n" + alignment_chart(alignment.source, alignment.target, alignment.att) + "\n")
+            print("\n" + show(alignment_chart(alignment.source, alignment.target, alignment.att)) + "\n")

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .text import printable
+
 _POLL = 0.05  # seconds between two attempts at a lock that someone holds
 
 
@@ -33,7 +35,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview | Iterab
     """
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"{path}: no folder {target.parent}, expected an existing one; create it first")
+        raise FileNotFoundError(f"{printable(path)}: no folder {printable(target.parent)}, expected an existing one; create it")
     temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
         # "x" and not tempfile: the file gets the permissions of any new file (umask), not those of a secret.
@@ -63,12 +65,13 @@ def lock(path: str | os.PathLike[str], timeout: float = 0.0) -> Iterator[None]:
     Errors: LockedError names the holder; OSError where the file cannot be created or the file system has no locks.
     """
     end = time.monotonic() + timeout
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = open_no_link(path, os.O_RDWR | os.O_CREAT)
     try:
         while not _try_lock(descriptor):
             if time.monotonic() >= end:
                 holder = _read_holder(descriptor)
-                raise LockedError(f"{path}: locked by {holder}, expected no other user; wait until it ends, or stop it")
+                found = f"{printable(path)}: locked by {holder}"
+                raise LockedError(f"{found}, expected no other user; wait until it ends, or stop it")
             time.sleep(_POLL)
         try:
             os.ftruncate(descriptor, 0)
@@ -80,6 +83,14 @@ def lock(path: str | os.PathLike[str], timeout: float = 0.0) -> Iterator[None]:
             _unlock(descriptor)  # explicit: a forked child would keep a merely closed lock alive
     finally:
         os.close(descriptor)
+
+
+def open_no_link(path: str | os.PathLike[str], flags: int) -> int:
+    """Open a file for an open() that names this as its opener; OSError for a symbolic link where the system can refuse it.
+
+    For files under names that anybody could have guessed and laid a link at, to have another file written.
+    """
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _read_holder(descriptor: int) -> str:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
+import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Return the folder of downloaded files: $MINIGPT_CACHE, or "minigpt" in the platform's cache folder."""
+    """Return the folder of downloaded files: $MINIGPT_CACHE, or "minigpt" in the platform's cache folder.
+
+    A user without a home folder has none of these; then it lies in the folder of temporary files.
+    """
     if own := os.environ.get("MINIGPT_CACHE"):
-        return Path(own).expanduser()
+        return _expanded(own)
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
     elif sys.platform == "darwin":
         base = "~/Library/Caches"
     else:
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "minigpt"
+    folder = _expanded(base)
+    return (folder if folder.parts[:1] != ("~",) else Path(tempfile.gettempdir())) / "minigpt"
 
 
 def cached(filename: str, sha256: str) -> Path | None:
@@ -41,9 +47,9 @@ def hugging_face_cache() -> Path:
     """Return the folder in which transformers and huggingface_hub keep what they download; it need not exist."""
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if folder := os.environ.get(variable):
-            return Path(folder).expanduser()
+            return _expanded(folder)
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    return Path(home).expanduser() / "hub"
+    return _expanded(home) / "hub"
 
 
 def hugging_face_snapshot(repository: str, filenames: Collection[str], revision: str | None = None) -> Path | None:
@@ -52,14 +58,37 @@ def hugging_face_snapshot(repository: str, filenames: Collection[str], revision:
         models--openai-community--gpt2/refs/main                             the revision last downloaded
         models--openai-community--gpt2/snapshots/607a30d783…/config.json
 
-    revision: the one to prefer; then comes that of refs/main. The content is not checked: its owner put it there.
+    revision: the one to prefer; then comes that of refs/main. The content is not checked: its owner put it there. But a
+    snapshot with a link that leads out of the repository's folder is passed over, and so is what cannot be read.
     """
     # A repository may also be there by its name of before the organizations, as "gpt2".
     for name in (repository, repository.partition("/")[2]):
         folder = hugging_face_cache() / ("models--" + name.replace("/", "--"))
-        main = folder / "refs" / "main"
-        revisions = [revision, main.read_text(encoding="utf-8").strip() if main.is_file() else None]
-        for snapshot in (folder / "snapshots" / each for each in revisions if each):
-            if all((snapshot / filename).is_file() for filename in filenames):
+        for snapshot in (folder / "snapshots" / each for each in (revision, _main_revision(folder)) if each):
+            if _is_usable(snapshot, filenames, folder):
                 return snapshot
     return None
+
+
+def _main_revision(folder: Path) -> str | None:
+    """Return the commit that refs/main names, None where it names none."""
+    try:
+        with open(folder / "refs" / "main", "rb") as file:
+            named = file.read(100).decode("latin-1").strip()
+    except OSError:
+        return None
+    return named if re.fullmatch("[0-9a-f]+", named) else None
+
+
+def _is_usable(snapshot: Path, filenames: Collection[str], folder: Path) -> bool:
+    """Whether these files are there, and everything beside them lies in the folder when all links are followed."""
+    try:
+        whole = all((snapshot / filename).is_file() for filename in filenames)
+        return whole and all(path.resolve().is_relative_to(folder.resolve()) for path in snapshot.iterdir())
+    except (OSError, RuntimeError):             # RuntimeError: links in a circle, before Python 3.13
+        return False
+
+
+def _expanded(path: str | os.PathLike[str]) -> Path:
+    """Replace ~ by the home folder; it stays where there is none, as in a shell."""
+    return Path(os.path.expanduser(path))

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import shutil
+import threading
 import time
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -20,7 +23,8 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError, InvalidHeader, ProtocolError, TimeoutError
 from urllib3.util import Retry
 
-from ..system.files import LockedError, lock
+from ..system.files import LockedError, lock, open_no_link
+from ..system.text import printable
 from .cache import cache_folder, cached, sha256_of
 
 _CONNECT_TIMEOUT = 5.0  # seconds; short, so that a user without network learns of it soon
@@ -29,6 +33,8 @@ _SLOWEST = 100_000  # bytes a second, for the default deadline
 _ATTEMPTS = 3
 _BACKOFF = 1.0  # seconds before the second attempt, doubled for each further one
 _CHUNK = 1 << 18  # bytes
+_LONGEST_ETAG = 1000  # bytes; servers send some forty
+_LONGEST_PATH = 4096  # characters of a path in a message: cut short, nobody could use it
 
 
 class DownloadError(OSError):
@@ -64,14 +70,15 @@ def fetch(
     Raises: ChecksumError for other content, DownloadError for everything else that goes wrong.
     """
     path = cache_folder() / filename
-    remedy = f"put the file of SHA-256 {sha256} at {path}"
+    place = printable(path, _LONGEST_PATH)
+    remedy = f"put the file of SHA-256 {sha256} at {place}"
     try:
         if found := cached(filename, sha256):
             return found
         for variable in ("MINIGPT_OFFLINE", "HF_HUB_OFFLINE"):
             if os.environ.get(variable, "").lower() in ("1", "true", "yes", "on"):
                 state = "damaged" if path.exists() else "absent"
-                raise DownloadError(f"{path}: {state} and {variable} is set, expected {url}; unset it, or {remedy}")
+                raise DownloadError(f"{place}: {state} and {variable} is set, expected {url}; unset it, or {remedy}")
         if deadline is None:
             deadline = 3600.0 if size is None else 60.0 + size / _SLOWEST
         download = _Download(url, path, sha256, size, progress, time.monotonic() + deadline, remedy)
@@ -87,9 +94,10 @@ def fetch(
     except DownloadError:
         raise
     except LockedError as error:  # another process is still downloading it
-        raise DownloadError(f"{error}, or {remedy}") from error
+        raise DownloadError(f"{printable(error, _LONGEST_PATH)}, or {remedy}") from error
     except OSError as error:  # the disk, the folder's permissions
-        raise DownloadError(f"{path}: {error}, expected to save {url} there; {remedy}") from error
+        reason = printable(error, _LONGEST_PATH)
+        raise DownloadError(f"{place}: {reason}, expected to save {url} there; {remedy}") from error
     return path
 
 
@@ -135,10 +143,8 @@ class _Download:
         headers = {"Accept-Encoding": "identity"}
         if etag is not None:
             headers |= {"Range": f"bytes={received}-", "If-Range": etag}
-        left = max(self.end - time.monotonic(), 0.001)
-        timeout = (min(_CONNECT_TIMEOUT, left), min(_READ_TIMEOUT, left))
-        hooks = {"response": _refuse_plain_http}
-        with requests.get(self.url, stream=True, timeout=timeout, headers=headers, hooks=hooks) as response:
+        with contextlib.closing(self._by_the_deadline(_answer(self.url, headers))) as answer:
+            response = next(answer)
             status, resumed = response.status_code, etag is not None and response.status_code == 206
             if etag is not None and status == 416:
                 raise self._start_over("the partial file is no beginning of it, expected the rest")
@@ -150,7 +156,7 @@ class _Download:
             sent = response.headers.get("Content-Range", "")
             if resumed and (response.headers.get("ETag", etag) != etag or not sent.startswith(f"bytes {received}-")):
                 raise self._start_over(f"the server sent {sent!r:.40} of changed content, expected the rest of the same")
-            self._receive(response, received if resumed else 0)
+            self._receive(response, answer, received if resumed else 0)
         if (found := sha256_of(self.part)) != self.sha256:
             if resumed:  # the fault may lie in what was there before
                 raise self._start_over("the partial file and the rest do not make the file, expected its SHA-256")
@@ -158,10 +164,48 @@ class _Download:
             reason = f"{self.part.stat().st_size:,} bytes of SHA-256 {found}, expected {self.sha256}"
             raise self._failure(reason, kind=ChecksumError)
 
-    def _receive(self, response: requests.Response, received: int) -> None:
-        """Write the body behind the first `received` bytes and force it to the disk."""
+    def _by_the_deadline(self, answer: Generator[Any]) -> Generator[Any]:
+        """Yield what `answer` yields, an error once the deadline is past, even while `answer` waits for the network.
+
+        A server that sends a byte now and then, of a header or of anything else, keeps every timeout of a socket. So a
+        thread waits for it, which nobody waits for: it is left alone until it next hears something or is timed out.
+        """
+        pieces: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=1)
+        left = threading.Event()
+
+        def draw() -> None:
+            try:
+                with contextlib.closing(answer):
+                    for piece in answer:
+                        pieces.put((piece, None))
+                        if left.is_set():
+                            return
+                pieces.put((None, None))
+            except BaseException as error:
+                pieces.put((None, error))
+
+        threading.Thread(target=draw, daemon=True).start()
+        try:
+            while (seconds := self.end - time.monotonic()) > 0:
+                try:
+                    piece, error = pieces.get(timeout=min(seconds, threading.TIMEOUT_MAX))
+                except queue.Empty:
+                    break
+                if error is not None:
+                    raise error
+                if piece is None:
+                    return
+                yield piece
+            raise self._failure("too slow for the deadline, expected the file", "try again, or ")
+        finally:
+            left.set()
+            with contextlib.suppress(queue.Empty):
+                pieces.get_nowait()  # the thread may be waiting for room
+
+    def _receive(self, response: requests.Response, answer: Iterator[bytes], received: int) -> None:
+        """Write the body, the rest of the answer, behind the first `received` bytes and force it to the disk."""
         declared = response.headers.get("Content-Length", "")
-        announced = received + int(declared) if declared.isdecimal() else None
+        announced = received + int(declared) if declared.isdecimal() and len(declared) < 20 else None
         if self.size is not None and announced not in (None, self.size):
             if received:  # else what is there of the file stays: a sign-in page says nothing about it
                 self._forget()
@@ -169,23 +213,20 @@ class _Download:
         total = announced if self.size is None else self.size
         folder = self.part.parent
         if total is not None and total - received > (free := shutil.disk_usage(folder).free):
-            raise DownloadError(f"{folder}: {free:,} bytes free, expected {total - received:,}; make room, or {self.remedy}")
+            room = f"{free:,} bytes free, expected {total - received:,}; make room"
+            raise DownloadError(f"{printable(folder)}: {room}, or {self.remedy}")
         if not received:
             self._start(response.headers.get("ETag"))
-        # read1 returns what has come, read (urllib3 before 2.2) waits for a full chunk, however slowly it drips.
-        read: Any = getattr(response.raw, "read1", response.raw.read)
         silent = None if self.progress else True  # None: silent where stderr is no terminal
         with (
-            open(self.part, "ab") as file,
+            open(self.part, "ab", opener=open_no_link) as file,
             tqdm(total=total, initial=received, desc=self.path.name, unit="B", unit_scale=True, disable=silent) as bar,
         ):
-            while chunk := read(_CHUNK):
+            for chunk in answer:
                 file.write(chunk)
                 file.flush()  # a killed process leaves what it has received
                 received += len(chunk)
                 bar.update(len(chunk))
-                if time.monotonic() > self.end:
-                    raise self._failure(f"too slow, {received:,} bytes by the deadline", "try again, or ")
                 if total is not None and received > total:
                     self._forget()
                     raise self._failure(f"more than {total} bytes, expected {total}", kind=ChecksumError)
@@ -195,17 +236,20 @@ class _Download:
 
     def _resumable(self) -> str | None:
         """Return the name of the content to continue, None where there is nothing to continue."""
-        if not self._etag.is_file() or not self.part.is_file() or not self.part.stat().st_size:
+        if not _is_plain_file(self._etag) or not _is_plain_file(self.part) or not self.part.stat().st_size:
             return None
-        etag = self._etag.read_bytes().decode("latin-1")
+        with open(self._etag, "rb", opener=open_no_link) as file:
+            etag = file.read(_LONGEST_ETAG + 1).decode("latin-1")
         return etag if _is_strong(etag) else None
 
     def _start(self, etag: str | None) -> None:
         """Empty the part for content of this name."""
         self._forget()  # first, so that the name never stands beside bytes of other content
-        self.part.write_bytes(b"")
+        self.part.unlink(missing_ok=True)
+        self.part.open("xb").close()  # new, so that no link is followed
         if etag is not None and _is_strong(etag):
-            self._etag.write_bytes(etag.encode("ascii"))
+            with open(self._etag, "xb") as file:
+                file.write(etag.encode("ascii"))
 
     def _forget(self) -> None:
         """Have the next attempt start afresh. The bytes stay for now: Windows removes no file that is open."""
@@ -236,9 +280,25 @@ class _Download:
         return kind(f"{self.url}: {reason}; {advice}{self.remedy}")
 
 
+def _answer(url: str, headers: dict[str, str]) -> Generator[Any]:
+    """Yield the server's response, then its body as it comes, in pieces."""
+    timeout, hooks = (_CONNECT_TIMEOUT, _READ_TIMEOUT), {"response": _refuse_plain_http}
+    with requests.get(url, stream=True, timeout=timeout, headers=headers, hooks=hooks) as response:
+        yield response
+        # read1 returns what has come, read (urllib3 before 2.2) waits for a full chunk.
+        read: Any = getattr(response.raw, "read1", response.raw.read)
+        while chunk := read(_CHUNK):
+            yield chunk
+
+
+def _is_plain_file(path: Path) -> bool:
+    """Whether a file is there that is no link, whose target would be someone else's."""
+    return not path.is_symlink() and path.is_file()
+
+
 def _is_strong(etag: str) -> bool:
     """Whether equal ETags mean equal bytes; W/"..." means no more than the same in essence."""
-    return len(etag) > 2 and etag[0] == etag[-1] == '"' and etag.isascii() and etag.isprintable()
+    return 2 < len(etag) <= _LONGEST_ETAG and etag[0] == etag[-1] == '"' and etag.isascii() and etag.isprintable()
 
 
 def _refuse_plain_http(response: requests.Response, *_: object, **__: object) -> None:
@@ -246,7 +306,8 @@ def _refuse_plain_http(response: requests.Response, *_: object, **__: object) ->
     target = urljoin(response.url, response.headers.get("Location", ""))
     if response.is_redirect and response.url.startswith("https:") and not target.startswith("https:"):
         response.close()
-        raise DownloadError(f"{response.url}: redirects to {target}, expected https; tell the site's owner")
+        moved = f"{printable(response.url)}: redirects to {printable(target)}"
+        raise DownloadError(f"{moved}, expected https; tell the site's owner")
 
 
 def _retry_after(response: requests.Response) -> float | None:
@@ -260,4 +321,4 @@ def _root(error: BaseException) -> str:
     """Name the root of a chain of errors in a few words, such as gaierror: Name or service not known."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__ or error
-    return f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}"
+    return printable(f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}")

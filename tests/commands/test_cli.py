@@ -2,10 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from minigpt import GPT, GPTConfig
-from minigpt.__main__ import main
+from minigpt.__main__ import COMMANDS, main
 from minigpt.commands import generate, score, trace
 from minigpt.study.report import report
 from minigpt.tokenization import CharTokenizer, Tokenizer
@@ -38,7 +39,7 @@ def generated(capsys, *argv):
 @pytest.mark.parametrize("fixture", ["char_model", "bpe_model"])
 def test_generate_writes_the_prompt_and_what_the_model_continues(capsys, request, fixture):
     folder = request.getfixturevalue(fixture)
-    status, out, err = generated(capsys, "--model", folder, "--prompt", "to be", "--max-new-tokens", 40, "--seed", 3)
+    status, out, err = generated(capsys, "--model", folder, "--prompt", "to be", "--max-new-tokens", 40, "--seed", 3, "--raw")
     model = GPT.from_pretrained(folder)
     ids = model.generate(model.tokenizer.encode("to be"), 40, temperature=0.8, seed=3, sliding_window=True)
     assert (status, out) == (0, model.tokenizer.decode(ids) + "\n")
@@ -82,6 +83,15 @@ def test_the_text_ends_before_end_of_text(capsys, bpe_model, monkeypatch):
     status, out, err = generated(capsys, "to", "--model", bpe_model)
     assert (status, out) == (0, 'to!"\n')
     assert err.startswith("2 tokens")
+
+
+@pytest.mark.parametrize(("flags", "shown"), [([], "to\\x1b[2J\\r\n\t\\x9b"), (["--raw"], "to\x1b[2J\r\n\t\x9b")])
+def test_control_characters_that_a_model_draws_are_shown_unless_raw(capsys, bpe_model, monkeypatch, flags, shown):
+    tokenizer = GPT.from_pretrained(bpe_model).tokenizer
+    ids = tokenizer.encode("\x1b[2J\r\n\t\x9b")
+    monkeypatch.setattr(GPT, "stream", lambda *arguments, **options: iter(np.array([ids, ids]).T))
+    _, out, _ = generated(capsys, "to", "--num-samples", 2, "--model", bpe_model, *flags)
+    assert out == f"{shown}\n--- 2 ---\n{shown}\n"
 
 
 def test_ctrl_c_keeps_the_text_so_far(capsys, char_model, monkeypatch):
@@ -258,3 +268,10 @@ def test_an_unknown_command_is_named(capsys):
     with pytest.raises(SystemExit):
         main(["genrate"])
     assert "invalid choice: 'genrate'" in capsys.readouterr().err
+
+
+def test_without_a_command_the_commands_are_listed(capsys):
+    assert main([]) == 0
+    out, err = capsys.readouterr()
+    assert (out.splitlines()[0], err) == ("usage: minigpt [-h] COMMAND …", "")
+    assert all(f"\n  {name} " in out for name in COMMANDS)

@@ -25,10 +25,13 @@ def test_an_expected_error_is_one_line_and_status_1(capsys, error):
     assert capsys.readouterr() == ("", "error: bad\n")
 
 
-@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 141)])
-def test_who_is_stopped_says_nothing(capsys, monkeypatch, error, status):
-    monkeypatch.setattr(sys, "stdout", sys.stdout)      # to be put back: a closed one is taken away
-    assert exit_status(fails_with(error), argparse.ArgumentParser(), []) == status
+def test_an_error_shows_the_control_characters_of_a_name(capsys):
+    assert exit_status(fails_with(ValueError("a\x1b[2J\r: bad\n  b")), argparse.ArgumentParser(), []) == 1
+    assert capsys.readouterr() == ("", "error: a\\x1b[2J\\r: bad\n  b\n")
+
+
+def test_who_is_stopped_says_nothing(capsys):
+    assert exit_status(fails_with(KeyboardInterrupt()), argparse.ArgumentParser(), []) == 130
     assert capsys.readouterr() == ("", "")
 
 
@@ -43,8 +46,30 @@ def test_the_status_and_the_flags_pass_through():
     assert exit_status(lambda args: args.status, parser, ["--status", "7"]) == 7
 
 
-def test_output_is_utf8_whatever_the_system_takes(monkeypatch):
-    written = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
-    assert exit_status(lambda args: print("注意", flush=True) or 0, argparse.ArgumentParser(), []) == 0
-    assert written.getvalue().decode("utf-8").strip() == "注意"
+class Terminal(io.BytesIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("kind", "chosen", "written"), [
+    (io.BytesIO, None, "注意 é".encode()),
+    (io.BytesIO, "cp1252", b"\\u6ce8\\u610f \xe9"),
+    (Terminal, None, b"\\u6ce8\\u610f \xe9"),
+], ids=["pipe", "pipe with a chosen encoding", "terminal"])
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_pipe_gets_utf8_and_a_terminal_escapes_of_what_it_cannot_show(monkeypatch, kind, chosen, written, goes_on):
+    if chosen is None:
+        monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    else:
+        monkeypatch.setenv("PYTHONIOENCODING", chosen)
+    output = kind()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding="cp1252", newline=""))
+    said = exit_status(lambda args: print("注意 é", end="") or 0, argparse.ArgumentParser(), [], lambda args: goes_on)
+    assert (said, output.getvalue()) == (0, written)
+
+
+def test_half_a_character_of_a_file_name_can_be_printed(monkeypatch):
+    output = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding="utf-8", newline=""))
+    assert exit_status(lambda args: print("\udcff", end="") or 0, argparse.ArgumentParser(), []) == 0
+    assert output.getvalue() == b"\\udcff"

@@ -1,7 +1,6 @@
 """The doctor: each check passes on a healthy model and finds the mistake planted for it; the command and its screen."""
 
 import re
-import sys
 import warnings
 
 import numpy as np
@@ -433,14 +432,12 @@ def test_a_damaged_weight_file_is_something_wrong(capsys, bundled, tmp_path):
     assert err.startswith("error: ")
 
 
-@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 141)])
-def test_who_is_stopped_says_nothing(capsys, monkeypatch, error, status):
+def test_who_is_stopped_says_nothing(capsys, monkeypatch):
     def stopped(name):
-        raise error
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(doctor, "_fresh", stopped)
-    monkeypatch.setattr(sys, "stdout", sys.stdout)      # to be put back: a closed one is taken away
-    assert examined(capsys) == (status, "", "")
+    assert examined(capsys) == (130, "", "")
 
 
 @pytest.mark.parametrize("argv", [["--config", "gpt2", "--model", "gpt2"], ["--text", "x"], ["--what"]])
@@ -448,7 +445,7 @@ def test_wrong_usage_ends_with_status_2(capsys, argv):
     with pytest.raises(SystemExit) as stop:
         main(["doctor", *argv])
     assert stop.value.code == 2
-    assert "usage: doctor" in capsys.readouterr().err
+    assert "usage: minigpt doctor" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", RUNS)

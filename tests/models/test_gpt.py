@@ -350,7 +350,8 @@ def test_one_dropout_key_is_one_result_for_every_number_of_threads(threads):
         assert_equal_gradients(model.grads, one.grads, rtol=1e-10, atol=1e-14)       # sums in another order, float64
     whole = textbook._parts.scopes(1)[0].acts
     for name in ("drop.mask", "h.1.attn.drop", "h.0.mlp.dropout.mask"):
-        np.testing.assert_array_equal(np.concatenate([several._parts.scopes(i + 1)[i].acts[name] for i in range(threads)]), whole[name])
+        parts = [s.acts[name] for s in several._parts.scopes(threads)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole[name])
         assert all((a != b).any() for a, b in pairwise(whole[name]))                # no two sequences share a mask
 
 

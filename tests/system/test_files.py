@@ -172,6 +172,25 @@ def test_the_file_has_the_permissions_of_any_new_file(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_a_link_under_the_temporary_name_is_not_followed(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.secrets, "token_hex", lambda n: "0" * (2 * n))        # as if it could be guessed
+    (tmp_path / "other").write_bytes(b"precious")
+    (tmp_path / f".a.{'0' * 16}.tmp").symlink_to("other")
+    with pytest.raises(FileExistsError):
+        write_atomic(tmp_path / "a", b"new")
+    assert (tmp_path / "other").read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_a_lock_does_not_empty_what_a_link_under_its_name_leads_to(tmp_path):
+    (tmp_path / "other").write_bytes(b"precious")
+    (tmp_path / "run.lock").symlink_to("other")
+    with pytest.raises(OSError, match=r"run\.lock"), lock(tmp_path / "run.lock"):
+        pass
+    assert (tmp_path / "other").read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
 def test_a_symbolic_link_stays_and_its_file_is_replaced(tmp_path):
     (tmp_path / "real").write_bytes(b"old")
     (tmp_path / "link").symlink_to("real")
