@@ -65,6 +65,7 @@ def _search(model, source, s, K, alpha, steps):
             caches = list(zip(chunk.layers, memory_caches, strict=True))
             logits = model.decode(last.reshape(-1, 1), memory, key_padding_mask, s, first=t, caches=caches)
         cache.advance(1)
+        logits = model.finite("translate", logits)
         extended = logp[..., None] + log_softmax(logits.astype(np.float64)).reshape(B, K, -1)      # (B, K, V)
         extended[ended] = -np.inf                       # a hypothesis that has ended has one extension: a pad token
         extended[ended, c.pad_token_id] = logp[ended]

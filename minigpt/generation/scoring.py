@@ -11,6 +11,7 @@ Articles A3 §4.3, A4 §3.1, A2 §7.3, §8.3.
 """
 
 import math
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import takewhile
@@ -23,8 +24,9 @@ from ..inputs import check_texts, checked_row, pad_rows, require_tokenizer
 from ..nn.cross_entropy import IGNORED, cross_entropy_forward
 from ..nn.scope import Scope
 from ..nn.softmax import log_softmax, softmax
+from ..system.streams import Tolerant
 from ..tokenization.formats import END_OF_TEXT
-from .context import Context, checked_logits
+from .context import Context, checked_logits, ignore_overflow
 
 MAX_SHOWN_TOKENS = 2000     # tokens of a long text in its picture
 MAX_LOGITS = 2**27          # logits computed at once, 0.5 GB in float32; more only where a single window has more
@@ -93,7 +95,7 @@ def score(model: Any, text: Any, start_id: int | None = None, progress: bool = F
     A text longer than n_positions is read in windows that overlap by half: every token beyond the first window is predicted
     from at least the n_positions/2 tokens before it (rounded down), and at most n_positions.
     Raises TypeError, ValueError for ids outside the vocabulary, where there is no token to score, and for a model that sees
-    what it should predict (causal=False).
+    what it should predict (causal=False); FloatingPointError, naming the token, for a log-probability that is not finite.
     """
     model.config.require_causal("score")
     if isinstance(text, str):
@@ -110,15 +112,23 @@ def score(model: Any, text: Any, start_id: int | None = None, progress: bool = F
     inputs, targets = pad_rows([window[:-1] for window in windows], 0), pad_rows([window[1:] for window in windows], IGNORED)
     targets[1:, : n - stride] = IGNORED                             # the previous window has scored them
     at_once = max(1, min(model.pool.threads, MAX_LOGITS // (width * V)))    # a window for each thread, while memory lasts
-    logprobs = []
-    with tqdm(total=T, desc="scoring", unit="token", unit_scale=True, leave=False, disable=not progress) as bar:
+    parts = []
+    with tqdm(total=T, desc="scoring", unit="token", unit_scale=True, leave=False, disable=not progress,
+              file=Tolerant(sys.stderr)) as bar:
         for i in range(0, len(firsts), at_once):
             batch = slice(i, i + at_once)
             s = Scope.of(fast=model.fast)
-            cross_entropy_forward(model(inputs[batch]), targets[batch], s)
-            logprobs.append(-s.acts["nll"][targets[batch] != IGNORED].astype(np.float64))
-            bar.update(len(logprobs[-1]))
-    return Score(ids[1:], np.concatenate(logprobs), model.tokenizer)
+            with ignore_overflow():
+                cross_entropy_forward(model(inputs[batch]), targets[batch], s)
+            parts.append(-s.acts["nll"][targets[batch] != IGNORED].astype(np.float64))
+            bar.update(len(parts[-1]))
+    logprobs = np.concatenate(parts)
+    finite = np.isfinite(logprobs)
+    if not finite.all():
+        place = finite.argmin() + 1 - len(start)
+        raise FloatingPointError(f"text[{place}]: log p is {logprobs[finite.argmin()]}, expected a finite number; check the "
+                                 "model's weights with model.first_nonfinite()")
+    return Score(ids[1:], logprobs, model.tokenizer)
 
 
 @dataclass(frozen=True)

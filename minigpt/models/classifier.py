@@ -13,6 +13,7 @@ from ..config import GPTConfig
 from ..inputs import pad_rows, require_tokenizer
 from ..nn.cross_entropy import cross_entropy_backward
 from ..nn.embedding import unembedding_backward
+from ..system.text import printable
 from .gpt import GPT, parameter_table
 
 HEAD = "score.weight"               # Hugging Face's name of the classification head
@@ -53,6 +54,7 @@ class Classifier(GPT):
         Errors: pretrained.from_pretrained; WeightFormatError where the folder holds no such classifier.
         """
         from ..weights import pretrained  # here and below: it stands above the models
+        from ..weights.folder import check_together
 
         folder = pretrained.find(name_or_folder)
         text = (folder / "config.json").read_text(encoding="utf-8")
@@ -62,25 +64,30 @@ class Classifier(GPT):
         if head is None or head.ndim != 2 or not isinstance(names, dict) or len(names) != len(head):
             found = "no score.weight" if head is None else f"score.weight {head.shape} for {len(names or ())} labels"
             raise weights.WeightFormatError(
-                f"{folder}: {found}, expected a classifier; for a new head write Classifier.from_model(model, labels)"
+                f"{printable(folder)}: {found}, expected a classifier; for a new head write "
+                "Classifier.from_model(model, labels)"
             )
         model = GPT.from_state_dict(tensors, config, dtype=dtype, threads=threads, fast=fast, strict=strict)
         model.tokenizer = pretrained.tokenizer_of(folder)
         classifier = cls.from_model(model, [names[str(i)] for i in range(len(names))])
         classifier.params[HEAD][...] = head
+        facts = {**classifier.config.to_dict(), "labels": list(classifier.labels)}
+        check_together(pretrained.weight_file(folder), facts, model.tokenizer)
         return classifier
 
     def save_pretrained(self, folder):
         """Write the folder that from_pretrained() and transformers' GPT2ForSequenceClassification load."""
         names = {str(i): label for i, label in enumerate(self.labels)}
         from ..weights import pretrained
+        from ..weights.folder import write_folder
 
         config, tensors = pretrained.exported(self)
         values = json.loads(config.to_json())
         values["architectures"] = [name.replace("LMHeadModel", "ForSequenceClassification") for name in values["architectures"]]
         values |= {"id2label": names, "label2id": {label: int(i) for i, label in names.items()}}
         tensors = {**{f"transformer.{name}": array for name, array in tensors.items()}, HEAD: self.params[HEAD]}
-        pretrained.write_folder(folder, json.dumps(values, indent=2) + "\n", tensors, self.tokenizer)
+        facts = {**config.to_dict(), "labels": list(self.labels)}
+        write_folder(folder, json.dumps(values, indent=2) + "\n", facts, tensors, self.tokenizer)
 
     def __call__(self, ids, key_padding_mask=None):
         """Scores of the labels: ids (B, T) -> logits (B, labels), an array of the caller's own.
@@ -106,7 +113,7 @@ class Classifier(GPT):
             batch = rows[i : i + ROWS_AT_ONCE]
             ids = pad_rows(batch, 0)
             mask = np.arange(ids.shape[1]) < np.array([[len(row)] for row in batch])
-            best += self(ids, mask).argmax(axis=1).tolist()
+            best += self.finite("predict", self(ids, mask)).argmax(axis=1).tolist()
         return [self.labels[i] for i in best]
 
     @property

@@ -161,14 +161,14 @@ class GPT(Shortcuts, Network):
     def loss(self, ids, targets):
         """Mean cross-entropy in nats: ids, targets (B, T) -> float.  targets[b, t] is the token after ids[b, t].
 
-        Targets of −100 do not count.  No dropout.
+        Targets of −100 do not count.  No dropout.  Raises FloatingPointError for a loss that is not finite.
         """
         ids, targets, count = self.checked(ids, targets)
 
         def run(s, batch):
             return self.loss_forward(ids[batch], targets[batch], s, count)
 
-        return sum(self.map_parts(run, len(ids)))
+        return self.finite("loss", sum(self.map_parts(run, len(ids))))
 
     def loss_and_grads(self, ids, targets, *, scale=1.0, accumulate=False, dropout_key=None):
         """Mean cross-entropy and its gradient: ids, targets (B, T) -> (float, grads).
@@ -176,6 +176,7 @@ class GPT(Shortcuts, Network):
         `grads` is model.grads, views that the next call overwrites; with accumulate=True the next call adds to them instead.
         The gradients, not the loss, are multiplied by `scale`: for one step from n batches use scale=1/n and accumulate from
         the second on.  `dropout_key` is a tuple of integers that seeds this pass's dropout masks; without it nothing drops.
+        A loss that is not finite is returned, with the gradients to look at: first_nonfinite() names where it came from.
         """
         ids, targets, count = self.checked(ids, targets)
 

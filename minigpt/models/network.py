@@ -133,6 +133,14 @@ class Network:
                 return f"grads {name}"
         return None
 
+    def finite(self, what, value):
+        """The value if all of it is finite.  Raises FloatingPointError that names where numbers stop being so."""
+        if not np.isfinite(value).all():
+            name = self.first_nonfinite()
+            where = f"the first array that is not finite is {name}" if name else "its activations are too large"
+            raise FloatingPointError(f"{what}: NaN or infinity, expected finite numbers; {where}")
+        return value
+
     def _warn_if_too_large(self, size):
         """Say so before memory runs out, not after."""
         memory = machine.memory()

@@ -10,6 +10,7 @@ How the best target is searched for is generation/beam.py's; what this model is 
 
 import math
 import os
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,6 @@ from ..nn.embedding import (
     unembedding_forward,
 )
 from ..nn.scope import Gradients, Pass, Scope
-from ..system.files import write_atomic
 from .network import Network
 
 
@@ -180,7 +180,7 @@ class Transformer(Network):
         def run(s, batch):
             return self.loss_forward(source[batch], targets[batch], s, count)
 
-        return sum(self.map_parts(run, len(source)))
+        return self.finite("loss", sum(self.map_parts(run, len(source))))
 
     def loss_and_grads(self, source, targets, *, scale=1.0, accumulate=False, dropout_key=None):
         """Mean cross-entropy and its gradient: source (B, S), targets (B, T) as in loss() -> (float, grads).
@@ -230,11 +230,10 @@ class Transformer(Network):
         return kept
 
     def save(self, folder):
-        """Write config.json and model.safetensors.  Raises OSError; each file is whole or unchanged."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / "config.json", self.config.to_json().encode("utf-8"))
-        weights.save(folder / "model.safetensors", self.params)
+        """Write config.json and model.safetensors.  Raises OSError; each file is then whole or unchanged."""
+        from ..weights.folder import write_folder  # here and below: it stands above the models
+
+        write_folder(folder, self.config.to_json(), asdict(self.config), self.params, None)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, dtype=np.float32, threads=None) -> "Transformer":
@@ -251,6 +250,9 @@ class Transformer(Network):
             )
         for name, array in arrays.items():
             model.params[name][...] = array
+        from ..weights.folder import check_together
+
+        check_together(path, asdict(model.config), None)
         return model
 
 

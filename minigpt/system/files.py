@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from .text import printable
@@ -20,6 +21,37 @@ _POLL = 0.05  # seconds between two attempts at a lock that someone holds
 
 class LockedError(RuntimeError):
     """Another process, or another part of this one, holds the lock."""
+
+
+_together: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("_together", default=None)
+
+
+@contextmanager
+def writing_together() -> Iterator[None]:
+    """Inside, write_atomic() writes and syncs as always, but the files take their names only at the end, in this order.
+
+        with writing_together():
+            write_atomic(folder / "a", …);  write_atomic(folder / "b", …)
+
+    An error or a full disk on the way so leaves all of them as they were.  Only where the process is killed between two of
+    the last steps, or one of them is refused, are some new and some old: what was written last is then old.
+    """
+    if _together.get() is not None:
+        yield               # inside another one, which gives the names
+        return
+    written: list[tuple[Path, Path]] = []
+    token = _together.set(written)
+    try:
+        yield
+        for temporary, target in written:
+            os.replace(temporary, target)
+        for folder in {target.parent for _, target in written}:
+            _sync_folder(folder)
+    finally:
+        _together.reset(token)
+        for temporary, _ in written:
+            with suppress(OSError):
+                temporary.unlink()
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview | Iterable[bytes | memoryview]) -> None:
@@ -44,6 +76,9 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview | Iterab
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())  # before the rename: else a power cut can leave the new name on empty blocks
+        if (together := _together.get()) is not None:
+            together.append((temporary, target))
+            return
         os.replace(temporary, target)
     except BaseException:
         with suppress(OSError):

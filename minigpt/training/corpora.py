@@ -22,11 +22,15 @@ _SHAKESPEARE_SIZE = 1_115_394  # bytes, and characters: it is ASCII
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text to learn from."""
+    """A text to learn from.  Raises TypeError listing every bad field."""
 
     text: str
     name: str  # "shakespeare", "python" or the file's path
     note: str  # one sentence: which text this is and why
+
+    def __post_init__(self) -> None:
+        if bad := [f"{name} {value!r:.80}" for name, value in vars(self).items() if not isinstance(value, str)]:
+            raise TypeError(f"Corpus: {'; '.join(bad)}: expected strings; load_corpus() makes one of a file")
 
 
 def load_corpus(source: str | os.PathLike[str] | None = None) -> Corpus:

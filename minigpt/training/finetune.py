@@ -17,17 +17,18 @@ Radford et al. 2018 §3.2, §3.3; articles A0 §3.2.3 微调和推理, A1 §2.4 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from ..inputs import checked_row, pad_rows, require_tokenizer
+from ..inputs import checked_row, is_whole, pad_rows, require_tokenizer
 from ..models.classifier import ROWS_AT_ONCE, Classifier
 from ..models.gpt import GPT
 from ..nn.cross_entropy import IGNORED
 from .adapters import merged
 from .batches import Shuffled
 from .corpora import fingerprint
+from .facts import READERS, Readers, is_number, is_text, which
 from .trainer import Trainer
 
 
@@ -96,7 +97,18 @@ def answers(model: GPT, prompts: Sequence[str], max_new_tokens: int, end: str = 
     return texts
 
 
+def _are_texts(value):
+    return isinstance(value, list) and all(map(is_text, value))
 
+
+def _are_labels(value):
+    return value is None or _are_texts(value)
+
+
+def _is_table(value):
+    return isinstance(value, list) and all(
+        isinstance(row, list) and len(row) == 3 and is_text(row[0]) and (is_text(row[2]) or is_number(row[2]))
+        and isinstance(row[1], list) and all(is_whole(size, 1) for size in row[1]) for row in value)
 
 
 class FineTuner(Trainer):
@@ -111,6 +123,10 @@ class FineTuner(Trainer):
     too, so that a run needs nothing but its examples to go on.  Each example comes once an epoch, whatever the recipe's
     order, and there are no samples.
     """
+
+    READERS: ClassVar[Readers] = {
+        **READERS, "labels": which(_are_labels), "learning": which(_is_table), "frozen": which(_are_texts),
+    }
 
     def _read(self, examples):
         train, self.validation = examples

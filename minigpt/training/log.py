@@ -2,27 +2,73 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
+import re
+import sys
 from pathlib import Path
 
 from ..system.files import write_atomic
+from ..system.streams import say
+from ..system.text import printable
 
 COLUMNS = ("step", "train_loss", "val_loss", "learning_rate", "gradient_norm", "tokens_per_second", "seconds")
 
 
+_HEADING = ",".join(COLUMNS)
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?")
+
+
+def log_line(step, train_loss, val_loss, learning_rate, gradient_norm, tokens_per_second, seconds) -> str:
+    """A row as it stands in the file; val_loss may be None."""
+    return (f"{step},{train_loss:.5f},{'' if val_loss is None else f'{val_loss:.5f}'},{learning_rate:.6g},{gradient_norm:.4f},"
+            f"{tokens_per_second:.0f},{seconds:.2f}\r\n")
+
+
+def log_until(path: Path, step: int) -> str:
+    """What log.csv holds when a run goes on after `step`: the heading and the good rows up to there, to the byte."""
+    rows = _good_rows(path) if step and path.exists() else []
+    return "".join(f"{line}\r\n" for line in (_HEADING, *(line for row, line in rows if row["step"] <= step)))
+
+
 def read_log(path) -> list[dict]:
-    """The rows of a log.csv: numbers by column name, None where a cell is empty; a torn last line is left out."""
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
+    """The rows of a log.csv: numbers by column name, val_loss None where it is empty.
 
-    def number(name, cell):
-        return None if cell == "" else int(cell) if name == "step" else float(cell)
+    A damaged row is left out, and a line on stderr names it.
+    """
+    return [row for row, _ in _good_rows(path)]
 
-    return [
-        {name: number(name, cell) for name, cell in zip(COLUMNS, row, strict=True)} for row in rows if row[0].isdigit()
-    ]
+
+def _good_rows(path):
+    """[(row, line)] of those whose cells are numbers and whose step lies between those of the rows around it"""
+    lines = Path(path).read_bytes().decode("utf-8", "replace").replace("\r\n", "\n").split("\n")     # the last: no line
+    numbered = [(i, line, _row(line) if i < len(lines) else None)
+                for i, line in enumerate(lines, 1) if line and line != _HEADING]
+    following = [row["step"] for _, _, row in reversed(numbered) if row]
+    good, before = [], 0
+    for i, line, row in numbered:
+        if row:
+            following.pop()
+        if row and before < row["step"] < (following[-1] if following else math.inf):
+            good.append((row, line))
+            before = row["step"]
+        else:
+            say(f"{path}, line {i}: '{printable(line, 80)}', expected {_HEADING} as numbers, the steps in order; the row is "
+                "left out", sys.stderr)
+    return good
+
+
+def _row(line):
+    """{column: number}, or None where the line is no row"""
+    cells = line.split(",")
+    if len(cells) != len(COLUMNS) or not re.fullmatch("[0-9]{1,15}", cells[0]):
+        return None
+    if not all(_NUMBER.fullmatch(cell) or (not cell and name == "val_loss") for name, cell in zip(COLUMNS, cells, strict=True)):
+        return None
+    numbers = [float(cell) if cell else None for cell in cells]
+    if not all(number is None or math.isfinite(number) for number in numbers):
+        return None
+    return {**dict(zip(COLUMNS, numbers, strict=True)), "step": int(cells[0])}
 
 
 def smooth(values: list[float], weight: float = 0.95) -> list[float]:

@@ -28,12 +28,12 @@ from typing import Literal
 import numpy as np
 
 from ..config import GPTConfig
+from ..generation.context import checked_logits, ignore_overflow
 from ..models.gpt import GPT
 from ..nn.cross_entropy import IGNORED
 from ..nn.softmax import log_softmax
 from ..tokenization import CharTokenizer
 from .batches import Batches, windows
-from .checkpoint import CheckpointError
 from .corpora import Corpus, split
 from .recipe import Recipe
 from .trainer import Trainer
@@ -162,15 +162,6 @@ class _BidirectionalTrainer(Trainer):
                              f"vocab_size {self.model.config.vocab_size} are special; make it the tokenizer's + {len(SPECIAL)}")
         return super()._read(ids)
 
-    @classmethod
-    def _model(cls, config, metadata, threads):
-        if (found := metadata.get("objective")) != cls.__name__:
-            raise CheckpointError(f"objective: the run has {found or 'Trainer'}, expected {cls.__name__}; go on with the run's")
-        return super()._model(config, metadata, threads)
-
-    def _metadata(self):
-        return {"objective": type(self).__name__}
-
     def _sample_due(self):
         return False        # there is nothing to be sampled from
 
@@ -207,7 +198,8 @@ class NextSentenceTrainer(_BidirectionalTrainer):
 def guesses(model, rows, at):
     """Which token a model holds likeliest at position `at` of rows (B, T) -> (B,).
 
-    A causal model is given what stands before; the others see a [MASK] there, and all that stands around it.
+    A causal model is given what stands before; the others see a [MASK] there, and all that stands around it.  Raises
+    FloatingPointError for logits that are not finite.
     """
     n_tokens = model.config.vocab_size - len(SPECIAL)
     if model.config.causal:
@@ -216,21 +208,29 @@ def guesses(model, rows, at):
         inputs, place = rows.copy(), at
         inputs[:, at] = n_tokens + MASK
     return np.concatenate([
-        model(inputs[i : i + ROWS_AT_ONCE])[:, place, :n_tokens].argmax(axis=1) for i in range(0, len(rows), ROWS_AT_ONCE)
+        _logits(model, inputs[i : i + ROWS_AT_ONCE])[:, place, :n_tokens].argmax(axis=1)
+        for i in range(0, len(rows), ROWS_AT_ONCE)
     ])
 
 
 def follows(model, first, second):
     """How much a model believes that the texts second (B, n) follow first (B, n) -> (B,); higher is likelier.
 
-    A causal model gives log p(second given first), the others log p([NEXT]) − log p([OTHER]) at [CLS].
+    A causal model gives log p(second given first), the others log p([NEXT]) − log p([OTHER]) at [CLS].  Raises
+    FloatingPointError for logits that are not finite.
     """
     n, n_tokens = first.shape[1], model.config.vocab_size - len(SPECIAL)
     if not model.config.causal:
-        logits = model(paired(first, second, n_tokens))[:, 0]
+        logits = _logits(model, paired(first, second, n_tokens))[:, 0]
         return logits[:, n_tokens + NEXT] - logits[:, n_tokens + OTHER]
-    logp = log_softmax(model(np.concatenate([first, second], axis=1))[:, n - 1 : -1].astype(np.float64))
+    logp = log_softmax(_logits(model, np.concatenate([first, second], axis=1))[:, n - 1 : -1].astype(np.float64))
     return np.take_along_axis(logp, second[..., None], axis=2).sum(axis=(1, 2))
+
+
+def _logits(model, rows):
+    """What the model makes of rows (B, T): (B, T, V), finite"""
+    with ignore_overflow():
+        return checked_logits(model(rows))
 
 
 @dataclass(frozen=True)

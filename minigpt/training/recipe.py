@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
 from ..config import ConfigError
 from ..inputs import is_whole
 from .optim import SCHEDULES
+
+_LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -37,26 +40,32 @@ class Recipe:
     def __post_init__(self):
         bad = []
         if (self.steps is None) == (self.minutes is None):
-            bad.append(f"steps {self.steps} and minutes {self.minutes}, expected one of the two")
+            bad.append(f"steps {self.steps!r} and minutes {self.minutes!r}, expected one of the two")
         for name, lowest in (("steps", 1), ("batch_size", 1), ("accumulate", 1), ("warmup_steps", 0), ("eval_interval", 1),
                              ("sample_tokens", 0), ("seed", 0)):
             value = getattr(self, name)
-            if name == "steps" and value is None:
-                continue
-            if not is_whole(value, lowest):
+            if not is_whole(value, lowest) and not (value is None and name == "steps"):
                 bad.append(f"{name} {value!r}, expected a whole number of at least {lowest}")
-        for name, most in (("minutes", math.inf), ("lr", 10), ("muon_lr", 10), ("clip", math.inf)):
+        for name, most in (("minutes", _LARGEST), ("lr", 10), ("muon_lr", 10), ("clip", math.inf)):
             value = getattr(self, name)
-            if not (value is None and name == "minutes") and not 0 < value <= most:
+            if not (_is_number(value) and 0 < value <= most) and not (value is None and name == "minutes"):
                 bad.append(f"{name} {value!r}, expected a number above 0" + (f" and at most {most}" if most < 99 else ""))
         for name in ("beta1", "beta2", "weight_decay", "final_lr"):
-            if not 0 <= getattr(self, name) < 1:
-                bad.append(f"{name} {getattr(self, name)!r}, expected a number from 0 to below 1")
+            value = getattr(self, name)
+            if not (_is_number(value) and 0 <= value < 1):
+                bad.append(f"{name} {value!r}, expected a number from 0 to below 1")
         for name, choices in (("optimizer", ("muon", "adamw")), ("schedule", SCHEDULES), ("order", ("crops", "windows"))):
-            if getattr(self, name) not in choices:
-                bad.append(f"{name} {getattr(self, name)!r}, expected {' or '.join(choices)}")
+            value = getattr(self, name)
+            if not (isinstance(value, str) and value in choices):
+                bad.append(f"{name} {value!r}, expected {' or '.join(choices)}")
         if bad:
             raise ConfigError(f"Recipe: {'; '.join(bad)}")
+
+
+def _is_number(value):
+    """Whether it is one that JSON can hold and arithmetic can use: not True, NumPy's float32, NaN, 10**400"""
+    is_one = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_one and (value == math.inf or abs(value) <= _LARGEST)
 
 
 # What --preset names: sizes of the model, fields of the recipe.

@@ -2,26 +2,31 @@
 
 import math
 
+import numpy as np
+
+from ..nn.cross_entropy import IGNORED
 from .optim import clip_scale, gradient_norm
 
 
 def training_step(model, batches, adamw, lr, *, clip, seed, when, muon=None, muon_lr=0.0, accumulate=1):
     r"""Read batches, go forward and backward, and update the parameters once.
 
-        g = 1/n Σ ∂loss_i/∂w over n batches,   w = AdamW(w, min(1, clip/‖g‖) g),   Muon's matrices by Muon
+        g = 1/N Σ N_i ∂loss_i/∂w,   w = AdamW(w, min(1, clip/‖g‖) g),   Muon's matrices by Muon
 
+    over n batches: loss_i is the mean over the N_i targets of one, and N = Σ N_i, so that every target counts the same.
     batches has next() -> inputs, targets, and position; together with `seed` the position names a batch's dropout masks, so
     that there is no state to save.  lr, muon_lr: this step's learning rates.  accumulate: n.
     -> (loss in nats, gradient norm of what AdamW updates, tokens read).
     Raises FloatingPointError, which begins with `when`, before a parameter is changed.
     """
-    loss, tokens = 0.0, 0
-    for i in range(accumulate):
-        key = (seed, batches.position)
-        inputs, targets = batches.next()
-        part, _ = model.loss_and_grads(inputs, targets, scale=1 / accumulate, accumulate=i > 0, dropout_key=key)
-        loss += part / accumulate
-        tokens += inputs.size
+    read = [((seed, batches.position), *batches.next()) for _ in range(accumulate)]
+    counts = [np.count_nonzero(np.not_equal(targets, IGNORED)) for _, _, targets in read]
+    total = max(1, sum(counts))
+    loss = 0.0
+    for i, ((key, inputs, targets), count) in enumerate(zip(read, counts, strict=True)):
+        mean, _ = model.loss_and_grads(inputs, targets, scale=count / total, accumulate=i > 0, dropout_key=key)
+        loss += mean * count / total
+    tokens = sum(inputs.size for _, inputs, _ in read)
     norm = gradient_norm(adamw.grads, model.pool)
     check_finite(model, f"{when}: loss {loss}, gradient norm {norm}", loss + norm)
     if muon is not None:

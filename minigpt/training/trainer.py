@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
+import re
 import signal
 import sys
+import threading
 import time
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from dataclasses import fields as dataclass_fields
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -21,13 +23,16 @@ from ..config import GPTConfig
 from ..models.gpt import GPT
 from ..nn.cross_entropy import IGNORED
 from ..system.files import LockedError, lock, write_atomic
-from ..tokenization import from_state
+from ..system.streams import Tolerant, say
+from ..system.text import for_terminal, printable
+from ..system.threads import WorkerPool
 from ..weights.pretrained import save_pretrained
 from . import checkpoint
 from .batches import Batches, windows
-from .checkpoint import Checkpoint, CheckpointError
+from .checkpoint import Checkpoint, CheckpointError, DamagedError
 from .corpora import fingerprint, load_corpus, split
-from .log import COLUMNS, read_log
+from .facts import READERS, Readers, read_facts
+from .log import log_line, log_until
 from .optim import AdamW, Muon, schedule
 from .recipe import Recipe
 from .step import check_finite, training_step
@@ -35,6 +40,8 @@ from .step import check_finite, training_step
 CHANGEABLE = ("steps", "minutes", "eval_interval", "sample_tokens")   # what a resumed run may have otherwise
 FIRST_SAMPLE = 8        # seconds after the start
 
+# What write_atomic leaves of the files that a run writes when its process is killed
+_LEFTOVER = re.compile(r"\.(checkpoint-[0-9]{8,}|[a-z_]+)\.(safetensors|npz|json|txt|csv|png)\.[0-9a-f]{16}\.tmp")
 
 _Trainer = TypeVar("_Trainer", bound="Trainer")
 
@@ -50,9 +57,11 @@ class Trainer:
     layout, the newest checkpoints, log.csv, samples.txt and, with matplotlib, loss.png.
     """
 
+    READERS: ClassVar[Readers] = READERS        # of what a checkpoint of this kind of run says beside its arrays
+
     def __init__(self, model: GPT, tokenizer, ids, recipe: Recipe, folder, data_source="", quiet=False):
         self.model, self.tokenizer, self.recipe, self.folder = model, tokenizer, recipe, Path(folder)
-        self.data_source, self.quiet = data_source, quiet
+        self.data_source, self.quiet = os.fspath(data_source), quiet
         self._check_causal()
         self.data_fingerprint = self._fingerprint(ids)
         self.batches = self._read(ids)
@@ -63,6 +72,7 @@ class Trainer:
         self.seconds = 0.0                  # spent in this run, earlier sittings included
         self.best: dict | None = None       # {"val_loss", "step", "seconds"}
         self.sampled = False
+        self._samples_size: int | None = 0      # bytes of samples.txt up to this step; an old checkpoint does not say
 
     @classmethod
     def resume(cls: type[_Trainer], folder, ids=None, quiet=False, threads=None, **fields) -> _Trainer:
@@ -72,32 +82,51 @@ class Trainer:
         be as the run has it.  Raises CheckpointError where one is not and where there is no good checkpoint, ValueError
         where the text is another one.
         """
-        saved = checkpoint.load_newest(Path(folder))
-        metadata = {"fast": True, **saved.metadata}       # an old checkpoint does not say
-        has = {**metadata["config"], **metadata["recipe"]}
+        names = {field.name for kind in (GPTConfig, Recipe) for field in dataclass_fields(kind)}
+        if unknown := sorted(fields.keys() - names):
+            raise TypeError(f"resume: {', '.join(unknown)}, expected fields of GPTConfig or Recipe")
+        WorkerPool(threads)     # refuses a wrong number now: further on, what is wrong is the checkpoint's
+        return checkpoint.load_newest(Path(folder), partial(cls._resumed, folder, ids, quiet, threads, fields))
+
+    @classmethod
+    def _resumed(cls, folder, ids, quiet, threads, fields, saved):
+        """The run at a checkpoint.  Raises DamagedError where that is not what a run saves."""
+        source = f"{folder}: the checkpoint of step {saved.step}"
+        metadata = saved.metadata       # an old checkpoint names its trainer otherwise, and not always
+        kind = metadata.get("trainer", metadata.get("objective", "FineTuner" if "learning" in metadata else "Trainer"))
+        if kind != cls.__name__:
+            found = printable(kind)
+            raise CheckpointError(f"{folder}: a run of {found}, expected one of {cls.__name__}; go on with {found}.resume()")
+        facts = read_facts(metadata, cls.READERS, source)
+        config, recipe = facts["config"], facts["recipe"]
+        has = {**config.to_dict(), **asdict(recipe)}
         if other := [f"{k} {v!r} (the run has {has[k]!r})" for k, v in fields.items() if k not in CHANGEABLE and v != has[k]]:
             raise CheckpointError(f"{folder}: {', '.join(other)}, expected what the run began with; leave these out")
         changes = {name: fields[name] for name in CHANGEABLE if name in fields}
         if "minutes" in changes or "steps" in changes:
             changes = {"steps": None, "minutes": None, **changes}
-        tokenizer = from_state(metadata["tokenizer"])
         if ids is None:
-            ids = tokenizer.encode_array(load_corpus(metadata["data_source"]).text)
-        if (found := cls._fingerprint(ids)) != metadata["data_fingerprint"]:
+            ids = facts["tokenizer"].encode_array(load_corpus(facts["data_source"]).text)
+        if (found := cls._fingerprint(ids)) != facts["data_fingerprint"]:
             raise ValueError(
-                f"{metadata['data_source'] or 'ids'}: fingerprint {found}, expected {metadata['data_fingerprint']}: the text "
+                f"{facts['data_source'] or 'ids'}: fingerprint {found}, expected {facts['data_fingerprint']}: the text "
                 f"changed since the checkpoint; restore it or start a new run"
             )
-        config = GPTConfig.from_dict(metadata["config"], str(folder))
-        model = cls._model(config, metadata, threads=metadata["threads"] if threads is None else threads)
-        recipe = Recipe(**{**metadata["recipe"], **changes})
-        trainer = cls(model, tokenizer, ids, recipe, folder, metadata["data_source"], quiet)
-        trainer._load(saved)
+        if config.n_params > sum(array.size for array in saved.arrays.values()):      # before so many are allocated
+            raise DamagedError(f"{source}: fewer arrays than {config.n_params:,} parameters; use the checkpoint before it")
+        try:
+            model = cls._model(config, facts, threads=facts["threads"] if threads is None else threads)
+        except ValueError as error:
+            raise DamagedError(f"{source}: {error}; use the checkpoint before it") from error
+        trainer = cls(model, facts["tokenizer"], ids, replace(recipe, **changes), folder, facts["data_source"], quiet)
+        trainer._load(saved, facts, source)
         return trainer
 
     def run(self) -> int:
         """Train to the end. Returns 0, or 130 or 143 after Ctrl-C or SIGTERM: the step was finished and a checkpoint saved.
 
+        A second Ctrl-C raises KeyboardInterrupt at once, a second SIGTERM SystemExit; resume() then goes on from the last
+        checkpoint.  In another thread than the main one, which alone gets signals, a run cannot be stopped so.
         Raises LockedError if another process trains in this folder, CheckpointError if it cannot be written to,
         FloatingPointError, naming the array, for a loss or gradient that is not finite.
         """
@@ -105,7 +134,8 @@ class Trainer:
             self.folder.mkdir(parents=True, exist_ok=True)
             with lock(self.folder / "run.lock"):
                 for leftover in self.folder.glob(".*.tmp"):     # of a process that was killed while writing
-                    leftover.unlink()
+                    if _LEFTOVER.fullmatch(leftover.name) and leftover.is_file():
+                        leftover.unlink()
                 return self._run()
         except LockedError as error:
             raise LockedError(f"{self.folder}: another run is training here ({error}); choose another --out") from None
@@ -119,7 +149,6 @@ class Trainer:
         began, before = time.perf_counter(), self.seconds
         log_path = self.folder / "log.csv"
         with _stop_signals() as stop, self._bar() as bar, open(log_path, "a", encoding="utf-8", newline="") as log:
-            rows = csv.writer(log)
             while not self._finished():
                 start = time.perf_counter()
                 loss, norm, rate, tokens = self.update()
@@ -128,59 +157,72 @@ class Trainer:
                 val_loss = None
                 if self.step % self.recipe.eval_interval == 0 or self._finished():
                     val_loss = self.evaluate()
-                    check_finite(self.model, f"after step {self.step}: validation loss {val_loss}", val_loss)
                     self.seconds = before + time.perf_counter() - began
                     self._note_best(val_loss)
-                rows.writerow([self.step, f"{loss:.5f}", "" if val_loss is None else f"{val_loss:.5f}", f"{rate:.6g}",
-                               f"{norm:.4f}", f"{speed:.0f}", f"{self.seconds:.2f}"])
+                log.write(log_line(self.step, loss, val_loss, rate, norm, speed, self.seconds))
                 log.flush()
                 self._show(bar, loss, speed)
                 if val_loss is not None:
-                    self._report(loss, val_loss, speed)
+                    self._report(bar, loss, val_loss, speed)
                 if self._sample_due():
-                    self._sample()
+                    self._sample(bar)
                 if val_loss is not None or stop:
                     self.save()
                 if stop and not self._finished():
-                    self._say(f"stopped after step {self.step}; --resume goes on from here")
+                    self._say(bar, f"stopped after step {self.step}; --resume goes on from here")
                     return 128 + stop[0]
         return 0
 
     def evaluate(self) -> float:
-        """Mean loss over every target of the validation split, in nats."""
+        """Mean loss over every target of the validation split, in nats.  Raises FloatingPointError where it is not finite."""
         total = count = 0.0
         for inputs, targets in self._validation():
             n = int(np.count_nonzero(targets != IGNORED))
             total += self.model.loss(inputs, targets) * n
             count += n
+        check_finite(self.model, f"after step {self.step}: validation loss {total / count}", total)
         return total / count
 
     def save(self) -> Path:
         """Write a checkpoint of this moment."""
+        metadata = {
+            "version": __version__, "trainer": type(self).__name__, "seconds": self.seconds, "best": self.best,
+            "position": self.batches.position, "config": self.model.config.to_dict(), "recipe": asdict(self.recipe),
+            "dtype": self.model.dtype.name, "threads": self.model.pool.threads, "fast": self.model.fast,
+            "tokenizer": self.tokenizer.state(), "sampled": self.sampled, "samples_size": self._samples_size,
+            "data_source": self.data_source, "data_fingerprint": self.data_fingerprint, **self._metadata(),
+        }
+        return checkpoint.save(self.folder, Checkpoint(self.step, self._arrays(), metadata))
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """All that training goes on from, beside the facts: parameters and the optimizers' state, views"""
         arrays = {"params": self.model.flat_params}
         arrays.update({f"frozen.{name}": self.model.params[name] for name in self.model.frozen})
         for prefix, optimizer in (("adamw", self.adamw), ("muon", self.muon)):
             if optimizer is not None:
                 arrays.update({f"{prefix}.{name}": array for name, array in optimizer.state().items()})
-        metadata = {
-            "version": __version__, "seconds": self.seconds, "best": self.best, "position": self.batches.position,
-            "config": self.model.config.to_dict(), "recipe": asdict(self.recipe), "dtype": self.model.dtype.name,
-            "threads": self.model.pool.threads, "fast": self.model.fast, "tokenizer": self.tokenizer.state(),
-            "data_source": self.data_source,
-            "data_fingerprint": self.data_fingerprint, **self._metadata(),
-        }
-        return checkpoint.save(self.folder, Checkpoint(self.step, arrays, metadata))
+        return arrays
 
-    def _load(self, saved: Checkpoint) -> None:
-        self.model.flat_params[...] = saved.arrays["params"]
-        for name in self.model.frozen:
-            self.model.params[name][...] = saved.arrays[f"frozen.{name}"]
-        for prefix, optimizer in (("adamw", self.adamw), ("muon", self.muon)):
-            if optimizer is not None:
-                start = len(prefix) + 1
-                optimizer.load_state({k[start:]: v for k, v in saved.arrays.items() if k.startswith(prefix + ".")})
-        self.step, self.seconds, self.best = saved.step, saved.metadata["seconds"], saved.metadata["best"]
-        self.batches.position = saved.metadata["position"]
+    def _load(self, saved: Checkpoint, facts: dict[str, Any], source: str) -> None:
+        """Go on from a checkpoint.  Raises DamagedError where its arrays are not this run's."""
+        here, there = ({name: array.shape for name, array in arrays.items()} for arrays in (self._arrays(), saved.arrays))
+        if wrong := sorted(name for name, _ in here.items() ^ there.items()):
+            raise DamagedError(f"{source}: {', '.join(dict.fromkeys(wrong))} missing, unexpected or of another shape; use the "
+                               "checkpoint before it")
+
+        def load():
+            self.model.flat_params[...] = saved.arrays["params"]
+            for name in self.model.frozen:
+                self.model.params[name][...] = saved.arrays[f"frozen.{name}"]
+            for prefix, optimizer in (("adamw", self.adamw), ("muon", self.muon)):
+                if optimizer is not None:
+                    start = len(prefix) + 1
+                    optimizer.load_state({k[start:]: v for k, v in saved.arrays.items() if k.startswith(prefix + ".")})
+
+        self.model.lock.write(load)
+        self.step, self.seconds, self.best = saved.step, facts["seconds"], facts["best"]
+        self.sampled, self._samples_size = facts["sampled"], facts["samples_size"]
+        self.batches.position = facts["position"]
 
     # What other data, objectives and models have otherwise: finetune.py, objectives.py
 
@@ -226,6 +268,9 @@ class Trainer:
 
     def update(self) -> tuple[float, float, float, int]:
         """One step -> loss, gradient norm, AdamW's learning rate, tokens read"""
+        return self.model.lock.write(self._update)
+
+    def _update(self):
         recipe, rate = self.recipe, self._rate()
         loss, norm, tokens = training_step(
             self.model, self.batches, self.adamw, recipe.lr * rate, clip=recipe.clip, seed=recipe.seed,
@@ -256,22 +301,20 @@ class Trainer:
     # What the user sees
 
     def _start_log(self) -> None:
-        """log.csv with a heading, and without rows of steps that a resumed run will do again"""
+        """log.csv and samples.txt as they were at this step: what came after it a resumed run will do again."""
         path = self.folder / "log.csv"
-        kept = [row for row in read_log(path) if row["step"] <= self.step] if path.exists() and self.step else []
-        text = io.StringIO(newline="")
-        rows = csv.writer(text)
-        rows.writerow(COLUMNS)
-        rows.writerows(["" if row[name] is None else row[name] for name in COLUMNS] for row in kept)
-        write_atomic(path, text.getvalue().encode("utf-8"))
+        write_atomic(path, log_until(path, self.step).encode("utf-8"))
+        samples = self.folder / "samples.txt"
+        if self._samples_size is not None and samples.exists():
+            write_atomic(samples, samples.read_bytes()[: self._samples_size])
 
     def _bar(self):
-        by_clock = self.recipe.minutes is not None
+        by_clock, terminal = self.recipe.minutes is not None, Tolerant(sys.stderr)
         return tqdm(
             total=round(60 * self.recipe.minutes) if self.recipe.minutes is not None else self.recipe.steps,
             initial=round(self.seconds) if by_clock else self.step, unit="step", dynamic_ncols=True,
             bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} s{postfix}" if by_clock else None,
-            disable=True if self.quiet else None,       # None: only where stderr is a terminal
+            file=terminal, disable=self.quiet or not terminal.isatty(),
         )
 
     def _show(self, bar, loss, speed) -> None:
@@ -279,9 +322,9 @@ class Trainer:
         bar.set_postfix_str(f"loss {loss:.3f}, {speed / 1000:.1f}k tokens/s", refresh=False)
         bar.update(done - bar.n)
 
-    def _report(self, loss, val_loss, speed) -> None:
+    def _report(self, bar, loss, val_loss, speed) -> None:
         mark = "  best so far" if self.best is not None and self.best["step"] == self.step else ""
-        self._say(f"step {self.step:5}  {self.seconds:6.1f} s  train {loss:.3f}  validation {val_loss:.4f}"
+        self._say(bar, f"step {self.step:5}  {self.seconds:6.1f} s  train {loss:.3f}  validation {val_loss:.4f}"
                   f"  {speed:,.0f} tokens/s{mark}")
 
     def _sample_due(self) -> bool:
@@ -290,18 +333,17 @@ class Trainer:
         first = not self.sampled and self.seconds > FIRST_SAMPLE
         return first or self._finished() or self.step % self.recipe.eval_interval == 0
 
-    def _sample(self) -> None:
+    def _sample(self, bar) -> None:
         self.sampled = True
         text = sample_text(self.model, self.tokenizer, self.recipe.sample_tokens, seed=[self.recipe.seed, self.step])
-        self._say(f"--- sample after step {self.step} ({self.seconds:.0f} s) ---\n{text}\n---")
-        with open(self.folder / "samples.txt", "a", encoding="utf-8") as file:
+        self._say(bar, f"--- sample after step {self.step} ({self.seconds:.0f} s) ---\n{text}\n---")
+        with open(self.folder / "samples.txt", "a", encoding="utf-8", newline="") as file:
             file.write(f"--- step {self.step} ---\n{text}\n")
+            self._samples_size = file.tell()
 
-    def _say(self, text) -> None:
+    def _say(self, bar, text) -> None:
         if not self.quiet:
-            with suppress(BrokenPipeError):     # nobody reads it any more; the run goes on
-                tqdm.write(text, file=sys.stdout)
-                sys.stdout.flush()
+            say(for_terminal(text), sys.stdout, bar)
 
 
 def sample_text(model: GPT, tokenizer, n_tokens: int, seed) -> str:
@@ -316,17 +358,29 @@ def sample_text(model: GPT, tokenizer, n_tokens: int, seed) -> str:
 
 @contextmanager
 def _stop_signals():
-    """Inside, Ctrl-C and SIGTERM are noted in the list this gives; a second one ends the process at once."""
+    """Inside, Ctrl-C and SIGTERM are noted in the list this gives; a second one ends what is being done at once."""
     noted: list[int] = []
+    before: dict[int, Any] = {}
 
     def note(number, frame):
         if noted:
-            os._exit(128 + number)
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
         noted.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield noted
-    finally:
+    def restore():
         for number, handler in before.items():
             signal.signal(number, handler)
+
+    try:
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                # only the main thread may; and a handler that is not Python's, None, could not be restored
+                if threading.current_thread() is threading.main_thread() and signal.getsignal(number) is not None:
+                    before[number] = signal.getsignal(number)
+                    signal.signal(number, note)
+            yield noted
+        finally:
+            restore()
+    except BaseException:
+        restore()       # subtle: an interrupt may have come when the line above was about to begin
+        raise

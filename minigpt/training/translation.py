@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from ..inputs import pad_rows
 from ..models.transformer import Transformer
 from ..nn.cross_entropy import IGNORED
 from ..system.files import write_atomic
+from ..system.streams import Tolerant
 from .optim import AdamW, schedule
 from .step import training_step
 
@@ -121,10 +123,16 @@ class Translator:
         return pad_rows(source, config.pad_token_id), pad_rows(targets, IGNORED)
 
     def alignment(self, text: str, translation: str, layer=-1) -> Alignment:
-        """The cross-attention of a layer of the decoder, by default of the last, as the mean over its heads."""
+        """The cross-attention of a layer of the decoder, by default of the last, as the mean over its heads.
+
+        Raises FloatingPointError where it is not finite.
+        """
         i = range(self.model.config.n_layer)[layer]
         source, targets = self.batch([(text, translation)])
         (att,) = self.model.activations(source, targets, f"decoder.h.{i}.cross.att").values()
+        if not np.isfinite(att).all():
+            raise FloatingPointError("model: its attention holds NaN, expected finite numbers; check its weights with "
+                                     "model.first_nonfinite()")
         pieces = self.vocabulary.pieces
         return Alignment([pieces[id] for id in source[0]], [pieces[id] for id in targets[0]], att[0].mean(0))
 
@@ -165,7 +173,9 @@ def train(translator: Translator, pairs, *, steps=400, batch_size=128, lr=3e-3, 
     model, batches = translator.model, PairBatches(translator, pairs, batch_size, seed)
     adamw = AdamW(model, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.01)
     losses: list[float] = []
-    with tqdm(total=steps, unit="step", dynamic_ncols=True, disable=None if progress else True) as bar:
+    terminal = Tolerant(sys.stderr)
+    shown = progress and terminal.isatty()
+    with tqdm(total=steps, unit="step", dynamic_ncols=True, file=terminal, disable=not shown) as bar:
         for step in range(steps):
             rate = lr * min(1.0, (step + 1) / (warmup_steps + 1)) * schedule("linear", step / steps)
             loss, _, _ = training_step(model, batches, adamw, rate, clip=1.0, seed=seed, when=f"after step {step}")

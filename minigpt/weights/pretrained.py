@@ -23,6 +23,7 @@ from ..system.files import write_atomic
 from ..tokenization import CharTokenizer, Tokenizer
 from ..tokenization import load as load_tokenizer
 from . import cache, hub
+from .folder import check_together, write_folder
 
 BUNDLED = ("shakespeare-char",)     # folders of assets/, found by name
 
@@ -74,12 +75,12 @@ def save_pretrained(
     weight_format: "npz" writes model.npz instead of model.safetensors; numpy.load reads it, transformers does not.
         A file of the other format, left by an earlier model, is removed.
 
-    Raises: ValueError for another weight_format, OSError; each file is whole or unchanged.
+    Raises: ValueError for another weight_format, OSError; each file is then whole or unchanged: folder.write_folder().
     """
     if weight_format not in ("safetensors", "npz"):
         raise ValueError(f"weight_format: {weight_format!r}, expected 'safetensors' or 'npz'")
     config, tensors = exported(model, dtype)
-    write_folder(folder, config.to_json(), tensors, tokenizer, weight_format)
+    write_folder(folder, config.to_json(), config.to_dict(), tensors, tokenizer, weight_format)
 
 
 def exported(model: GPT, dtype: DTypeLike | None = None) -> tuple[GPTConfig, dict[str, np.ndarray]]:
@@ -96,24 +97,6 @@ def exported(model: GPT, dtype: DTypeLike | None = None) -> tuple[GPTConfig, dic
         names.get(name, name): model.params[name].astype(dtype, copy=False) if name in model.params else np.zeros(shape, dtype)
         for name, shape, _ in parameter_table(config)
     }
-
-
-def write_folder(
-    folder: str | os.PathLike[str], config: str, tensors: Mapping[str, np.ndarray],
-    tokenizer: Tokenizer | CharTokenizer | None, weight_format: str = "safetensors",
-) -> None:
-    """Write config.json, the weights and, if there is one, the tokenizer.
-
-    Raises: OSError; each file is whole or unchanged.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if tokenizer is not None:
-        tokenizer.save(folder)
-    write_atomic(folder / "config.json", config.encode("utf-8"))
-    weights.save(folder / f"model.{weight_format}", tensors, {"format": "pt"})
-    # An earlier model's weights in the other format could be loaded in place of these.
-    (folder / ("model.npz" if weight_format == "safetensors" else "model.safetensors")).unlink(missing_ok=True)
 
 
 def from_state_dict(
@@ -194,7 +177,7 @@ def from_pretrained(
     dtype, threads, fast: as GPT().  strict: raise for NaN and infinities among the weights instead of warning.
 
     Raises: FileNotFoundError for an unknown name or a folder without weights, hub.DownloadError, ConfigError,
-    weights.WeightFormatError that lists every missing, unexpected or misshapen tensor.
+    weights.WeightFormatError that lists every missing, unexpected or misshapen tensor, or files that do not belong together.
     """
     folder = find(name_or_folder)
     config_path = folder / "config.json"
@@ -206,6 +189,7 @@ def from_pretrained(
     tensors = weights.load(path)
     model = from_state_dict(tensors, config, dtype=dtype, threads=threads, fast=fast, strict=strict, source=str(path))
     model.tokenizer = tokenizer_of(folder)
+    check_together(path, config.to_dict(), model.tokenizer)
     return model
 
 

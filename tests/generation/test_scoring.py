@@ -1,12 +1,15 @@
 """Log-probabilities of a text against softmax over the whole model's logits."""
 
+import io
 import math
 import re
+import sys
 
 import numpy as np
 import pytest
 
 from minigpt import GPT, GPTConfig
+from minigpt.generation import scoring
 from minigpt.generation.scoring import Score
 from minigpt.nn import log_softmax, softmax
 from minigpt.tokenization import CharTokenizer, Tokenizer
@@ -285,6 +288,40 @@ def test_scores_that_are_not_finite_are_refused():
     model.params["h.1.mlp.c_fc.weight"][2, 3] = np.nan
     with pytest.raises(FloatingPointError, match="model: its scores hold NaN or infinity, expected finite numbers"):
         model.choose("a", ["b", "c"])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["wte.weight", "h.0.attn.c_attn.weight", "ln_f.bias"])
+@pytest.mark.parametrize("start_id", [None, 2])
+def test_a_text_scored_by_weights_that_are_not_finite_is_refused(name, value, start_id):
+    model = make_model()
+    model.params[name].reshape(-1)[5] = value
+    with pytest.raises(FloatingPointError, match=r"text\[\d+\]: log p is (nan|-inf), expected a finite number; check"):
+        model.score([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5], start_id=start_id)
+
+
+@pytest.mark.parametrize(("start_id", "threads"), [(None, 1), (2, 1), (2, 3)])
+@pytest.mark.parametrize("token", [1, 6, 7, 8, 11, 29])
+def test_the_first_token_whose_score_is_not_finite_is_named(monkeypatch, token, start_id, threads):
+    real = scoring.cross_entropy_forward
+
+    def spoiled(logits, targets, s):
+        real(logits, targets, s)
+        s.acts["nll"][targets == 9] = np.nan
+
+    monkeypatch.setattr(scoring, "cross_entropy_forward", spoiled)
+    ids = [3] * 30                                      # more than a window holds
+    ids[token:] = [9] * (30 - token)
+    with pytest.raises(FloatingPointError, match=rf"text\[{token}\]: log p is nan"):
+        make_model(threads=threads).score(ids, start_id=start_id)
+
+
+def test_a_closed_stderr_does_not_keep_from_scoring(model, monkeypatch):
+    expected = model.score([3, 1, 4]).total
+    stream = io.StringIO()
+    stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert model.score([3, 1, 4], progress=True).total == expected
 
 
 @pytest.mark.parametrize(("arguments", "error", "message"), [

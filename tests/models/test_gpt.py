@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import tracemalloc
 from itertools import pairwise
 
@@ -688,7 +689,10 @@ def test_a_broken_weight_is_found_by_name(name, value):
     model = small(51)
     with np.errstate(invalid="ignore"):
         model.params[name].flat[3] = value
-        model.loss(*batch(51))
+        with pytest.raises(FloatingPointError, match=f"loss: .*, expected finite numbers; .* params {re.escape(name)}$"):
+            model.loss(*batch(51))
+        loss, _ = model.loss_and_grads(*batch(51))
+    assert not np.isfinite(loss)        # with gradients one may look at where it came from
     assert model.first_nonfinite() == f"params {name}"
 
 
@@ -708,7 +712,8 @@ def test_activations_are_not_looked_at_after_a_pass_that_keeps_none():
     model = small(52, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         model.params["h.1.mlp.c_fc.weight"][...] = 3e38
-        model.loss(*batch(52))
+        with pytest.raises(FloatingPointError, match="its activations are too large"):
+            model.loss(*batch(52))
     assert model.first_nonfinite() is None
 
 

@@ -330,3 +330,12 @@ def test_bad_input_is_refused(source, targets, error, message):
 def test_decoder_inputs_of_another_batch_are_refused():
     with pytest.raises(ValueError, match=r"inputs: shape \(1, 2\), expected \(2, time\)"):
         small()(GOOD, [[1, 3]])
+
+
+@pytest.mark.parametrize("call", ["loss", "translate"])
+def test_numbers_that_are_not_finite_raise_and_are_named(call):
+    model = Transformer(TransformerConfig(vocab_size=9, n_embd=8, n_layer=1, n_head=2))
+    model.params["decoder.h.0.ln_2.bias"][0] = np.nan
+    ids = np.arange(3, 9)[None]
+    with pytest.raises(FloatingPointError, match=r"params decoder\.h\.0\.ln_2\.bias"):
+        model.loss(ids, ids) if call == "loss" else model.translate(ids)

@@ -13,9 +13,12 @@ from minigpt import GPT, GPTConfig
 from minigpt.models.classifier import HEAD, Classifier
 from minigpt.nn.cross_entropy import IGNORED
 from minigpt.tokenization import CharTokenizer, Tokenizer
+from minigpt.training import checkpoint
 from minigpt.training.adapters import add_lora, merged, train_head, with_characters
+from minigpt.training.checkpoint import Checkpoint, CheckpointError
 from minigpt.training.finetune import FineTuner, answered, answers, labeled, padded
 from minigpt.training.recipe import Recipe
+from minigpt.training.trainer import Trainer
 from minigpt.weights import WeightFormatError
 
 FROZEN = json.loads(fixture.FIXTURE.read_text(encoding="utf-8"))
@@ -454,3 +457,25 @@ def test_examples_that_changed_since_the_checkpoint_are_refused(tmp_path):
     tuner(Classifier.from_model(random_model(np.float32), ["no", "yes"]), tmp_path).run()
     with pytest.raises(ValueError, match="changed since the checkpoint"):
         FineTuner.resume(tmp_path, (examples(40, seed=5), examples(15, seed=1)))
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("labels", 5), ("labels", ["no"]), ("labels", ["no", 1]), ("learning", None), ("learning", [["a", 3]]),
+    ("learning", [["score.weight", [2, -12], "zeros"]]), ("learning", []), ("frozen", "x"), ("frozen", [1]), ("frozen", []),
+])
+def test_facts_that_no_fine_tuning_saves_lead_to_the_checkpoint_before(tmp_path, name, value):
+    model = Classifier.from_model(random_model(np.float32), ["no", "yes"])
+    adapted(model)
+    tuner(model, tmp_path, steps=3).run()
+    (path,) = tmp_path.glob("checkpoint-*")
+    saved = checkpoint.load(path)
+    checkpoint.save(tmp_path, Checkpoint(4, saved.arrays, {**saved.metadata, "step": 4, name: value}))
+    assert FineTuner.resume(tmp_path, parts(), quiet=True).step == 3
+    assert (tmp_path / "checkpoint-00000004.safetensors.damaged").exists()
+
+
+def test_a_fine_tuning_goes_on_only_as_one(tmp_path):
+    tuner(Classifier.from_model(random_model(np.float32), ["no", "yes"]), tmp_path, steps=3).run()
+    with pytest.raises(CheckpointError, match=r"a run of FineTuner, expected one of Trainer; go on with FineTuner\.resume"):
+        Trainer.resume(tmp_path, np.zeros(100, int))
+    assert FineTuner.resume(tmp_path, parts(), quiet=True).step == 3

@@ -15,8 +15,9 @@ from minigpt.study import checks, costs
 from minigpt.study.gradcheck import check_model
 from minigpt.study.report import next_tokens
 from minigpt.tokenization import CharTokenizer
+from minigpt.training import checkpoint
 from minigpt.training.batches import Batches
-from minigpt.training.checkpoint import CheckpointError
+from minigpt.training.checkpoint import Checkpoint, CheckpointError
 from minigpt.training.corpora import Corpus
 from minigpt.training.objectives import (
     CLS,
@@ -378,11 +379,35 @@ def test_a_resumed_run_equals_an_uninterrupted_one(kind, tmp_path):
 def test_a_trainer_of_another_objective_does_not_go_on_with_a_run(tmp_path):
     ids = np.random.default_rng(0).integers(V, size=400)
     learned(MaskedTrainer, ids, tmp_path, steps=3)
-    with pytest.raises(CheckpointError, match="MaskedTrainer"):
+    with pytest.raises(CheckpointError, match="a run of MaskedTrainer, expected one of NextSentenceTrainer"):
         NextSentenceTrainer.resume(tmp_path, ids)
+    assert MaskedTrainer.resume(tmp_path, ids).step == 3        # it is left in place
+
+
+def test_a_run_of_the_format_before_says_its_objective(tmp_path):
+    ids = np.random.default_rng(0).integers(V, size=400)
+    learned(MaskedTrainer, ids, tmp_path, steps=3)
+    (path,) = tmp_path.glob("checkpoint-*")
+    saved = checkpoint.load(path)
+    facts = {name: value for name, value in saved.metadata.items() if name not in ("trainer", "sampled", "samples_size")}
+    checkpoint.save(tmp_path, Checkpoint(3, saved.arrays, {**facts, "objective": "MaskedTrainer"}))
+    with pytest.raises(CheckpointError, match="a run of MaskedTrainer, expected one of Trainer"):
+        Trainer.resume(tmp_path, ids)
+    assert MaskedTrainer.resume(tmp_path, ids).step == 3
 
 
 # What the models can do
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_answers_of_weights_that_are_not_finite_are_refused(causal):
+    model = make(causal=causal)
+    model.params["h.1.mlp.c_fc.weight"][2, 3] = np.nan
+    rows = np.random.default_rng(0).integers(V, size=(5, 3))
+    with pytest.raises(FloatingPointError, match="model: its scores hold NaN"):
+        guesses(model, rows, 1)
+    with pytest.raises(FloatingPointError, match="model: its scores hold NaN"):
+        follows(model, rows, rows)
 
 
 def test_a_guess_of_a_causal_model_does_not_depend_on_what_comes_after():

@@ -154,3 +154,14 @@ def test_a_bag_of_words_answers_a_text_character_by_character():
     pairs = [(f"{a} and {b}", f"{i}{j}") for i, a in enumerate(("no", "one", "two")) for j, b in enumerate(("red", "blue"))]
     task = toy(pairs * 2, pairs, None)
     assert bag_of_words(task) == [y for _, y in pairs]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")       # the overflow itself
+def test_a_bag_of_words_that_diverges_is_refused():
+    with pytest.raises(FloatingPointError, match="bag_of_words: its scores are not finite, expected numbers; lower lr"):
+        bag_of_words(toy([("a a", "x"), ("b b", "y")] * 3, [("a", "x"), ("b", "y")]), lr=1e38)
+
+
+def test_a_task_of_wrong_types_lists_every_bad_field():
+    with pytest.raises(TypeError, match=r"Task: name 5, expected a text; train .*, expected pairs of texts; test .*labels 'x'"):
+        Task(5, "", [("a", 1)], [], None, "x")

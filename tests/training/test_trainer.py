@@ -1,10 +1,15 @@
 """The training loop: exact resume, evaluation over the whole split, an orderly stop, nothing lost."""
 
+import errno
+import io
 import math
-import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +20,7 @@ from minigpt.system.files import LockedError, lock
 from minigpt.tokenization import CharTokenizer
 from minigpt.training import checkpoint
 from minigpt.training.checkpoint import CheckpointError
-from minigpt.training.corpora import load_corpus, split
+from minigpt.training.corpora import Corpus, load_corpus, split
 from minigpt.training.log import loss_chart, read_log
 from minigpt.training.recipe import PRESETS, Recipe
 from minigpt.training.trainer import Trainer
@@ -125,12 +130,35 @@ def test_sigterm_finishes_the_step_saves_once_and_returns_143(tmp_path):
     assert checkpoint.load_newest(tmp_path).step == 4
 
 
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_second_signal_ends_the_call_and_not_the_process(tmp_path, number, error):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    trainer = make_trainer(tmp_path)
+    give = trainer.batches.next
+
+    def next_batch():
+        if trainer.step == 4:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
+        return give()
+
+    trainer.batches.next = next_batch
+    with pytest.raises(error) as ended:
+        trainer.run()
+    assert number == signal.SIGINT or ended.value.code == 143
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    again = Trainer.resume(tmp_path, IDS, quiet=True)       # the folder is free, the checkpoint good, the model usable
+    assert again.step == 3
+    assert again.run() == 0
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such exit status")
-def test_a_second_signal_ends_the_process_at_once_and_leaves_good_checkpoints(tmp_path):
+def test_a_second_signal_ends_a_command_with_130_and_leaves_good_checkpoints(tmp_path):
     code = f"""
 import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(__file__).parents[1])!r}]
-import signal
+import argparse, signal
 from pathlib import Path
+from minigpt.commands.common import exit_status
 from test_trainer import make_trainer
 trainer = make_trainer(Path({str(tmp_path)!r}))
 give = trainer.batches.next
@@ -139,11 +167,38 @@ def next_batch():
         signal.raise_signal(signal.SIGINT); signal.raise_signal(signal.SIGINT); print("still here")
     return give()
 trainer.batches.next = next_batch
-trainer.run()
+sys.exit(exit_status(lambda args: trainer.run(), argparse.ArgumentParser(), []))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=60)
     assert (done.returncode, done.stdout) == (130, "")
     assert checkpoint.load_newest(tmp_path).step == 3
+
+
+def test_a_run_in_a_thread_trains_as_elsewhere_without_signal_handlers(tmp_path):
+    make_trainer(tmp_path / "here").run()
+    before = signal.getsignal(signal.SIGINT)
+    trainer, statuses = make_trainer(tmp_path / "thread"), []
+    thread = threading.Thread(target=lambda: statuses.append(trainer.run()))
+    thread.start()
+    thread.join()
+    assert statuses == [0]
+    assert signal.getsignal(signal.SIGINT) == before
+    here, there = (checkpoint.load_newest(tmp_path / name).arrays["params"] for name in ("here", "thread"))
+    np.testing.assert_array_equal(here, there)
+
+
+def test_two_steps_at_once_take_turns(tmp_path):
+    """Two threads call update() of one trainer: the steps are those of one thread."""
+    alone, together = make_trainer(tmp_path), make_trainer(tmp_path)
+    for _ in range(6):
+        alone.update()
+    threads = [threading.Thread(target=lambda: [together.update() for _ in range(3)]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together.step == 6
+    np.testing.assert_array_equal(together.model.flat_params, alone.model.flat_params)
 
 
 def test_signal_handlers_are_restored(tmp_path):
@@ -172,6 +227,13 @@ def test_a_validation_loss_that_is_not_finite_stops_the_run_and_saves_nothing(tm
     assert not list(tmp_path.glob("*.safetensors"))
 
 
+def test_an_evaluation_that_is_not_finite_is_no_number(tmp_path):
+    trainer = make_trainer(tmp_path)
+    trainer.model.params["wpe.weight"][3] = np.nan
+    with pytest.raises(FloatingPointError, match=r"after step 0: validation loss nan; .*params wpe\.weight"):
+        trainer.evaluate()
+
+
 def test_a_new_run_never_starts_over_one_that_is_there(tmp_path):
     make_trainer(tmp_path).run()
     with pytest.raises(CheckpointError, match="holds a run, expected a new folder"):
@@ -193,10 +255,31 @@ def test_a_folder_that_cannot_be_written_fails_before_the_first_step(tmp_path):
     assert trainer.step == 0
 
 
-def test_leftovers_of_a_killed_writer_are_removed(tmp_path):
-    (tmp_path / ".model.safetensors.0123456789abcdef.tmp").write_bytes(b"torn")
+def test_leftovers_of_a_killed_writer_are_removed_and_nobody_elses(tmp_path):
+    ours = [f".{name}.0123456789abcdef.tmp" for name in (
+        "model.safetensors", "config.json", "chars.json", "vocab.json", "merges.txt", "log.csv", "samples.txt", "loss.png",
+        "checkpoint-00000250.safetensors", "checkpoint-100000000.safetensors")]
+    others = [".notes.tmp", "model.safetensors.tmp", ".log.csv.tmp", ".log.csv.0123456789abcdeg.tmp", ".log.csv.0123.tmp",
+              ".my log.csv.0123456789abcdef.tmp", ".plot.py.0123456789abcdef.tmp"]
+    for name in (*ours, *others):
+        (tmp_path / name).write_bytes(b"torn")
     make_trainer(tmp_path).run()
-    assert not list(tmp_path.glob(".*.tmp"))
+    assert sorted(path.name for path in tmp_path.glob("*.tmp")) == sorted(others)
+
+
+def test_checkpoints_beside_a_users_copies_are_kept_and_resumed(tmp_path):
+    first = make_trainer(tmp_path)
+    stop_in_step(first, 4)
+    first.run()
+    made = tmp_path / "checkpoint-00000003.safetensors"
+    copies = [tmp_path / f"checkpoint-{name}.safetensors" for name in ("backup", "good", "00000004 (copy)", "9")]
+    for copy in copies:
+        shutil.copy(made, copy)
+    second = Trainer.resume(tmp_path, IDS, quiet=True)
+    assert second.step == 4
+    second.run()
+    assert checkpoint.load_newest(tmp_path).step == 7
+    assert all(copy.read_bytes() == copies[0].read_bytes() for copy in copies)
 
 
 def test_a_text_that_changed_since_the_checkpoint_is_refused(tmp_path):
@@ -244,6 +327,28 @@ def test_a_bad_recipe_lists_every_bad_field():
         assert f"{name} " in str(error.value)
 
 
+HUGE = 10**400      # no float holds it
+WRONG = (None, "x", True, [], {}, b"1", 1j, object(), np.float32(0.5), np.ones(3), math.nan, math.inf, HUGE)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Recipe)])
+def test_a_recipe_answers_a_wrong_type_with_its_own_error(name):
+    whole = name in ("steps", "batch_size", "accumulate", "warmup_steps", "eval_interval", "sample_tokens", "seed")
+    possible = [HUGE] if whole else [None] if name == "minutes" else [math.inf] if name == "clip" else []
+    for value in WRONG:
+        if not any(value is one for one in possible):
+            other = "lr" if name == "batch_size" else "batch_size"
+            with pytest.raises(ConfigError, match=f"{name} .*expected") as error:
+                Recipe(**{"steps": None if name == "minutes" else 5, name: value, other: 0})
+            assert f"{other} 0, expected" in str(error.value)
+
+
+@pytest.mark.parametrize(("arguments", "named"), [((5, None, "x"), "text 5; name None"), (("x", "x", b"x"), "note b'x'")])
+def test_a_corpus_of_wrong_types_lists_every_bad_field(arguments, named):
+    with pytest.raises(TypeError, match=f"Corpus: {named}: expected strings"):
+        Corpus(*arguments)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_possible(name):
     model, recipe = PRESETS[name]
@@ -258,9 +363,192 @@ def test_the_loss_chart_shows_both_curves():
     assert "step 1" in chart and "step 20" in chart
 
 
-def test_a_torn_last_line_of_the_log_is_left_out(tmp_path):
+# The log and the samples
+
+
+def texts(folder):
+    """log.csv without the columns that are times, as text, and samples.txt, as bytes"""
+    log = re.sub(r",[0-9]+,[0-9.]+(?=\r\n)", "", (folder / "log.csv").read_bytes().decode())
+    samples = folder / "samples.txt"
+    return log, samples.read_bytes() if samples.exists() else None
+
+
+@pytest.mark.parametrize("stop", range(1, 7))
+def test_after_a_resume_log_and_samples_hold_the_same_text_as_without(tmp_path, stop):
+    make_trainer(tmp_path / "whole", sample_tokens=9).run()
+    first = make_trainer(tmp_path / "parts", sample_tokens=9)
+    stop_in_step(first, stop)
+    first.run()
+    Trainer.resume(tmp_path / "parts", IDS, quiet=True).run()
+    assert texts(tmp_path / "parts") == texts(tmp_path / "whole")
+    assert texts(tmp_path / "whole")[1].count(b"--- step ") == 3
+
+
+def test_after_a_kill_log_and_samples_hold_the_same_text_as_without(tmp_path):
+    make_trainer(tmp_path / "whole", sample_tokens=9).run()
+    killed = make_trainer(tmp_path / "parts", sample_tokens=9)
+    save = killed.save
+
+    def die():
+        if killed.step == 6:
+            raise KeyboardInterrupt     # the row and the sample of step 6 stand there, its checkpoint does not
+        save()
+
+    killed.save = die
+    with pytest.raises(KeyboardInterrupt):
+        killed.run()
+    assert b"--- step 6 ---" in texts(tmp_path / "parts")[1]
+    Trainer.resume(tmp_path / "parts", IDS, quiet=True).run()
+    assert texts(tmp_path / "parts") == texts(tmp_path / "whole")
+
+
+def test_a_run_that_died_before_its_first_checkpoint_begins_its_texts_anew(tmp_path):
+    make_trainer(tmp_path / "whole", sample_tokens=9).run()
+    killed = make_trainer(tmp_path / "again", sample_tokens=9)
+
+    def die():
+        raise KeyboardInterrupt
+
+    killed.save = die
+    with pytest.raises(KeyboardInterrupt):
+        killed.run()
+    make_trainer(tmp_path / "again", sample_tokens=9).run()
+    assert texts(tmp_path / "again") == texts(tmp_path / "whole")
+
+
+def test_the_rows_of_a_resumed_log_are_the_same_to_the_last_zero(tmp_path):
+    first = make_trainer(tmp_path)
+    stop_in_step(first, 4)
+    first.run()
+    lines = (tmp_path / "log.csv").read_bytes().split(b"\r\n")
+    lines[2] = b"2,1.82200,,0.00100000,1.8220,100,1.20"
+    (tmp_path / "log.csv").write_bytes(b"\r\n".join(lines))
+    Trainer.resume(tmp_path, IDS, quiet=True).run()
+    assert (tmp_path / "log.csv").read_bytes().split(b"\r\n")[:5] == lines[:5]
+
+
+def test_the_same_trainer_can_go_on_after_a_stop(tmp_path):
+    make_trainer(tmp_path / "whole", sample_tokens=9).run()
+    trainer = make_trainer(tmp_path / "parts", sample_tokens=9)
+    stop_in_step(trainer, 4)
+    assert trainer.run() == 130
+    assert trainer.run() == 0
+    assert texts(tmp_path / "parts") == texts(tmp_path / "whole")
+
+
+DAMAGE = [b"2,2.7,,0.002,0r000190476,4100,0.01", b"2,2.7,,0.002", b"2,nan,,0.002,1.7,4100,0.01", b"", b"2,1,,0,1e+999,1,1",
+          b"3,2.7,,0.002,1.7,4100,0.01", b"9,2.7,,0.002,1.7,4100,0.01", b"1" * 5000 + b",2.7,,0.002,1.7,4100,0.01",
+          b'"2,2.7,,0.002,1.7,4100,0.01', b"\xff\xfe\x00\x1b[2J", b"2,2.7,,0.002,1.7,4100,0.01,5", b"2,,,0.002,1.7,4100,0.01",
+          b"2,1_0,,0.002,1.7,4100,0.01", "²,2.7,,0.002,1.7,4100,0.01".encode()]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_row_of_the_log_is_named_and_left_out(tmp_path, capsys, damage):
+    first = make_trainer(tmp_path)
+    stop_in_step(first, 4)
+    first.run()
+    lines = (tmp_path / "log.csv").read_bytes().split(b"\r\n")
+    (tmp_path / "log.csv").write_bytes(b"\r\n".join([*lines[:2], damage, *lines[3:]]))
+    Trainer.resume(tmp_path, IDS, quiet=True).run()
+    steps = [row["step"] for row in read_log(tmp_path / "log.csv")]
+    message = capsys.readouterr().err
+    assert steps == [1, 3, 4, 5, 6, 7]
+    assert not damage or f"{tmp_path / 'log.csv'}, line 3: '" in message
+    assert "\x1b" not in message
+
+
+def test_a_damaged_heading_of_the_log_is_mended(tmp_path, capsys):
+    first = make_trainer(tmp_path)
+    stop_in_step(first, 4)
+    first.run()
+    text = (tmp_path / "log.csv").read_bytes()
+    (tmp_path / "log.csv").write_bytes(b"sxep" + text[4:])
+    Trainer.resume(tmp_path, IDS, quiet=True).run()
+    assert (tmp_path / "log.csv").read_bytes().startswith(text)
+    assert "line 1: 'sxep,train_loss," in capsys.readouterr().err
+
+
+def test_the_clock_takes_one_first_sample_in_a_run_of_several_sittings(tmp_path, monkeypatch):
+    monkeypatch.setattr("minigpt.training.trainer.FIRST_SAMPLE", 0)
+    first = make_trainer(tmp_path, sample_tokens=9, eval_interval=100)
+    stop_in_step(first, 3)
+    first.run()
+    Trainer.resume(tmp_path, IDS, quiet=True).run()
+    assert re.findall(r"--- step (\d+) ---", (tmp_path / "samples.txt").read_text(encoding="utf-8")) == ["1", "7"]
+
+
+def test_a_torn_last_line_of_the_log_is_left_out(tmp_path, capsys):
     path = tmp_path / "log.csv"
     make_trainer(tmp_path).run()
-    with open(path, "a", encoding="utf-8") as file:
-        file.write("8,3.1" + os.linesep)
-    assert [row["step"] for row in read_log(path)] == [1, 2, 3, 4, 5, 6, 7]
+    whole = path.read_bytes()
+    for torn in (b"8,3.1", b"8,3.1\r\n", b"8,2.74905,,0.002,1.7541,4100,0.0"):
+        path.write_bytes(whole + torn)
+        assert [row["step"] for row in read_log(path)] == [1, 2, 3, 4, 5, 6, 7]
+        assert "line 9: '8," in capsys.readouterr().err
+
+
+# Those who watch
+
+
+class Failing(io.StringIO):
+    """A terminal that takes nothing"""
+
+    encoding = "utf-8"
+
+    def __init__(self, number):
+        self.number = number
+
+    def isatty(self):
+        return True
+
+    def write(self, *text):
+        raise OSError(self.number, "it takes nothing")      # of the class that belongs to the number
+
+    flush = write
+
+
+def full():
+    return Failing(errno.ENOSPC)
+
+
+def gone():
+    return Failing(errno.EPIPE)
+
+
+def closed():
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+@pytest.mark.parametrize("make", [closed, lambda: None, full, gone])
+def test_training_goes_on_without_anyone_to_watch(tmp_path, monkeypatch, name, make):
+    trainer = make_trainer(tmp_path, sample_tokens=5)
+    trainer.quiet = False
+    monkeypatch.setattr(sys, name, make())
+    assert trainer.run() == 0
+    monkeypatch.undo()
+    assert checkpoint.load_newest(tmp_path).step == 7
+
+
+def test_a_sample_in_characters_that_stdout_lacks_is_shown_in_escapes(tmp_path, monkeypatch):
+    trainer = make_trainer(tmp_path, sample_tokens=5)
+    trainer.quiet = False
+    monkeypatch.setattr("minigpt.training.trainer.sample_text", lambda *arguments, **options: "四十二 é")
+    out = io.TextIOWrapper(io.BytesIO(), encoding="cp1252", newline="\n")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert trainer.run() == 0
+    monkeypatch.undo()
+    assert "\\u56db\\u5341\\u4e8c é\n---" in out.buffer.getvalue().decode("cp1252")
+    assert "四十二 é" in (tmp_path / "samples.txt").read_text(encoding="utf-8")
+
+
+def test_control_characters_that_a_model_draws_do_not_reach_the_terminal(tmp_path, monkeypatch, capsys):
+    trainer = make_trainer(tmp_path, sample_tokens=5)
+    trainer.quiet = False
+    monkeypatch.setattr("minigpt.training.trainer.sample_text", lambda *arguments, **options: "\x1b[2J\ntwo")
+    trainer.run()
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\\x1b[2J\ntwo\n" in shown

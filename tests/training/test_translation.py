@@ -183,6 +183,13 @@ def test_an_alignment_is_the_mean_over_the_heads_of_its_layer():
         np.testing.assert_array_equal(translator.alignment("forty-three", "四十三", layer).att, maps[name][0].mean(0))
 
 
+def test_attention_that_is_not_finite_is_no_alignment():
+    translator = Translator.new(PAIRS, **TINY)
+    translator.model.params["wte.weight"][...] = np.nan
+    with pytest.raises(FloatingPointError, match="model: its attention holds NaN"):
+        translator.alignment("forty-three", "四十三")
+
+
 def test_the_chart_is_darkest_where_attention_is():
     chart = alignment_chart(["forty", "two"], ["四", "</s>"], np.array([[0.95, 0.05], [0.5, 0.5]]))
     assert chart.splitlines() == ["      forty two", "   四 █████", " </s> ▒▒▒▒▒ ▒▒▒"]
