@@ -29,7 +29,7 @@ _IMPORTED_WHEN_ASKED_FOR = {
 _PACKAGES = ("commands", "generation", "hf", "models", "nn", "study", "system", "tokenization", "training", "weights")
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     """What takes time to import and a pass through a model does not need"""
     if name in _PACKAGES:
         return import_module(f".{name}", __name__)
@@ -38,5 +38,5 @@ def __getattr__(name):
     return getattr(import_module(f".{_IMPORTED_WHEN_ASKED_FOR[name]}", __name__), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*__all__, "__version__", *_PACKAGES])

@@ -95,7 +95,11 @@ def check_number(value: Any, least: float, most: float, name: str, expected: str
     """Check a finite number from `least` to `most`.  Raises TypeError, ValueError."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}: {value!r} of type {type(value).__name__}, expected {expected}")
-    if not least <= float(value) <= most or math.isinf(value):
+    try:
+        number = float(value)
+    except OverflowError:       # 10**400
+        number = math.inf
+    if not least <= number <= most or math.isinf(number):
         raise ValueError(f"{name}: {value}, expected {expected}")
 
 
@@ -115,6 +119,6 @@ def require_tokenizer(model: Any, name: str = "model") -> Any:
     return model.tokenizer
 
 
-def _check_range(values, n, name, otherwise=""):
+def _check_range(values: np.ndarray, n: int, name: str, otherwise: str = "") -> None:
     if values.min() < 0 or values.max() >= n:
         raise ValueError(f"{name}: values from {values.min()} to {values.max()}, expected 0 to {n - 1}{otherwise}")

@@ -23,7 +23,7 @@ from ..inputs import is_whole
 from ..models.gpt import GPT
 from ..nn.cross_entropy import cross_entropy_forward
 from ..nn.scope import Scope
-from ..system.files import write_atomic
+from ..system.files import write_atomic, write_together
 from ..weights.pretrained import find, save_pretrained
 
 DEFAULT_NEW_TOKENS = 20     # where neither max_length nor max_new_tokens is given
@@ -41,16 +41,15 @@ class GPT2Config(GPTConfig):
     pad_token_id: int | None = None             # pads a row that has ended; None: eos_token_id does
 
     @staticmethod
-    def _problem(name, value):
+    def _expected(name, value):
         if not name.endswith("_token_id"):
-            return GPTConfig._problem(name, value)
-        return None if value is None or is_whole(value, 0) else f"{name} {value!r}, expected an id from 0, or None"
+            return GPTConfig._expected(name, value)
+        return None if value is None or is_whole(value, 0, 2**31 - 1) else "an id from 0, or None"
 
     @classmethod
     def from_pretrained(cls, name_or_folder):
         """Load the config.json of a model.  Raises ConfigError, and what weights.pretrained.find() does."""
-        path = find(name_or_folder) / "config.json"
-        return cls.from_json(path.read_text(encoding="utf-8"), source=str(path))
+        return cls.from_file(find(name_or_folder) / "config.json")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +82,12 @@ class GPT2LMHeadModel:
 
     def save_pretrained(self, folder):
         """Write config.json and model.safetensors, which transformers loads too."""
-        save_pretrained(self.gpt, folder)
-        write_atomic(Path(folder) / "config.json", replace(self.config, bias=True).to_json().encode("utf-8"))
+
+        def write():
+            save_pretrained(self.gpt, folder)
+            write_atomic(Path(folder) / "config.json", replace(self.config, bias=True).to_json().encode("utf-8"))
+
+        write_together(write)
 
     def __call__(self, input_ids, attention_mask=None, labels=None) -> CausalLMOutput:
         """Score the next token at every position: input_ids (B, T) -> logits (B, T, V), the caller's own.

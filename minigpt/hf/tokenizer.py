@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..inputs import pad_rows
-from ..system.files import write_atomic
+from ..inputs import is_whole, pad_rows
+from ..system.files import write_atomic, write_together
+from ..system.json_reader import read_json
+from ..system.text import printable
 from ..tokenization import Tokenizer
 from ..tokenization.bpe import name_of_bytes
+from ..tokenization.checks import shortened
 from ..tokenization.formats import END_OF_TEXT
 from ..weights.pretrained import find
 
@@ -35,6 +38,8 @@ class GPT2Tokenizer:
 
     def __init__(self, tokenizer: Tokenizer, *, pad_token=None, padding_side="right", model_max_length=1024):
         self.tokenizer = tokenizer
+        if not is_whole(model_max_length, 1):
+            raise ValueError(f"model_max_length: {shortened(model_max_length)}, expected a whole number of tokens above 0")
         self.padding_side = padding_side
         self.model_max_length = model_max_length
         self.eos_token = END_OF_TEXT if END_OF_TEXT in tokenizer.special_tokens else None
@@ -55,19 +60,30 @@ class GPT2Tokenizer:
             folder = find(name_or_folder)
         settings = {}
         if (path := folder / "tokenizer_config.json").is_file():
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            settings = {name: stored[name] for name in ("pad_token", "padding_side", "model_max_length") if name in stored}
-        return cls(Tokenizer.load(folder), **settings)
+            stored = read_json(path, dict)
+            names = ("pad_token", "padding_side", "model_max_length")
+            settings = {name: stored[name] for name in names if stored.get(name) is not None}
+            if isinstance(pad := settings.get("pad_token"), dict):      # transformers' AddedToken
+                settings["pad_token"] = pad.get("content", pad)
+        tokenizer = Tokenizer.load(folder)
+        try:
+            return cls(tokenizer, **settings)
+        except ValueError as error:
+            raise ValueError(f"{printable(path)}: {error}") from None
 
     def save_pretrained(self, folder: str | os.PathLike[str]):
         """Write vocab.json, merges.txt, added_tokens.json and tokenizer_config.json, which transformers loads too."""
-        self.tokenizer.save(folder)
         settings = {
             "tokenizer_class": "GPT2Tokenizer", "bos_token": self.bos_token, "eos_token": self.eos_token,
             "unk_token": self.unk_token, "pad_token": self.pad_token, "padding_side": self.padding_side,
             "model_max_length": self.model_max_length, "add_prefix_space": False,
         }
-        write_atomic(Path(folder) / "tokenizer_config.json", (json.dumps(settings, indent=2) + "\n").encode("utf-8"))
+
+        def write():
+            self.tokenizer.save(folder)
+            write_atomic(Path(folder) / "tokenizer_config.json", (json.dumps(settings, indent=2) + "\n").encode("utf-8"))
+
+        write_together(write)
 
     @property
     def vocab_size(self) -> int:
@@ -85,7 +101,7 @@ class GPT2Tokenizer:
     @padding_side.setter
     def padding_side(self, side):
         if side not in ("left", "right"):
-            raise ValueError(f"padding_side: {side!r}, expected 'left' or 'right'")
+            raise ValueError(f"padding_side: {shortened(side)}, expected 'left' or 'right'")
         self._padding_side = side
 
     @property
@@ -95,8 +111,8 @@ class GPT2Tokenizer:
 
     @pad_token.setter
     def pad_token(self, token):
-        if token is not None and token not in self._ids:
-            raise ValueError(f"pad_token: {token!r}, expected a token of the vocabulary; take tokenizer.eos_token")
+        if token is not None and not (isinstance(token, str) and token in self._ids):
+            raise ValueError(f"pad_token: {shortened(token)}, expected a token of the vocabulary; take tokenizer.eos_token")
         self._pad_token = token
 
     @property

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .. import weights
-from ..config import GPTConfig
+from ..config import ConfigError, GPTConfig
 from ..inputs import pad_rows, require_tokenizer
 from ..nn.cross_entropy import cross_entropy_backward
 from ..nn.embedding import unembedding_backward
+from ..nn.scope import Scope
+from ..system.json_reader import read_json
 from ..system.text import printable
 from .gpt import GPT, parameter_table
+from .network import Table
 
 HEAD = "score.weight"               # Hugging Face's name of the classification head
 ROWS_AT_ONCE = 64                           # texts read at once when a model answers
@@ -30,7 +36,8 @@ class Classifier(GPT):
     loss_and_grads() take targets (B, T), labels at those positions that are asked and −100 elsewhere, as padded() makes them.
     """
 
-    def __init__(self, config: GPTConfig, labels: Sequence[str], seed=0, dtype=np.float32, threads=None, fast=True):
+    def __init__(self, config: GPTConfig, labels: Sequence[str], seed: Any = 0, dtype: DTypeLike = np.float32,
+                 threads: int | None = None, fast: bool = True) -> None:
         config.require_causal("Classifier")         # what is padded at the end is seen by no token before
         self.labels = tuple(labels)
         if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
@@ -38,7 +45,7 @@ class Classifier(GPT):
         super().__init__(replace(config, tie_word_embeddings=True), seed, dtype, threads, fast)     # there is no lm_head
 
     @classmethod
-    def from_model(cls, model: GPT, labels: Sequence[str], seed=0) -> Classifier:
+    def from_model(cls, model: GPT, labels: Sequence[str], seed: Any = 0) -> Classifier:
         """A classifier with a trained model's weights, copied, and a new head drawn from `seed`."""
         refuse_adapters(model)
         classifier = cls(model.config, labels, seed, model.dtype, model.pool.threads, model.fast)
@@ -48,7 +55,10 @@ class Classifier(GPT):
         return classifier
 
     @classmethod
-    def from_pretrained(cls, name_or_folder, *, dtype=np.float32, threads=None, fast=True, strict=False) -> Classifier:
+    def from_pretrained(
+        cls, name_or_folder: str | os.PathLike[str], *,
+        dtype: DTypeLike = np.float32, threads: int | None = None, fast: bool = True, strict: bool = False,
+    ) -> Classifier:
         """What save_pretrained() or transformers' GPT2ForSequenceClassification wrote, with its labels and its tokenizer.
 
         Errors: pretrained.from_pretrained; WeightFormatError where the folder holds no such classifier.
@@ -57,25 +67,31 @@ class Classifier(GPT):
         from ..weights.folder import check_together
 
         folder = pretrained.find(name_or_folder)
-        text = (folder / "config.json").read_text(encoding="utf-8")
-        config = replace(GPTConfig.from_json(text, str(folder / "config.json")), tie_word_embeddings=True)
-        tensors = weights.load(pretrained.weight_file(folder))
-        head, names = tensors.pop(HEAD, None), json.loads(text).get("id2label")
-        if head is None or head.ndim != 2 or not isinstance(names, dict) or len(names) != len(head):
-            found = "no score.weight" if head is None else f"score.weight {head.shape} for {len(names or ())} labels"
+        path = folder / "config.json"
+        values = read_json(path, dict, error=ConfigError)
+        config = replace(GPTConfig.from_dict(values, path), tie_word_embeddings=True)
+        config.require_causal(printable(path))
+        path = pretrained.weight_file(folder)
+        tensors = weights.load(path)
+        head, labels = tensors.pop(HEAD, None), _labels(names := values.get("id2label"))
+        if head is None or head.dtype.kind != "f" or head.shape != (len(labels), config.n_embd) or len(labels) < 2:
+            found = "no score.weight"
+            if head is not None:
+                found = f"score.weight {head.dtype} {head.shape} and id2label {printable(repr(names), 80)}"
             raise weights.WeightFormatError(
                 f"{printable(folder)}: {found}, expected a classifier; for a new head write "
                 "Classifier.from_model(model, labels)"
             )
-        model = GPT.from_state_dict(tensors, config, dtype=dtype, threads=threads, fast=fast, strict=strict)
+        model = GPT.from_state_dict(tensors, config, dtype=dtype, threads=threads, fast=fast, strict=strict,
+                                    source=str(path))
         model.tokenizer = pretrained.tokenizer_of(folder)
-        classifier = cls.from_model(model, [names[str(i)] for i in range(len(names))])
+        classifier = cls.from_model(model, labels)
         classifier.params[HEAD][...] = head
         facts = {**classifier.config.to_dict(), "labels": list(classifier.labels)}
-        check_together(pretrained.weight_file(folder), facts, model.tokenizer)
+        check_together(path, facts, model.tokenizer)
         return classifier
 
-    def save_pretrained(self, folder):
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the folder that from_pretrained() and transformers' GPT2ForSequenceClassification load."""
         names = {str(i): label for i, label in enumerate(self.labels)}
         from ..weights import pretrained
@@ -89,7 +105,7 @@ class Classifier(GPT):
         facts = {**config.to_dict(), "labels": list(self.labels)}
         write_folder(folder, json.dumps(values, indent=2) + "\n", facts, tensors, self.tokenizer)
 
-    def __call__(self, ids, key_padding_mask=None):
+    def __call__(self, ids: Any, key_padding_mask: Any = None) -> np.ndarray:
         """Scores of the labels: ids (B, T) -> logits (B, labels), an array of the caller's own.
 
         key_padding_mask (B, T) booleans: False at padding, on whichever side it stands; a text's result is the same without it.
@@ -117,27 +133,33 @@ class Classifier(GPT):
         return [self.labels[i] for i in best]
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         return len(self.labels)
 
-    def _parameter_table(self):
+    def _parameter_table(self) -> Table:
         body = parameter_table(self.config)
         matrices = sum(len(shape) == 2 for _, shape, _ in body)
         head = HEAD, (self.n_outputs, self.config.n_embd), self.config.initializer_range
         return [*body[:matrices], head, *body[matrices:]]
 
-    def head(self, s):
+    def head(self, s: Scope) -> Scope:
         return s.at("score")
 
-    def loss_backward(self, dloss, s):
+    def loss_backward(self, dloss: float, s: Scope) -> None:
         if [name for name, _, _ in self.table] != [HEAD]:
             return super().loss_backward(dloss, s)
         unembedding_backward(cross_entropy_backward(dloss, s.at("loss")), self.head(s))     # nothing below learns
 
-    def _no_language_model_head(self, *args, **options):
+    def _no_language_model_head(self, *args: Any, **options: Any) -> Any:
         raise TypeError("Classifier: it has no language-model head, expected a GPT; load the base with GPT.from_pretrained()")
 
     generate = stream = stream_text = score = trace = run = _no_language_model_head
+
+
+def _labels(names: Any) -> list[str]:
+    """The labels of an id2label, {"0": "no", "1": "yes"}; none where it is something else, or one stands there twice."""
+    labels = [names.get(str(i)) for i in range(len(names))] if isinstance(names, dict) else []
+    return labels if all(isinstance(label, str) for label in labels) and len(set(labels)) == len(labels) else []
 
 
 def refuse_adapters(model: GPT) -> None:

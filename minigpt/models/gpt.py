@@ -1,9 +1,11 @@
 """GPT-2: the table of parameters, their initialization, and the forward and backward passes, one the mirror of the other."""
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..config import GPTConfig
 from ..inputs import checked_batch, checked_targets
@@ -12,14 +14,15 @@ from ..nn.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..nn.dropout import dropout_backward, dropout_forward
 from ..nn.embedding import embedding_backward, embedding_forward, unembedding_backward, unembedding_forward
 from ..nn.layernorm import layernorm_backward, layernorm_forward
-from .network import Network
+from ..nn.scope import Gradients, Scope
+from .network import Network, Table
 from .shortcuts import Shortcuts
 
 if TYPE_CHECKING:
     from ..tokenization import CharTokenizer, Tokenizer
 
 
-def parameter_table(config):
+def parameter_table(config: GPTConfig) -> Table:
     """GPT-2's parameters in storage order: [(name, shape, initial)], initial "zeros", "ones" or a standard deviation.
 
     Matrices come first, those of the blocks before the embeddings, so that an optimizer's groups are ranges of one buffer.
@@ -28,14 +31,15 @@ def parameter_table(config):
     """
     C, F, std = config.n_embd, config.mlp_width, config.initializer_range
     residual = std / math.sqrt(2 * config.n_layer)
-    matrices, vectors = [], []
+    matrices: list[Any] = []
+    vectors: list[Any] = []
 
-    def norm(name):
+    def norm(name: str) -> None:
         vectors.append((f"{name}.weight", (C,), "ones"))
         if config.bias:
             vectors.append((f"{name}.bias", (C,), "zeros"))
 
-    def linear(name, n_in, n_out, std):
+    def linear(name: str, n_in: int, n_out: int, std: float) -> None:
         matrices.append((f"{name}.weight", (n_in, n_out), std))
         if config.bias:
             vectors.append((f"{name}.bias", (n_out,), "zeros"))
@@ -69,12 +73,16 @@ class GPT(Shortcuts, Network):
     with its own memory; loss_and_grads(), an optimizer's step and a Trainer wait until they are alone, and others for them.
     """
 
-    def __init__(self, config: GPTConfig, seed=0, dtype=np.float32, threads=None, fast=True):
+    def __init__(self, config: GPTConfig, seed: Any = 0, dtype: DTypeLike = np.float32, threads: int | None = None,
+                 fast: bool = True) -> None:
         self.config = config
         super().__init__(self._parameter_table(), seed, dtype, threads, fast)
         self.tokenizer: CharTokenizer | Tokenizer | None = None     # from_pretrained sets it
 
-    def forward(self, ids, s, positions=None, key_padding_mask=None, caches=None, last=None):
+    def forward(
+        self, ids: np.ndarray, s: Scope, positions: np.ndarray | None = None, key_padding_mask: np.ndarray | None = None,
+        caches: Sequence[Any] | None = None, last: int | None = None,
+    ) -> np.ndarray:
         """Run the embeddings and all blocks: from tokens to what the output layer reads.
 
             x = W_te[ids] + W_pe[positions],   x = block_i(x) for each i,   h = ln_f(x)
@@ -96,11 +104,11 @@ class GPT(Shortcuts, Network):
             )
         return layernorm_forward(x, s.at("ln_f"), c.layer_norm_epsilon) if c.pre_norm else x
 
-    def head(self, s):
+    def head(self, s: Scope) -> Scope:
         """The scope of the output layer, for nn.unembedding_forward(): the embedding's, unless the two are not tied."""
         return s.at("wte" if self.config.tie_word_embeddings else "lm_head")
 
-    def loss_forward(self, ids, targets, s, count):
+    def loss_forward(self, ids: np.ndarray, targets: np.ndarray, s: Scope, count: int) -> float:
         """Run the whole model up to the loss.
 
         ids, targets (B, T) -> the share of these rows in the mean over `count` targets, a float in nats
@@ -108,7 +116,7 @@ class GPT(Shortcuts, Network):
         logits = unembedding_forward(self.forward(ids, s), self.head(s))
         return cross_entropy_forward(logits, targets, s.at("loss"), count)
 
-    def loss_backward(self, dloss, s):
+    def loss_backward(self, dloss: float, s: Scope) -> None:
         """Go back from the loss to every parameter, the mirror of loss_forward.
 
         dloss float, the gradient of the loss itself; adds the parameters' to s.grads
@@ -123,7 +131,7 @@ class GPT(Shortcuts, Network):
         embedding_backward(dx.sum(axis=0), s.at("wpe"))     # in the forward one table was added to every sequence
         embedding_backward(dx, s.at("wte"))
 
-    def checked(self, ids, targets=None):
+    def checked(self, ids: Any, targets: Any = None) -> Any:
         """Check a batch before it is computed: ids as an array (B, T); with targets also those, and the number that count.
 
         Raises ValueError and TypeError.
@@ -139,7 +147,7 @@ class GPT(Shortcuts, Network):
             raise ValueError(f"targets: shape {np.shape(targets)}, expected that of ids {ids.shape}")
         return ids, *checked_targets(targets, self.n_outputs)
 
-    def __call__(self, ids, key_padding_mask=None):
+    def __call__(self, ids: Any, key_padding_mask: Any = None) -> np.ndarray:
         """Scores of the next token at every position: ids (B, T) integers -> logits (B, T, V), an array of the caller's own.
 
         key_padding_mask (B, T) booleans: False at padding, which nothing attends to; what is scored there means nothing.
@@ -151,26 +159,29 @@ class GPT(Shortcuts, Network):
             raise ValueError(f"key_padding_mask: {mask.dtype} of shape {mask.shape}, expected bool {ids.shape}")
         logits = np.empty((*ids.shape, self.n_outputs), self.dtype)
 
-        def run(s, batch):
+        def run(s: Scope, batch: slice) -> None:
             h = self.forward(ids[batch], s, key_padding_mask=None if mask is None else mask[batch])
             logits[batch] = unembedding_forward(h, self.head(s))
 
         self.map_parts(run, len(ids))
         return logits
 
-    def loss(self, ids, targets):
+    def loss(self, ids: Any, targets: Any) -> float:
         """Mean cross-entropy in nats: ids, targets (B, T) -> float.  targets[b, t] is the token after ids[b, t].
 
         Targets of −100 do not count.  No dropout.  Raises FloatingPointError for a loss that is not finite.
         """
         ids, targets, count = self.checked(ids, targets)
 
-        def run(s, batch):
+        def run(s: Scope, batch: slice) -> float:
             return self.loss_forward(ids[batch], targets[batch], s, count)
 
         return self.finite("loss", sum(self.map_parts(run, len(ids))))
 
-    def loss_and_grads(self, ids, targets, *, scale=1.0, accumulate=False, dropout_key=None):
+    def loss_and_grads(
+        self, ids: Any, targets: Any, *, scale: float = 1.0, accumulate: bool = False,
+        dropout_key: tuple[int, ...] | None = None,
+    ) -> tuple[float, Gradients]:
         """Mean cross-entropy and its gradient: ids, targets (B, T) -> (float, grads).
 
         `grads` is model.grads, views that the next call overwrites; with accumulate=True the next call adds to them instead.
@@ -180,7 +191,7 @@ class GPT(Shortcuts, Network):
         """
         ids, targets, count = self.checked(ids, targets)
 
-        def run(s, batch):
+        def run(s: Scope, batch: slice) -> float:
             loss = self.loss_forward(ids[batch], targets[batch], s, count)
             self.loss_backward(scale, s)
             return loss
@@ -188,9 +199,9 @@ class GPT(Shortcuts, Network):
         return sum(self.map_parts_with_grads(run, len(ids), accumulate, dropout_key)), self.grads
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         """How many scores each position gets"""
         return self.config.vocab_size
 
-    def _parameter_table(self):
+    def _parameter_table(self) -> Table:
         return parameter_table(self.config)

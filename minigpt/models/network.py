@@ -5,10 +5,12 @@ Which parameters there are and what a pass computes is the model's own: gpt.py, 
 
 import math
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..nn.fast.gradients import SharedGradients, TurnTaker
 from ..nn.scope import Gradients, Pass, Scope, Store
@@ -20,6 +22,9 @@ from ..system.threads import WorkerPool, cpu_count
 # Width from which BLAS multithreading pays: below, the matrices are too small to share, and BLAS's threads wait for each other
 # by spinning, which costs most beside a busy process.
 MULTITHREADED_WIDTH = 256
+
+Table = Sequence[tuple[str, tuple[int, ...], str | float]]      # (name, shape, initial) of each parameter
+Run = Callable[[Scope, slice], Any]                             # what is done with a part of a batch
 
 _ONE_THREAD = WorkerPool(1)
 
@@ -42,7 +47,8 @@ class Network:
 
     config: Any     # the model's own, with n_embd
 
-    def __init__(self, table, seed=0, dtype=np.float32, threads=None, fast=True):
+    def __init__(self, table: Table, seed: Any = 0, dtype: DTypeLike = np.float32, threads: int | None = None,
+                 fast: bool = True) -> None:
         self.dtype = np.dtype(dtype)
         self._fast = fast
         self.pool = WorkerPool(threads)
@@ -52,7 +58,7 @@ class Network:
         if seed is not None:
             self._initialize(np.random.default_rng(seed))
 
-    def train_only(self, table, added=None, seed=0):
+    def train_only(self, table: Table, added: Mapping[str, np.ndarray] | None = None, seed: Any = 0) -> None:
         """From now on only the parameters of `table` learn: rows (name, shape, initial) as above, matrices first.
 
         Names the network has keep their values, new ones get their initial; `added` are new arrays that do not learn.  The
@@ -62,7 +68,7 @@ class Network:
         before = {**self.params, **(added or {})}
         learning = {name for name, _, _ in table}
 
-        def change():
+        def change() -> None:
             self._lay_out(table, {name: array for name, array in before.items() if name not in learning})
             self._initialize(np.random.default_rng(seed))
             for name in learning & before.keys():
@@ -70,18 +76,18 @@ class Network:
 
         self.lock.write(change)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         """What a copy is made of: the values of all arrays, without the views, threads and locks that belong to this one"""
         own = ("params", "lock", "pool", "frozen", "_order", "_parts", "_lanes", "_n_parts", "_written")
 
-        def arrays():
+        def arrays() -> dict[str, Any]:
             return {"flat_params": self.flat_params.copy(), "_flat_grads": self._flat_grads.copy(),
                     "frozen": {name: self.params[name].copy() for name in self.frozen}}
 
         rest = {name: value for name, value in self.__dict__.items() if name not in own}
         return {**rest, **self.lock.read(arrays), "threads": self.pool.threads, "written": list(self._written)}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Become a whole network: parameters and gradients are views of buffers of its own."""
         state = dict(state)
         flat, grads, written = state.pop("flat_params"), state.pop("_flat_grads"), state.pop("written")
@@ -95,12 +101,12 @@ class Network:
         self._written.update(dict.fromkeys(written, 0))
 
     @property
-    def fast(self):
+    def fast(self) -> bool:
         """Whether the engine, nn/fast/, runs; chosen when the model is made"""
         return self._fast
 
     @property
-    def solo_pool(self):
+    def solo_pool(self) -> WorkerPool:
         """The pool for what is not split, such as a single sequence: with all of BLAS's threads only in wide models."""
         return self.pool if self.config.n_embd >= MULTITHREADED_WIDTH else _ONE_THREAD
 
@@ -110,12 +116,12 @@ class Network:
         return self._parts.scopes(1)[0].grads
 
     @property
-    def flat_grads(self):
+    def flat_grads(self) -> np.ndarray:
         """All gradients in one buffer, in the order of flat_params"""
         self._parts.scopes(1)
         return self._flat_grads
 
-    def first_nonfinite(self):
+    def first_nonfinite(self) -> str | None:
         """The name of the first array that holds a NaN or an infinity, or None: parameters, the last pass, gradients.
 
         Activations are looked at after loss_and_grads() alone; in other passes the layers overwrite each other's.
@@ -133,7 +139,7 @@ class Network:
                 return f"grads {name}"
         return None
 
-    def finite(self, what, value):
+    def finite(self, what: str, value: Any) -> Any:
         """The value if all of it is finite.  Raises FloatingPointError that names where numbers stop being so."""
         if not np.isfinite(value).all():
             name = self.first_nonfinite()
@@ -141,7 +147,7 @@ class Network:
             raise FloatingPointError(f"{what}: NaN or infinity, expected finite numbers; {where}")
         return value
 
-    def _warn_if_too_large(self, size):
+    def _warn_if_too_large(self, size: int) -> None:
         """Say so before memory runs out, not after."""
         memory = machine.memory()
         if memory is not None and (need := self.dtype.itemsize * size) > memory:
@@ -151,10 +157,11 @@ class Network:
                 stacklevel=4,
             )
 
-    def _lay_out(self, table, frozen=None):
+    def _lay_out(self, table: Table, frozen: Mapping[str, np.ndarray] | None = None) -> None:
         """Memory for what learns, one flat buffer, beside the arrays that do not"""
         frozen = {} if frozen is None else frozen
-        self.table, self.frozen = table, frozenset(frozen)
+        self.table = list(table)
+        self.frozen = frozenset(frozen)
         self.flat_params = np.zeros(sum(math.prod(shape) for _, shape, _ in table), self.dtype)
         self.params = Store({**frozen, **named_views(table, self.flat_params)})
         self._flat_grads = np.empty(0, self.dtype)      # made when first asked for: generation needs none
@@ -164,14 +171,14 @@ class Network:
         self._written: dict[str, int] = {}              # which gradients there are, shared by the parts
         self._n_parts = 0       # how many hold the activations of the last pass with gradients
 
-    def _initialize(self, rng):
+    def _initialize(self, rng: np.random.Generator) -> None:
         for name, shape, initial in self.table:
             if initial == "ones":
                 self.params[name].fill(1)
             elif initial != "zeros":
                 self.params[name][...] = initial * rng.standard_normal(shape)
 
-    def _part(self, i):
+    def _part(self, i: int) -> Scope:
         """The scope of the i-th part of a batch, with gradients: parameters shared, everything else its own"""
         if i == 0:
             self._flat_grads = np.zeros_like(self.flat_params)
@@ -180,24 +187,27 @@ class Network:
                  else Gradients(arrays, self.frozen))
         return Scope(self.params, grads, run=Pass(fast=self.fast))
 
-    def _part_without_grads(self, i):
+    def _part_without_grads(self, i: int) -> Scope:
         return Scope(self.params, Gradients(), run=Pass(fast=self.fast))
 
-    def map_parts(self, run, batch_size):
+    def map_parts(self, run: Run, batch_size: int) -> list[Any]:
         """[run(scope, slice)] over as many parts of the batch as there are threads, without gradients, beside other passes"""
         return self.lock.read(partial(self._lanes.use, partial(self._run_parts, run, batch_size, backward=False)))
 
-    def map_parts_with_grads(self, run, batch_size, accumulate=False, dropout_key=None):
+    def map_parts_with_grads(
+        self, run: Run, batch_size: int, accumulate: bool = False, dropout_key: tuple[int, ...] | None = None,
+    ) -> list[Any]:
         """[run(scope, slice)] as above, alone on this network; gradients begin at 0, unless they accumulate."""
 
-        def passes():
+        def passes() -> list[Any]:
             if not accumulate:
                 self.grads.reset()
             return self._run_parts(run, batch_size, self._parts, backward=True, dropout_key=dropout_key)
 
         return self.lock.write(passes)
 
-    def _run_parts(self, run, batch_size, parts, backward, dropout_key=None):
+    def _run_parts(self, run: Run, batch_size: int, parts: "Parts", backward: bool,
+                   dropout_key: tuple[int, ...] | None = None) -> list[Any]:
         n = min(self.pool.threads, batch_size) if self.fast else 1
         edges = [batch_size * i // n for i in range(n + 1)]
         if parts is self._parts:
@@ -205,7 +215,7 @@ class Network:
         if backward:
             self._order.begin(n)
 
-        def part(i, s):
+        def part(i: int, s: Scope) -> Any:
             s.run.backward = backward
             s.run.dropout_key, s.run.first_row = dropout_key, edges[i]
             try:
@@ -222,17 +232,18 @@ class Network:
 class Parts:
     """The scopes of the parts of a batch, made by new(i) when first needed."""
 
-    def __init__(self, new):
-        self._new, self._scopes = new, []
+    def __init__(self, new: Callable[[int], Scope]) -> None:
+        self._new = new
+        self._scopes: list[Scope] = []
 
-    def scopes(self, n):
+    def scopes(self, n: int) -> list[Scope]:
         """Those of n parts"""
         while len(self._scopes) < n:
             self._scopes.append(self._new(len(self._scopes)))
         return self._scopes[:n]
 
 
-def named_views(table, flat):
+def named_views(table: Table, flat: np.ndarray) -> dict[str, np.ndarray]:
     """{name: view of `flat`} for a table's names and shapes, in its order
 
     A matrix with no more columns than rows lies transposed in memory, so that its longer side runs on there: a product with a

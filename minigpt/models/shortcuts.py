@@ -3,11 +3,18 @@
 A method imports its function when it is called, so that nothing below depends on anything above.
 """
 
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 if TYPE_CHECKING:
+    from ..config import GPTConfig
+    from ..generation.scoring import Choice, Score
+    from ..study.interventions import Edit
+    from ..study.trace import Trace
     from .gpt import GPT
 
 
@@ -17,7 +24,10 @@ class Shortcuts:
     tokenizer: Any      # the model's
 
     @classmethod
-    def from_pretrained(cls, name_or_folder, *, dtype=np.float32, threads=None, fast=True, strict=False) -> "GPT":
+    def from_pretrained(
+        cls, name_or_folder: str | os.PathLike[str], *,
+        dtype: DTypeLike = np.float32, threads: int | None = None, fast: bool = True, strict: bool = False,
+    ) -> "GPT":
         """The model of a folder in Hugging Face's layout, or by name: "gpt2" is downloaded, "shakespeare-char" is bundled.
 
         Its `tokenizer` attribute is the folder's.  strict=True refuses weights that are not finite, else they warn.
@@ -29,7 +39,8 @@ class Shortcuts:
 
     @classmethod
     def from_state_dict(
-        cls, tensors, config, linear_layout="in_out", *, dtype=np.float32, threads=None, fast=True, strict=False
+        cls, tensors: Mapping[str, np.ndarray], config: "GPTConfig", linear_layout: str = "in_out", *,
+        dtype: DTypeLike = np.float32, threads: int | None = None, fast: bool = True, strict: bool = False,
     ) -> "GPT":
         """A model with the weights of GPT-2's, nanoGPT's or minGPT's state dict: arrays by name, copied.
 
@@ -40,13 +51,13 @@ class Shortcuts:
 
         return from_state_dict(tensors, config, linear_layout, dtype=dtype, threads=threads, fast=fast, strict=strict)
 
-    def save_pretrained(self, folder):
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write config.json, model.safetensors and the tokenizer, if there is one, as Hugging Face lays them out."""
         from ..weights.pretrained import save_pretrained
 
         save_pretrained(cast("GPT", self), folder, self.tokenizer)
 
-    def generate(self, ids, max_new_tokens=100, **options):
+    def generate(self, ids: Any, max_new_tokens: int = 100, **options: Any) -> Any:
         """Continue a sequence (T,) or several at once, (B, T) or a list of B lists -> prompts with what follows them.
 
             model.generate(ids, 50, temperature=0.8, top_k=40, seed=1)
@@ -58,13 +69,13 @@ class Shortcuts:
 
         return generate(self, ids, max_new_tokens, **options)
 
-    def stream(self, ids, max_new_tokens=100, **options):
+    def stream(self, ids: Any, max_new_tokens: int = 100, **options: Any) -> Iterator[Any]:
         """The new tokens of generate() one by one, each as soon as it is drawn: ints, for several sequences arrays (B,)."""
         from ..generation.generate import stream
 
         return stream(self, ids, max_new_tokens, **options)
 
-    def stream_text(self, prompt, max_new_tokens=100, **options):
+    def stream_text(self, prompt: str, max_new_tokens: int = 100, **options: Any) -> Iterator[str]:
         """The text that follows a prompt, piece by piece, each as soon as it is certain; it can end at strings.
 
             for piece in model.stream_text("ROMEO:", 200, stop_strings=["JULIET"]): print(piece, end="")
@@ -75,13 +86,13 @@ class Shortcuts:
 
         return stream_text(self, prompt, max_new_tokens, **options)
 
-    def score(self, text, start_id=None, progress=False):
+    def score(self, text: Any, start_id: int | None = None, progress: bool = False) -> "Score":
         """The log-probability of every token of a text or of ids (T,), with mean and perplexity: generation.scoring.score()."""
         from ..generation.scoring import score
 
         return score(self, text, start_id, progress)
 
-    def choose(self, prompt, answers, normalize=None):
+    def choose(self, prompt: str, answers: Collection[str], normalize: str | None = None) -> "list[Choice]":
         """The answers to a prompt, the likeliest first, each with its probability among them: generation.scoring.choose().
 
             model.choose("My gracious ", ["lord", "lady", "lion"])[0].answer
@@ -90,7 +101,7 @@ class Shortcuts:
 
         return choose(self, prompt, answers, normalize)
 
-    def trace(self, ids, targets=None, names="*"):
+    def trace(self, ids: ArrayLike, targets: ArrayLike | None = None, names: str | Iterable[str] = "*") -> "Trace":
         """Every activation by name, and with targets every gradient: study.trace.trace().
 
             trace = model.trace(ids, targets);  trace["h.0.attn.att"].value;  trace["h.0.attn.att"].grad
@@ -99,7 +110,10 @@ class Shortcuts:
 
         return trace(self, ids, targets, names)
 
-    def run(self, ids, targets=None, *, edits=None, names=("logits", "probs")):
+    def run(
+        self, ids: ArrayLike, targets: ArrayLike | None = None, *, edits: "Mapping[str, Edit] | None" = None,
+        names: str | Iterable[str] = ("logits", "probs"),
+    ) -> "Trace":
         """A pass in which activations are changed by name, a trace without gradients: study.interventions.run().
 
             model.run(ids, edits={"h.*.mlp.out": 0, "h.3.attn.att": lambda att: att.round()})["logits"].value

@@ -10,12 +10,15 @@ How the best target is searched for is generation/beam.py's; what this model is 
 
 import math
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .. import weights
 from ..config import TransformerConfig
@@ -31,10 +34,10 @@ from ..nn.embedding import (
     unembedding_forward,
 )
 from ..nn.scope import Gradients, Pass, Scope
-from .network import Network
+from .network import Network, Table
 
 
-def parameter_table(config):
+def parameter_table(config: TransformerConfig) -> Table:
     """The Transformer's parameters in storage order: [(name, shape, initial)], as network.Network takes them.
 
     Linear layers start with Glorot and Bengio's standard deviation, √(2/(n_in + n_out)) for each matrix of C × C inside
@@ -42,12 +45,13 @@ def parameter_table(config):
     Glorot and Bengio 2010, eq. 16; Vaswani et al. 2017 §3.4.
     """
     C, F = config.n_embd, config.mlp_width
-    matrices, vectors = [], []
+    matrices: list[Any] = []
+    vectors: list[Any] = []
 
-    def norm(name):
+    def norm(name: str) -> None:
         vectors.extend([(f"{name}.weight", (C,), "ones"), (f"{name}.bias", (C,), "zeros")])
 
-    def linear(name, n_in, n_out, parts=1):
+    def linear(name: str, n_in: int, n_out: int, parts: int = 1) -> None:
         matrices.append((f"{name}.weight", (n_in, parts * n_out), math.sqrt(2 / (n_in + n_out))))
         vectors.append((f"{name}.bias", (parts * n_out,), "zeros"))
 
@@ -79,11 +83,12 @@ class Transformer(Network):
     Vaswani et al. 2017 §3; articles A1 §3.1, A3 §4.2.
     """
 
-    def __init__(self, config: TransformerConfig, seed=0, dtype=np.float32, threads=None, fast=True):
+    def __init__(self, config: TransformerConfig, seed: Any = 0, dtype: DTypeLike = np.float32, threads: int | None = None,
+                 fast: bool = True) -> None:
         self.config = config
         super().__init__(parameter_table(config), seed, dtype, threads, fast)
 
-    def encode(self, source, s):
+    def encode(self, source: np.ndarray, s: Scope) -> tuple[np.ndarray, np.ndarray]:
         """Read the source.
 
         source (B, S) -> what the decoder attends to, memory (B, S, C), and its key_padding_mask (B, S)
@@ -96,7 +101,10 @@ class Transformer(Network):
                               causal=False, key_padding_mask=key_padding_mask, resid_dropout=c.dropout)
         return x, key_padding_mask
 
-    def decode(self, inputs, memory, key_padding_mask, s, first=0, caches=None):
+    def decode(
+        self, inputs: np.ndarray, memory: np.ndarray, key_padding_mask: np.ndarray, s: Scope, first: int = 0,
+        caches: Sequence[tuple[Any, Any]] | None = None,
+    ) -> np.ndarray:
         """Score the next token at every position of the target.
 
         inputs (B, T) at positions first, first + 1, … -> logits (B, T, V).  caches: a pair for each layer, of attn and cross.
@@ -110,14 +118,14 @@ class Transformer(Network):
                                       memory_cache=memory_cache)
         return unembedding_forward(x, s.at("wte"))
 
-    def loss_forward(self, source, targets, s, count):
+    def loss_forward(self, source: np.ndarray, targets: np.ndarray, s: Scope, count: int) -> float:
         """Run the whole model up to the loss: the share of these rows in the mean over `count` targets."""
         before = targets[:, :-1]
         inputs = np.full(targets.shape, self.config.bos_token_id)
         inputs[:, 1:] = np.where(before == IGNORED, self.config.pad_token_id, before)
         return cross_entropy_forward(self._logits(source, inputs, s), targets, s.at("loss"), count)
 
-    def loss_backward(self, dloss, s):
+    def loss_backward(self, dloss: float, s: Scope) -> None:
         """Go back from the loss to every parameter, the mirror of loss_forward."""
         encoder, decoder, L = s.at("encoder"), s.at("decoder"), self.config.n_layer
         dx = unembedding_backward(cross_entropy_backward(dloss, s.at("loss")), s.at("wte"))
@@ -131,29 +139,29 @@ class Transformer(Network):
             dx = block_backward(dx, encoder.layer("h", i))
         self._embed_backward(dx, encoder, s.at("wte"))
 
-    def _logits(self, source, inputs, s):
+    def _logits(self, source: np.ndarray, inputs: np.ndarray, s: Scope) -> np.ndarray:
         memory, key_padding_mask = self.encode(source, s)
         return self.decode(inputs, memory, key_padding_mask, s)
 
-    def _embed(self, ids, s, wte, first=0):
+    def _embed(self, ids: np.ndarray, s: Scope, wte: Scope, first: int = 0) -> np.ndarray:
         """√C W[ids] + P: ids (B, T) -> (B, T, C).  In the scope of a stack, whose lookup has the table of both."""
         c = self.config
         x = math.sqrt(c.n_embd) * embedding_forward(ids, s.tied("wte", wte))
         x = x + sinusoidal_positions(first + ids.shape[1], c.n_embd, self.dtype)[first:]
         return dropout_forward(x, s.at("drop"), c.dropout)
 
-    def _embed_backward(self, dx, s, wte):
+    def _embed_backward(self, dx: np.ndarray, s: Scope, wte: Scope) -> None:
         dx = math.sqrt(self.config.n_embd) * dropout_backward(dx, s.at("drop"))
         embedding_backward(dx, s.tied("wte", wte))
 
-    def checked(self, source, targets):
+    def checked(self, source: Any, targets: Any) -> tuple[np.ndarray, np.ndarray, int]:
         """Check a batch: source (B, S) and targets (B, T) as arrays, and the number of targets that count."""
         source = checked_batch(source, self.config.vocab_size, "source")
         targets, count = checked_targets(targets, self.config.vocab_size)
         _check_rows(source, targets, "targets")
         return source, targets, count
 
-    def __call__(self, source, inputs):
+    def __call__(self, source: Any, inputs: Any) -> np.ndarray:
         """Scores of the next token at every position of the target so far: (B, T, V), an array of the caller's own.
 
         source (B, S) integers, inputs (B, T): what the decoder reads, bos_token_id first.
@@ -163,13 +171,13 @@ class Transformer(Network):
         _check_rows(source, inputs, "inputs")
         logits = np.empty((*inputs.shape, V), self.dtype)
 
-        def run(s, batch):
+        def run(s: Scope, batch: slice) -> None:
             logits[batch] = self._logits(source[batch], inputs[batch], s)
 
         self.map_parts(run, len(source))
         return logits
 
-    def loss(self, source, targets):
+    def loss(self, source: Any, targets: Any) -> float:
         """Mean cross-entropy in nats: source (B, S), targets (B, T) -> float.
 
         A row of targets is the translation with eos_token_id at its end, then −100: such targets do not count.  The decoder
@@ -177,26 +185,31 @@ class Transformer(Network):
         """
         source, targets, count = self.checked(source, targets)
 
-        def run(s, batch):
+        def run(s: Scope, batch: slice) -> float:
             return self.loss_forward(source[batch], targets[batch], s, count)
 
         return self.finite("loss", sum(self.map_parts(run, len(source))))
 
-    def loss_and_grads(self, source, targets, *, scale=1.0, accumulate=False, dropout_key=None):
+    def loss_and_grads(
+        self, source: Any, targets: Any, *, scale: float = 1.0, accumulate: bool = False,
+        dropout_key: tuple[int, ...] | None = None,
+    ) -> tuple[float, Gradients]:
         """Mean cross-entropy and its gradient: source (B, S), targets (B, T) as in loss() -> (float, grads).
 
         scale, accumulate, dropout_key and what is returned are as in GPT.loss_and_grads().
         """
         source, targets, count = self.checked(source, targets)
 
-        def run(s, batch):
+        def run(s: Scope, batch: slice) -> float:
             loss = self.loss_forward(source[batch], targets[batch], s, count)
             self.loss_backward(scale, s)
             return loss
 
         return sum(self.map_parts_with_grads(run, len(source), accumulate, dropout_key)), self.grads
 
-    def translate(self, source, *, beams=1, length_penalty=0.6, max_new_tokens=None):
+    def translate(
+        self, source: Any, *, beams: int = 1, length_penalty: float = 0.6, max_new_tokens: int | None = None,
+    ) -> list[list[int]]:
         """The best target found for each source, without eos_token_id: source (B, S) -> B lists of ids.
 
         beams=1 is greedy: always the likeliest next token.  More beams: beam.beam_search().
@@ -206,7 +219,7 @@ class Transformer(Network):
         tokens, _ = beam_search(self, source, beams=beams, length_penalty=length_penalty, max_new_tokens=max_new_tokens)
         return [row[: row.index(end)] if (end := self.config.eos_token_id) in row else row for row in tokens[:, 0].tolist()]
 
-    def activations(self, source, targets, names="*"):
+    def activations(self, source: Any, targets: Any, names: str | Iterable[str] = "*") -> dict[str, np.ndarray]:
         """Activations of a pass by name, copies; `names` is a pattern or several, where * stands for anything.
 
             model.activations(source, targets, "decoder.h.*.cross.att")     which source words each target word looks at
@@ -216,9 +229,10 @@ class Transformer(Network):
         """
         source, targets, count = self.checked(source, targets)
         patterns = [names] if isinstance(names, str) else list(names)
-        seen, kept = [], {}
+        seen: list[str] = []
+        kept: dict[str, np.ndarray] = {}
 
-        def visit(name, array):
+        def visit(name: str, array: np.ndarray) -> None:
             seen.append(name)
             if any(fnmatchcase(name, pattern) for pattern in patterns):
                 kept[name] = array.copy()
@@ -229,17 +243,19 @@ class Transformer(Network):
             raise ValueError(f"names: {', '.join(map(repr, patterns))} match no activation; there are {', '.join(seen[:9])}, …")
         return kept
 
-    def save(self, folder):
+    def save(self, folder: str | os.PathLike[str]) -> None:
         """Write config.json and model.safetensors.  Raises OSError; each file is then whole or unchanged."""
         from ..weights.folder import write_folder  # here and below: it stands above the models
 
         write_folder(folder, self.config.to_json(), asdict(self.config), self.params, None)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str], *, dtype=np.float32, threads=None) -> "Transformer":
+    def load(
+        cls, folder: str | os.PathLike[str], *, dtype: DTypeLike = np.float32, threads: int | None = None,
+    ) -> "Transformer":
         """The model that save() wrote.  Raises FileNotFoundError, ConfigError, weights.WeightFormatError."""
         path = Path(folder) / "config.json"
-        model = cls(TransformerConfig.from_json(path.read_text(encoding="utf-8"), str(path)), None, dtype, threads)
+        model = cls(TransformerConfig.from_file(path), None, dtype, threads)
         path = path.with_name("model.safetensors")
         arrays = weights.load(path)
         shapes = {name: shape for name, shape, _ in model.table}
@@ -256,6 +272,6 @@ class Transformer(Network):
         return model
 
 
-def _check_rows(source, other, name):
+def _check_rows(source: np.ndarray, other: np.ndarray, name: str) -> None:
     if other.ndim != 2 or len(other) != len(source):
         raise ValueError(f"{name}: shape {other.shape}, expected ({len(source)}, time) as source has {len(source)} rows")

@@ -52,7 +52,10 @@ def first_loss(model: GPT, seed: int = 0) -> Finding:
     Healthy: within 10 % of ln V.  Above: initial weights too large.  Below: the targets leak into the input.
     """
     V, T = model.config.vocab_size, min(64, model.config.n_positions)
-    loss = model.loss(*_random_batch(V, 4, T, seed))
+    try:
+        loss = model.loss(*_random_batch(V, 4, T, seed))
+    except FloatingPointError as error:
+        return Finding(str(error), False)
     uniform = math.log(V)
     text = f"{loss:.2f} nats per token; a uniform guess costs ln {V} = {uniform:.2f}"
     if loss > 1.1 * uniform:

@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from ..models.gpt import GPT, parameter_table
 from ..system import machine
+from ..system.progress import Bar
 from ..training.trainer import Trainer
 from .checks import UNCAUSAL, Finding
 
@@ -87,7 +87,7 @@ def _step_seconds(config: GPTConfig, recipe: Recipe) -> float:
     trainer = Trainer(GPT(replace(config, causal=True)), None, ids, recipe, folder="", quiet=True)
     trainer.update()
     laps: list[float] = []
-    with tqdm(total=20, desc="training steps", leave=False, disable=None) as bar:
+    with Bar(total=20, desc="training steps", leave=False, disable=None) as bar:
         while not laps or (len(laps) < 20 and sum(laps) < 2):
             start = time.perf_counter()
             trainer.update()

@@ -15,7 +15,7 @@ import math
 import re
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -86,7 +86,7 @@ def report(
     if log is not None:
         sections.append((LOSS, _loss_section(log)))
     facts = (f"{config.n_layer} layers, {config.n_head} heads, {config.n_embd} channels, vocabulary {config.vocab_size:,} · "
-             f"{len(labels)} tokens, loss {trace.loss:.3f} nats per token, perplexity {_perplexity(trace.loss)}")
+             f"{len(labels)} tokens, loss {trace.loss:.3f} nats per token, perplexity {_perplexity(cast(float, trace.loss))}")
     page = Report(_page(title or "What the model does with this text", facts, sections, _attention_data(trace)))
     if path is not None:
         page.save(path)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from .forks import in_forked_children
 Result = TypeVar("Result")
 
 
-def openblas_functions(*names):
+def openblas_functions(*names: str) -> list[Any] | None:
     """Functions of the OpenBLAS inside NumPy's own wheel: ("get_corename",) -> [function]; None where it has no such ones."""
     package = Path(np.__file__).parent
     for folder in (package.parent / "numpy.libs", package / ".dylibs"):
@@ -31,7 +31,7 @@ def openblas_functions(*names):
 
 
 @lru_cache(maxsize=1)
-def _openblas():
+def _openblas() -> list[Any] | None:
     """(get, set) of OpenBLAS's thread count; None where NumPy was built otherwise."""
     return openblas_functions("get_num_threads", "set_num_threads")
 
@@ -51,28 +51,30 @@ class _Wishes:
         self.renew()
         in_forked_children(self)
 
-    def renew(self):
+    def renew(self) -> None:
         """In a new process only this thread is left, and it is not inside with_blas_threads()."""
         self.lock = threading.RLock()       # reentrant, since a signal's handler may call a model
         if self.by_thread:
             self.by_thread = {}
             self.set(self.before)
 
-    def change(self, thread, n):
-        """Note that a thread wants n BLAS threads, or None: it does not care -> what it wanted before."""
-        with self.lock:
-            if not self.by_thread:
-                self.before = blas_threads()
-            earlier = self.by_thread.pop(thread, None)
-            if n is not None:
-                self.by_thread[thread] = n
-            self.set(min(self.by_thread.values(), default=self.before))
-            return earlier
+    def change(self, thread: int, n: int | None) -> None:
+        """Note that a thread wants n BLAS threads, or None: it does not care.
 
-    def set(self, n):
-        get, set = _openblas()
-        if get() != n:
-            set(ctypes.c_int(n))
+        May be called again where an interrupt has divided it: what is noted changes last.
+        """
+        with self.lock:
+            wishes = {other: wish for other, wish in self.by_thread.items() if other != thread}
+            if n is not None:
+                wishes[thread] = n
+                if not self.by_thread:
+                    self.before = blas_threads()
+            self.set(min(wishes.values(), default=self.before))
+            self.by_thread = wishes
+
+    def set(self, n: int | None) -> None:
+        if (blas := _openblas()) is not None and n is not None and blas[0]() != n:
+            blas[1](ctypes.c_int(n))
 
 
 _wishes = _Wishes()

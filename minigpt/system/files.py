@@ -9,9 +9,9 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 
 from .text import printable
@@ -23,35 +23,39 @@ class LockedError(RuntimeError):
     """Another process, or another part of this one, holds the lock."""
 
 
-_together: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("_together", default=None)
+_together: ContextVar[list[tuple[Path | None, Path]] | None] = ContextVar("_together", default=None)
 
 
-@contextmanager
-def writing_together() -> Iterator[None]:
-    """Inside, write_atomic() writes and syncs as always, but the files take their names only at the end, in this order.
+def write_together(write: Callable[[], None]) -> None:
+    """Call write(), in which write_atomic() writes and syncs as always, but the files take their names at the end, in order.
 
-        with writing_together():
-            write_atomic(folder / "a", …);  write_atomic(folder / "b", …)
+        write_together(lambda: (write_atomic(folder / "a", …), write_atomic(folder / "b", …)))
 
     An error or a full disk on the way so leaves all of them as they were.  Only where the process is killed between two of
     the last steps, or one of them is refused, are some new and some old: what was written last is then old.
     """
     if _together.get() is not None:
-        yield               # inside another one, which gives the names
-        return
-    written: list[tuple[Path, Path]] = []
-    token = _together.set(written)
-    try:
-        yield
+        return write()              # inside another one, which gives the names
+    written: list[tuple[Path | None, Path]] = []        # what lies where, None: nothing, and what name it gets
+
+    def whole() -> None:
+        _together.set(written)
+        write()
         for temporary, target in written:
-            os.replace(temporary, target)
+            if temporary is None:
+                target.unlink(missing_ok=True)
+            else:
+                os.replace(temporary, target)
         for folder in {target.parent for _, target in written}:
             _sync_folder(folder)
+
+    try:
+        copy_context().run(whole)       # subtle: what is set in a context of its own no interrupt leaves behind
     finally:
-        _together.reset(token)
         for temporary, _ in written:
             with suppress(OSError):
-                temporary.unlink()
+                if temporary is not None:
+                    temporary.unlink()
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview | Iterable[bytes | memoryview]) -> None:
@@ -80,11 +84,21 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview | Iterab
             together.append((temporary, target))
             return
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(target)        # a full disk does not say where
         raise
     _sync_folder(target.parent)
+
+
+def remove_atomic(path: str | os.PathLike[str]) -> None:
+    """Remove a file, if it is there; inside write_together() at its end, with the other changes.  Raises OSError."""
+    if (together := _together.get()) is not None:
+        together.append((None, Path(path)))
+    else:
+        Path(path).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ def in_forked_children(thing: Any) -> None:
     _to_renew.add(thing)
 
 
-def _renew_all():
+def _renew_all() -> None:
     for thing in list(_to_renew):
         thing.renew()
 

@@ -40,7 +40,7 @@ class Lanes(Generic[Room]):
         """Return function(thing) with a thing that is free, or becomes free."""
         return self._line.call(self._admit, lambda lane: function(lane.room))
 
-    def _admit(self, ticket, ahead):
+    def _admit(self, ticket: Ticket, ahead: int) -> "_Lane[Room] | None":
         free = [lane for lane in self._lanes if not lane.holder.locked()]
         if ahead >= len(free) + self._most - len(self._lanes):
             return None

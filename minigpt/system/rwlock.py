@@ -44,7 +44,7 @@ class ReadWriteLock:
         """
         return self._line.call(partial(self._admit, True), lambda _: function())
 
-    def _admit(self, writes, ticket, ahead):
+    def _admit(self, writes: bool, ticket: Ticket, ahead: int) -> "_Caller | None":
         self._callers = {other: caller for other, caller in self._callers.items() if other.locked()}
         me = threading.get_ident()
         mine = [caller for caller in self._callers.values() if caller.thread == me and caller.inside]

@@ -35,7 +35,7 @@ class WorkerPool:
     Several threads may call run() at the same time.
     """
 
-    def __init__(self, threads: int | None = None):
+    def __init__(self, threads: int | None = None) -> None:
         threads = cpu_count() if threads is None else threads
         if threads < 1:
             raise ValueError(f"threads: {threads}, expected at least 1; None takes all cores")
@@ -43,7 +43,7 @@ class WorkerPool:
         self.renew()
         in_forked_children(self)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         """A copy, also in another process, has threads of its own."""
         return WorkerPool, (self.threads,)
 
@@ -87,18 +87,18 @@ class WorkerPool:
         return self.run([partial(function, *edge) for edge in pairwise(edges)])
 
 
-def _in_turn(tasks):
+def _in_turn(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
     return [task() for task in tasks]
 
 
-def _work(jobs):
+def _work(jobs: "SimpleQueue[_Job | None]") -> None:
     """What a worker does until it is dismissed"""
     while (job := jobs.get()) is not None:
         job.take_part(jobs)
         del job         # or what it refers to, perhaps the pool itself, would live until the next one comes
 
 
-def _dismiss(jobs, workers):
+def _dismiss(jobs: "SimpleQueue[_Job | None]", workers: list[threading.Thread]) -> None:
     for _ in workers:
         jobs.put(None)
 
@@ -110,7 +110,7 @@ class _Job:
     So either no task is run, or all are.
     """
 
-    def __init__(self, tasks, hands):
+    def __init__(self, tasks: Sequence[Callable[[], Any]], hands: int) -> None:
         # each in a copy of the caller's context, which holds what np.errstate() was set to
         self.waiting = deque(enumerate([(copy_context(), task) for task in tasks]))
         self.hands = hands
@@ -121,7 +121,7 @@ class _Job:
         self.ended: list[None] = []         # one for each hand
         self.signal: SimpleQueue[None] = SimpleQueue()
 
-    def take_part(self, jobs):
+    def take_part(self, jobs: "SimpleQueue[_Job | None]") -> None:
         """Run tasks until none is waiting."""
         if not self.begun:
             self.begun = True               # subtle: first this, then the question; whoever cancels asks the other way round
@@ -135,7 +135,7 @@ class _Job:
         self.ended.append(None)
         self.signal.put(None)
 
-    def _run_tasks(self):
+    def _run_tasks(self) -> None:
         while self.waiting:
             try:
                 i, (context, task) = self.waiting.popleft()
@@ -146,7 +146,7 @@ class _Job:
             except BaseException as error:
                 self.failed[i] = error
 
-    def results(self):
+    def results(self) -> list[Any]:
         """Wait for all hands -> the results in the order of the tasks.  Raises the first error."""
         for _ in range(self.hands):
             self.signal.get()

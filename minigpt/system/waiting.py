@@ -35,7 +35,7 @@ class Line:
                 for bell in self._bells.values():
                     bell.put(None)
 
-    def _wait(self, ticket, admit):
+    def _wait(self, ticket: Ticket, admit: Callable[[Ticket, int], Admitted | None]) -> Admitted:
         while True:
             with self._looking:
                 self._bells = {other: bell for other, bell in self._bells.items() if other.locked()}

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..system.text import printable
 from .char import CharTokenizer
 from .checks import shortened
 from .tokenizer import Tokenizer
@@ -25,11 +26,10 @@ def load(folder: str | os.PathLike[str]) -> Tokenizer | CharTokenizer:
     bpe = [name for name in ("vocab.json", "merges.txt") if (folder / name).exists()]
     char = (folder / "chars.json").exists()
     if bpe and char:
-        raise ValueError(f"{folder}: {bpe[0]} and chars.json, expected one tokenizer; delete the files of the other")
+        raise ValueError(f"{printable(folder)}: {bpe[0]} and chars.json, expected one tokenizer; delete the files of the other")
     if not bpe and not char:
-        raise FileNotFoundError(
-            f"{folder}: no tokenizer, expected a folder with vocab.json and merges.txt, or chars.json; save one there"
-        )
+        found = f"{printable(folder)}: no tokenizer"
+        raise FileNotFoundError(f"{found}, expected vocab.json and merges.txt, or chars.json; save one there")
     return CharTokenizer.load(folder) if char else Tokenizer.load(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..system.text import printable
 from .checks import allowed_in, checked_text, shortened
 from .formats import read_chars, write_chars
 from .ids import IdArray, checked_ids, id_dtype
@@ -33,7 +35,7 @@ class CharTokenizer:
             raise ValueError("chars: empty, expected at least one character; train on a text that is not empty")
         for i, char in enumerate(self._chars):
             if type(char) is not str or len(char) != 1:
-                raise ValueError(f"chars[{i}]: {char!r}, expected one character; split the text into characters")
+                raise ValueError(f"chars[{i}]: {shortened(char)}, expected one character; split the text into characters")
         if len(set(self._chars)) < len(self._chars):
             char, count = Counter(self._chars).most_common(1)[0]
             raise ValueError(f"chars: {char!r} stands there {count} times, expected once; remove the repeats")
@@ -128,7 +130,11 @@ class CharTokenizer:
         try:
             return cls(chars)
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise ValueError(f"{printable(path)}: {error}") from error
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of the tokens in the order of their ids: equal for equal tokenizers."""
+        return hashlib.sha256(f"char {self._chars!r}".encode()).hexdigest()
 
     def state(self) -> dict[str, Any]:
         """Return all of the tokenizer as JSON-able values, for checkpoints; from_state reads it."""

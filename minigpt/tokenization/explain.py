@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..system.text import printable
 from .bpe import Pair, byte_ids, merge_steps
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Explanation:
     def _shown(self, id: int) -> str:
         """Write a token without white space in it: " the" -> "␣the", half a character -> "\\xc3"."""
         text = self.tokenizer.token_bytes(id).decode("utf-8", "backslashreplace")
-        return "".join("␣" if c == " " else c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return printable(text.replace(" ", "␣"))
 
 
 def explanation(

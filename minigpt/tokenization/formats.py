@@ -17,7 +17,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..system.files import write_atomic
+from ..system.files import remove_atomic, write_atomic, write_together
+from ..system.json_reader import read_json
+from ..system.text import printable
 from .bpe import BYTE_NAMES, BYTE_ORDER, Pair, byte_ids, name_of_bytes
 from .checks import shortened
 from .fast import apply_merges
@@ -40,10 +42,15 @@ def write_gpt2_files(folder: Path, tokens: Sequence[bytes], merges: Collection[P
     names = [*map(name_of_bytes, tokens), *special]
     vocab = {name: id for id, name in enumerate(names)}
     lines = [f"{names[left]} {names[right]}" for left, right in merges]
-    write_atomic(folder / "merges.txt", "".join(f"{line}\n" for line in ["#version: 0.2", *lines]).encode())
-    write_atomic(folder / "vocab.json", _json_bytes(vocab))
-    write_atomic(folder / "added_tokens.json", _json_bytes(special))
-    write_atomic(folder / "tokenizer.json", _json_bytes(_hugging_face(vocab, lines, special)))
+
+    def write():
+        write_atomic(folder / "merges.txt", "".join(f"{line}\n" for line in ["#version: 0.2", *lines]).encode())
+        write_atomic(folder / "vocab.json", _json_bytes(vocab))
+        write_atomic(folder / "added_tokens.json", _json_bytes(special))
+        write_atomic(folder / "tokenizer.json", _json_bytes(_hugging_face(vocab, lines, special)))
+        remove_atomic(folder / "chars.json")        # of another tokenizer, whose place this one takes
+
+    write_together(write)
 
 
 def read_gpt2_files(folder: Path) -> tuple[list[Pair], list[str]]:
@@ -59,27 +66,28 @@ def read_gpt2_files(folder: Path) -> tuple[list[Pair], list[str]]:
         if vocab.get(name) != id:
             source = "a byte" if id < 256 else f"made by line {_line_of(id)} of merges.txt"
             raise ValueError(
-                f"{path}: {name!r} has id {vocab.get(name)}, expected {id}: it is {source}; "
+                f"{printable(path)}: {name!r} has id {vocab.get(name)}, expected {id}: it is {source}; "
                 "a part of one of the two files is missing or out of order: take both from one source"
             )
     added_path = folder / "added_tokens.json"
     added = _read_vocab(added_path) if added_path.exists() else {}
     for name, id in added.items():
         if vocab.setdefault(name, id) != id:
-            raise ValueError(f"{added_path}: {name!r} has id {id}, expected {vocab[name]} as in vocab.json; fix it")
+            found = f"{printable(added_path)}: {shortened(name)} has id {id}"
+            raise ValueError(f"{found}, expected {vocab[name]} as in vocab.json; fix it")
     by_id = {id: name for name, id in vocab.items()}
     if sorted(vocab.values()) != list(range(len(vocab))):
         hole = next(id for id in range(len(vocab)) if id not in by_id)
         raise ValueError(
-            f"{path}: no token has id {hole}, expected {len(vocab)} ids without holes or repeats; "
+            f"{printable(path)}: no token has id {hole}, expected {len(vocab)} ids without holes or repeats; "
             "take vocab.json and merges.txt from one source"
         )
     special_tokens = [by_id[id] for id in range(len(names), len(vocab))]
     for name in special_tokens:
         if name not in added and name != END_OF_TEXT:
             raise ValueError(
-                f"{folder / 'merges.txt'} line {_line_of(len(names))}: the end, but {name!r} of vocab.json is not "
-                "made, expected its merge; restore the missing lines, or list it in added_tokens.json if special"
+                f"{printable(folder / 'merges.txt')} line {_line_of(len(names))}: the end, but {shortened(name)} of vocab.json "
+                "is not made, expected its merge; restore the missing lines, or list it in added_tokens.json if special"
             )
     return merges, special_tokens
 
@@ -91,6 +99,7 @@ def read_ranks(path: Path) -> list[Pair]:
     Raises FileNotFoundError; ValueError naming the line for bytes in another order than GPT-2's, for ranks that do not
     count up from 0, and for a token that is there twice or is not made of two earlier ones.
     """
+    where = printable(path)
     merged: dict[Pair, int] = {}
     seen = set()
     lines = _read_text(path).removesuffix("\n").split("\n")
@@ -102,35 +111,41 @@ def read_ranks(path: Path) -> list[Pair]:
             ok = False
         if not ok:
             raise ValueError(
-                f"{path} line {rank + 1}: {shortened(line)}, expected a token in base64, a space and {rank}; "
+                f"{where} line {rank + 1}: {shortened(line)}, expected a token in base64, a space and {rank}; "
                 "fetch the file again"
             )
         if token in seen:
-            raise ValueError(f"{path} line {rank + 1}: {token!r} again, expected a new token; fetch the file again")
+            raise ValueError(f"{where} line {rank + 1}: {shortened(token)} again, expected a new token; fetch it again")
         seen.add(token)
         if rank < 256:
             if token != bytes([BYTE_ORDER[rank]]):
                 raise ValueError(
-                    f"{path} line {rank + 1}: {token!r}, expected the byte {bytes([BYTE_ORDER[rank]])!r}: the bytes come "
-                    "first, in GPT-2's order; take r50k_base or a file of a tokenizer that has them so"
+                    f"{where} line {rank + 1}: {shortened(token)}, expected the byte {bytes([BYTE_ORDER[rank]])!r}: the "
+                    "bytes come first, in GPT-2's order; take r50k_base or a file of a tokenizer that has them so"
                 )
             continue
         parts = apply_merges(byte_ids(token), merged)
         if len(parts) != 2:
             raise ValueError(
-                f"{path} line {rank + 1}: {token!r} is made of {len(parts)} earlier tokens, expected two; "
+                f"{where} line {rank + 1}: {shortened(token)} is made of {len(parts)} earlier tokens, expected two; "
                 "a line is missing or out of order: fetch the file again"
             )
         merged[parts[0], parts[1]] = rank
     if len(lines) < 256:
-        raise ValueError(f"{path} line {len(lines)}: the end, expected the 256 bytes first; fetch the file again")
+        raise ValueError(f"{where} line {len(lines)}: the end, expected the 256 bytes first; fetch the file again")
     return list(merged)
 
 
 def write_chars(folder: Path, chars: Sequence[str]) -> None:
     """Write chars.json, and make the folder where there is none.  Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / "chars.json", _json_bytes({"type": "char", "chars": list(chars)}))
+
+    def write():
+        write_atomic(folder / "chars.json", _json_bytes({"type": "char", "chars": list(chars)}))
+        for name in ("merges.txt", "vocab.json", "added_tokens.json", "tokenizer.json"):    # of one whose place this takes
+            remove_atomic(folder / name)
+
+    write_together(write)
 
 
 def read_chars(path: Path) -> list[Any]:
@@ -141,7 +156,7 @@ def read_chars(path: Path) -> list[Any]:
     match _read_json(path):
         case {"type": "char", "chars": list(chars)}:
             return chars
-    raise ValueError(f'{path}: another content, expected {{"type": "char", "chars": […]}}; save the tokenizer again')
+    raise ValueError(f'{printable(path)}: another content, expected {{"type": "char", "chars": […]}}; save the tokenizer again')
 
 
 def _json_bytes(value: object) -> bytes:
@@ -149,53 +164,55 @@ def _json_bytes(value: object) -> bytes:
 
 
 def _read_text(path: Path) -> str:
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file, expected part of a saved tokenizer; check the folder")
+    _check_there(path)
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: invalid UTF-8 at byte {error.start}, expected text; fetch the file again") from error
+        raise ValueError(f"{printable(path)}: invalid UTF-8 at byte {error.start}, expected text; fetch it again") from error
 
 
-def _read_json(path: Path) -> object:
-    try:
-        return json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} line {error.lineno}: {error.msg}, expected JSON; fetch the file again") from error
+def _read_json(path: Path) -> dict[str, Any]:
+    _check_there(path)
+    return read_json(path, dict)
+
+
+def _check_there(path: Path) -> None:
+    if not path.exists():
+        raise FileNotFoundError(f"{printable(path)}: no such file, expected part of a saved tokenizer; check the folder")
 
 
 def _read_vocab(path: Path) -> dict[str, int]:
     vocab = _read_json(path)
-    if not isinstance(vocab, dict):
-        raise ValueError(f"{path}: a {type(vocab).__name__}, expected an object {{token: id}}; fetch the file again")
     for name, id in vocab.items():
         if type(id) is not int:
-            raise ValueError(f"{path}: {name!r} has id {id!r}, expected an integer; fetch the file again")
+            found = f"{printable(path)}: {shortened(name)} has id {shortened(id)}"
+            raise ValueError(f"{found}, expected an integer; fetch the file again")
     return vocab
 
 
 def _read_merges(text: str, path: Path) -> tuple[list[str], list[Pair]]:
     """Read the text of merges.txt: the names of all tokens in the order of their ids, and the merged pairs of ids."""
+    where = printable(path)
     lines = text.removesuffix("\n").split("\n")
     if not lines[0].startswith("#version"):
-        raise ValueError(f"{path} line 1: {shortened(lines[0])}, expected '#version: 0.2'; restore the first line")
+        raise ValueError(f"{where} line 1: {shortened(lines[0])}, expected '#version: 0.2'; restore the first line")
     ids = {name: id for id, name in enumerate(BYTE_NAMES)}
     merges: list[Pair] = []
     for new, line in enumerate(lines[1:], start=256):
         parts = line.split(" ")
         if len(parts) != 2:
-            raise ValueError(f"{path} line {_line_of(new)}: {shortened(line)}, expected two tokens, one space; fix it")
+            raise ValueError(f"{where} line {_line_of(new)}: {shortened(line)}, expected two tokens, one space; fix it")
         left, right = parts
         try:
             merges.append((ids[left], ids[right]))
         except KeyError as error:
             raise ValueError(
-                f"{path} line {_line_of(new)}: {error} is not known here, expected a byte or what an earlier line makes; "
-                "a line is missing or out of order: fetch the file again"
+                f"{where} line {_line_of(new)}: {shortened(error.args[0])} is not known here, expected a byte or what an "
+                "earlier line makes; a line is missing or out of order: fetch the file again"
             ) from None
         if (old := ids.setdefault(left + right, new)) != new:
             raise ValueError(
-                f"{path} line {_line_of(new)}: makes {left + right!r} again, expected a new token: line "
+                f"{where} line {_line_of(new)}: makes {shortened(left + right)} again, expected a new token: line "
                 f"{_line_of(old)} has it; remove one"
             )
     return list(ids), merges

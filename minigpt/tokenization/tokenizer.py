@@ -10,6 +10,7 @@ are made in training/corpora.py and training/batches.py.
 from __future__ import annotations
 
 import functools
+import hashlib
 import operator
 import os
 import warnings
@@ -330,6 +331,10 @@ class Tokenizer:
         count up from 0, and for a token that is there twice or is not made of two earlier ones.
         """
         return cls(read_ranks(Path(path)), special_tokens)
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of the tokens in the order of their ids, the special ones apart: equal for equal tokenizers."""
+        return hashlib.sha256(f"bpe {self._bytes!r} {self._special!r}".encode()).hexdigest()
 
     def state(self) -> dict[str, Any]:
         """Return all of the tokenizer as JSON-able values, for checkpoints; from_state reads it."""

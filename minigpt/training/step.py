@@ -28,16 +28,11 @@ def training_step(model, batches, adamw, lr, *, clip, seed, when, muon=None, muo
         loss += mean * count / total
     tokens = sum(inputs.size for _, inputs, _ in read)
     norm = gradient_norm(adamw.grads, model.pool)
-    check_finite(model, f"{when}: loss {loss}, gradient norm {norm}", loss + norm)
+    if not math.isfinite(loss + norm):
+        name = model.first_nonfinite()
+        where = f"the first array that is not finite is {name}; " if name else ""
+        raise FloatingPointError(f"{when}: loss {loss}, gradient norm {norm}; {where}lower the learning rate")
     if muon is not None:
         muon.step(muon_lr)
     adamw.step(lr, clip_scale(norm, clip))
     return loss, norm, tokens
-
-
-def check_finite(model, found, value):
-    """Raise FloatingPointError for a number that is NaN or infinite; it names the first array that is not finite."""
-    if not math.isfinite(value):
-        name = model.first_nonfinite()
-        where = f"the first array that is not finite is {name}; " if name else ""
-        raise FloatingPointError(f"{found}; {where}lower the learning rate")

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from .. import __version__
 from ..config import GPTConfig
 from ..models.gpt import GPT
 from ..nn.cross_entropy import IGNORED
 from ..system.files import LockedError, lock, write_atomic
+from ..system.progress import Bar
 from ..system.streams import Tolerant, say
 from ..system.text import for_terminal, printable
 from ..system.threads import WorkerPool
@@ -35,7 +35,7 @@ from .facts import READERS, Readers, read_facts
 from .log import log_line, log_until
 from .optim import AdamW, Muon, schedule
 from .recipe import Recipe
-from .step import check_finite, training_step
+from .step import training_step
 
 CHANGEABLE = ("steps", "minutes", "eval_interval", "sample_tokens")   # what a resumed run may have otherwise
 FIRST_SAMPLE = 8        # seconds after the start
@@ -178,9 +178,11 @@ class Trainer:
         total = count = 0.0
         for inputs, targets in self._validation():
             n = int(np.count_nonzero(targets != IGNORED))
-            total += self.model.loss(inputs, targets) * n
+            try:
+                total += self.model.loss(inputs, targets) * n
+            except FloatingPointError as error:
+                raise FloatingPointError(f"after step {self.step}: validation {error}; lower the learning rate") from None
             count += n
-        check_finite(self.model, f"after step {self.step}: validation loss {total / count}", total)
         return total / count
 
     def save(self) -> Path:
@@ -310,7 +312,7 @@ class Trainer:
 
     def _bar(self):
         by_clock, terminal = self.recipe.minutes is not None, Tolerant(sys.stderr)
-        return tqdm(
+        return Bar(
             total=round(60 * self.recipe.minutes) if self.recipe.minutes is not None else self.recipe.steps,
             initial=round(self.seconds) if by_clock else self.step, unit="step", dynamic_ncols=True,
             bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} s{postfix}" if by_clock else None,

@@ -11,23 +11,27 @@ The model is models/transformer.py's; the command line is commands/translate.py'
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ..config import TransformerConfig
 from ..inputs import pad_rows
 from ..models.transformer import Transformer
 from ..nn.cross_entropy import IGNORED
 from ..system.files import write_atomic
+from ..system.json_reader import read_json
+from ..system.progress import Bar
 from ..system.streams import Tolerant
+from ..system.text import printable
+from ..weights.folder import check_together, write_folder
 from .optim import AdamW, schedule
 from .step import training_step
 
@@ -55,6 +59,24 @@ class Vocabulary:
     def of(cls, texts: Iterable[str]) -> Vocabulary:
         """All pieces of some texts, sorted."""
         return cls(sorted({piece for text in texts for piece in cls.split(text)}))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Vocabulary:
+        """Read words.json.  Raises FileNotFoundError; ValueError naming the file for anything but distinct words."""
+        path = Path(folder) / "words.json"
+        pieces = read_json(path, list)
+        if not all(isinstance(piece, str) for piece in pieces) or len(set(pieces)) < len(pieces):
+            raise ValueError(f"{printable(path)}: expected texts, each once; save the translator again")
+        return cls(pieces)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write words.json, the pieces in the order of their ids.  Raises OSError."""
+        pieces = self.pieces[len(self.SPECIAL) :]
+        write_atomic(Path(folder) / "words.json", (json.dumps(pieces, ensure_ascii=False) + "\n").encode("utf-8"))
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of the pieces in the order of their ids."""
+        return hashlib.sha256(repr(self.pieces).encode()).hexdigest()
 
     @staticmethod
     def split(text: str) -> list[str]:
@@ -137,17 +159,16 @@ class Translator:
         return Alignment([pieces[id] for id in source[0]], [pieces[id] for id in targets[0]], att[0].mean(0))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write config.json, model.safetensors and words.json.  Raises OSError; each file is whole or unchanged."""
-        self.model.save(folder)
-        pieces = self.vocabulary.pieces[len(Vocabulary.SPECIAL) :]
-        write_atomic(Path(folder) / "words.json", (json.dumps(pieces, ensure_ascii=False) + "\n").encode("utf-8"))
+        """Write config.json, model.safetensors and words.json.  Raises OSError: weights.folder.write_folder()."""
+        config = self.model.config
+        write_folder(folder, config.to_json(), asdict(config), self.model.params, self.vocabulary)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, threads=None) -> Translator:
-        """What save() wrote.  Raises FileNotFoundError, ConfigError, weights.WeightFormatError."""
-        model = Transformer.load(folder, threads=threads)
-        pieces = json.loads((Path(folder) / "words.json").read_text(encoding="utf-8"))
-        return cls(model, Vocabulary(pieces))
+        """What save() wrote.  Raises FileNotFoundError, ConfigError, ValueError, weights.WeightFormatError."""
+        model, vocabulary = Transformer.load(folder, threads=threads), Vocabulary.load(folder)
+        check_together(Path(folder) / "model.safetensors", asdict(model.config), vocabulary)
+        return cls(model, vocabulary)
 
 
 class PairBatches:
@@ -175,7 +196,7 @@ def train(translator: Translator, pairs, *, steps=400, batch_size=128, lr=3e-3, 
     losses: list[float] = []
     terminal = Tolerant(sys.stderr)
     shown = progress and terminal.isatty()
-    with tqdm(total=steps, unit="step", dynamic_ncols=True, file=terminal, disable=not shown) as bar:
+    with Bar(total=steps, unit="step", dynamic_ncols=True, file=terminal, disable=not shown) as bar:
         for step in range(steps):
             rate = lr * min(1.0, (step + 1) / (warmup_steps + 1)) * schedule("linear", step / steps)
             loss, _, _ = training_step(model, batches, adamw, rate, clip=1.0, seed=seed, when=f"after step {step}")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..system.text import printable
 from . import npz, safetensors
 from .validation import WeightFormatError
 
@@ -56,7 +57,7 @@ def save(
     """
     if not all(isinstance(text, str) for pair in (metadata or {}).items() for text in pair):
         raise TypeError(
-            f"metadata: {dict(metadata or {})!r:.80}, expected strings by name; convert the values with str"
+            f"metadata: {printable(repr(dict(metadata or {})), 80)}, expected strings by name; convert the values with str"
         )
     for name, tensor in tensors.items():
         _check(name, tensor)
@@ -65,16 +66,16 @@ def save(
 
 def _check(name: Any, tensor: Any) -> None:
     if not isinstance(name, str) or name == "__metadata__":
-        raise ValueError(f"tensors: the name {name!r}, expected a string other than '__metadata__'; rename it")
+        raise ValueError(f"tensors: the name {printable(repr(name))}, expected a string other than '__metadata__'; rename it")
     if not isinstance(tensor, np.ndarray):
-        raise TypeError(f"{name}: {type(tensor).__name__}, expected a NumPy array; pass np.asarray(...)")
+        raise TypeError(f"{printable(name)}: {type(tensor).__name__}, expected a NumPy array; pass np.asarray(...)")
     if tensor.dtype.newbyteorder("<") not in safetensors.CODES:
         known = ", ".join(str(dtype) for dtype in safetensors.CODES)
-        raise ValueError(f"{name}: dtype {tensor.dtype}, expected one of {known}; convert it with .astype")
+        raise ValueError(f"{printable(name)}: dtype {tensor.dtype}, expected one of {known}; convert it with .astype")
 
 
 def _is_npz(path: str | os.PathLike[str]) -> bool:
     if Path(path).is_dir():
-        raise WeightFormatError(f"{path}: a folder, expected a safetensors or npz file; name the file inside it")
+        raise WeightFormatError(f"{printable(path)}: a folder, expected a safetensors or npz file; name the file inside it")
     with open(path, "rb") as file:
         return file.read(4) in npz.MAGIC

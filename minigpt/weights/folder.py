@@ -10,22 +10,31 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from .. import weights
-from ..system.files import write_atomic, writing_together
+from ..system.files import remove_atomic, write_atomic, write_together
 from ..system.text import printable
-from ..tokenization import CharTokenizer, Tokenizer
 
 # What one may change in config.json without changing what the weights compute
 FREE = ("embd_pdrop", "attn_pdrop", "resid_pdrop", "dropout", "initializer_range", "bos_token_id", "eos_token_id")
 
 
+class Vocabulary(Protocol):
+    """What gives ids their meaning: a tokenizer, or the words of a translator"""
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write its files."""
+
+    def fingerprint(self) -> str:
+        """Return a hash of the tokens in the order of their ids."""
+
+
 def write_folder(
     folder: str | os.PathLike[str], config: str, facts: Mapping[str, Any], tensors: Mapping[str, np.ndarray],
-    tokenizer: Tokenizer | CharTokenizer | None, weight_format: str = "safetensors",
+    tokenizer: Vocabulary | None, weight_format: str = "safetensors",
 ) -> None:
     """Write config.json, the weights and, if there is one, the tokenizer: all of them to the disk before any takes its name.
 
@@ -35,16 +44,19 @@ def write_folder(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     note = {"config": _without_free(facts), "tokenizer": None if tokenizer is None else tokenizer.fingerprint()}
-    with writing_together():
+
+    def write() -> None:        # the weights first, since their note says what else must be there
+        weights.save(folder / f"model.{weight_format}", tensors, {"format": "pt", "minigpt": json.dumps(note)})
         if tokenizer is not None:
             tokenizer.save(folder)
-        weights.save(folder / f"model.{weight_format}", tensors, {"format": "pt", "minigpt": json.dumps(note)})
         write_atomic(folder / "config.json", config.encode("utf-8"))
-    # An earlier model's weights in the other format could be loaded in place of these.
-    (folder / ("model.npz" if weight_format == "safetensors" else "model.safetensors")).unlink(missing_ok=True)
+        # An earlier model's weights in the other format could be loaded in place of these.
+        remove_atomic(folder / ("model.npz" if weight_format == "safetensors" else "model.safetensors"))
+
+    write_together(write)
 
 
-def check_together(path: Path, facts: Mapping[str, Any], tokenizer: Tokenizer | CharTokenizer | None) -> None:
+def check_together(path: Path, facts: Mapping[str, Any], tokenizer: Vocabulary | None) -> None:
     """Compare what a weight file was saved with and what is beside it: the facts of config.json, and the tokenizer if any.
 
     Raises: WeightFormatError that says what differs and what to do.

@@ -19,11 +19,11 @@ from typing import Any
 from urllib.parse import urljoin
 
 import requests
-from tqdm import tqdm
 from urllib3.exceptions import HTTPError, InvalidHeader, ProtocolError, TimeoutError
 from urllib3.util import Retry
 
 from ..system.files import LockedError, lock, open_no_link
+from ..system.progress import Bar
 from ..system.text import printable
 from .cache import cache_folder, cached, sha256_of
 
@@ -220,7 +220,7 @@ class _Download:
         silent = None if self.progress else True  # None: silent where stderr is no terminal
         with (
             open(self.part, "ab", opener=open_no_link) as file,
-            tqdm(total=total, initial=received, desc=self.path.name, unit="B", unit_scale=True, disable=silent) as bar,
+            Bar(total=total, initial=received, desc=self.path.name, unit="B", unit_scale=True, disable=silent) as bar,
         ):
             for chunk in answer:
                 file.write(chunk)

@@ -23,6 +23,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ..system.files import write_atomic
+from ..system.json_reader import parse_json
+from ..system.text import printable
 from .validation import PICKLE, WeightFormatError, refuse, refuse_kind, size_of
 
 MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # the first bytes of an archive, and of an empty one
@@ -46,11 +48,10 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """Return the metadata that save() left in the archive's comment, {} where there is none or another comment."""
     with _open(path) as archive:
         try:
-            table = json.loads(archive.zip.comment)
-        except (ValueError, RecursionError):
+            table = parse_json(archive.zip.comment, path, dict)
+        except ValueError:
             return {}
-    is_ours = isinstance(table, dict) and all(isinstance(value, str) for value in table.values())
-    return table if is_ours else {}
+    return table if all(isinstance(value, str) for value in table.values()) else {}
 
 
 def save(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None) -> None:
@@ -60,10 +61,12 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], metadat
     """
     for name in arrays:
         if problem := _name_problem(f"{name}.npy"):
-            raise ValueError(f"tensors: the name {name!r}, expected {problem}; rename it, or save as safetensors")
+            found = f"tensors: the name {printable(repr(name))}"
+            raise ValueError(f"{found}, expected {problem}; rename it, or save as safetensors")
     comment = json.dumps(dict(sorted(metadata.items()))).encode() if metadata else b""
     if len(comment) > 65_535:
-        raise WeightFormatError(f"{path}: {len(comment):,} bytes of metadata, expected at most 65,535; save as safetensors")
+        found = f"{printable(path)}: {len(comment):,} bytes of metadata"
+        raise WeightFormatError(f"{found}, expected at most 65,535; save as safetensors")
 
     def pieces() -> Iterator[bytes]:
         sink = _Sink()

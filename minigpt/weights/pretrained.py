@@ -147,7 +147,7 @@ def from_state_dict(
     model = GPT(config, seed=None, dtype=dtype, threads=threads, fast=fast)
     waiting, infinite = iter(sorted(shapes, key=lambda name: -arrays[name].size)), set()
 
-    def fill():
+    def fill() -> None:
         with np.errstate(over="ignore"):        # what becomes infinite is reported below, by name
             for name in waiting:
                 parameter, array = model.params[name], arrays[name].T if name in transposed else arrays[name]

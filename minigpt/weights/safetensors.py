@@ -13,11 +13,12 @@ import math
 import mmap
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..system.files import write_atomic
+from ..system.json_reader import parse_json
 from .validation import WeightFormatError, are_sizes, recognize, refuse, refuse_kind, size_of
 
 # In the order in which the reference implementation sorts them: save() puts the last kind first, so that every array
@@ -40,9 +41,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 CODES = {dtype: code for code, dtype in _DTYPES.items() if code != "BF16"}
 
 _MAX_HEADER = 16_000_000  # bytes; GPT-2 XL needs 60,000
-# Each JSON value costs some hundred bytes once parsed, and each but the first follows one of [ { , : counting these
-# bounds the memory before parsing. GPT-2 XL has 5,000.
-_MAX_VALUES = 200_000
+_MAX_VALUES = 200_000  # JSON values in a header, which bounds the memory; GPT-2 XL has 5,000
 
 
 class _Entry(NamedTuple):
@@ -143,48 +142,13 @@ def _parse(header: bytes, data_size: int, path: str | os.PathLike[str]) -> tuple
     _check_length(len(header), path)
     if not header.startswith(b"{"):
         refuse(path, f"a header that starts with {header[:8]!r}", "'{'")
-    values = sum(header.count(mark) for mark in (b"[", b"{", b","))
-    if values > _MAX_VALUES:
-        refuse(path, f"a header of {values:,} values", f"at most {_MAX_VALUES:,}")
-    try:
-        table = json.loads(
-            header.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_int=_integer,
-            parse_float=_no_number,
-            parse_constant=_no_number,
-        )
-        for name in table:
-            name.encode("utf-8")  # "\ud800" is valid JSON and no text
-    except RecursionError:
-        refuse(path, "a header of deeply nested brackets", "a table of arrays")
-    except ValueError as error:  # JSONDecodeError and UnicodeError are ValueErrors
-        refuse(path, f"a header that cannot be read ({error})", "UTF-8 JSON", error)
+    table = parse_json(header, f"{path}: header", dict, error=WeightFormatError, most_values=_MAX_VALUES)
     metadata = table.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         refuse(path, "__metadata__ with something other than strings", "strings by name")
     entries = {name: _entry(name, value, path) for name, value in table.items()}
     _check_layout(entries, data_size, path)
     return entries, metadata
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in table:
-            raise ValueError(f"{name!r} appears twice")
-        table[name] = value
-    return table
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > 20:  # 2^64 has 20; Python's time for longer ones grows with the square of their length
-        raise ValueError(f"an integer of {len(digits)} digits")
-    return int(digits)
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text[:20]} where only integers belong")
 
 
 def _entry(name: str, value: Any, path: str | os.PathLike[str]) -> _Entry:
@@ -195,7 +159,7 @@ def _entry(name: str, value: Any, path: str | os.PathLike[str]) -> _Entry:
         refuse(path, f"{name!r} of dtype {code!r:.40}", f"one of {', '.join(_DTYPES)}")
     size = size_of(path, name, shape, _DTYPES[code].itemsize)
     if not are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        refuse(path, f"{name!r} at data_offsets {offsets!r:.80}", "[begin, end] with 0 ≤ begin ≤ end")
+        refuse(path, f"{name!r} at data_offsets {offsets!r:.80}", "integers [begin, end] with 0 ≤ begin ≤ end")
     begin, end = offsets
     if end - begin != size:
         refuse(path, f"{name!r} with {end - begin} bytes of data", f"{size} for shape {shape} of {code}")

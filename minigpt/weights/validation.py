@@ -6,6 +6,8 @@ import math
 import os
 from typing import Any, NoReturn, TypeGuard
 
+from ..system.text import printable
+
 PICKLE = "a pickle, such as PyTorch's .bin and .pt"
 _MAX_DIMENSIONS = 32  # NumPy 1.26's limit
 
@@ -16,9 +18,8 @@ class WeightFormatError(ValueError):
 
 def refuse(path: str | os.PathLike[str], found: str, expected: str, cause: Exception | None = None) -> NoReturn:
     """Raise WeightFormatError about a file that breaks its format."""
-    # Cut, because a hostile name may have megabytes.
-    message = f"{path}: {found:.300}, expected {expected:.300}; download or save the file again"
-    raise WeightFormatError(message) from cause
+    message = f"{printable(path)}: {printable(found, 300)}, expected {printable(expected, 300)}"
+    raise WeightFormatError(f"{message}; download or save the file again") from cause
 
 
 def refuse_kind(path: str | os.PathLike[str], kind: str, cause: Exception | None = None) -> NoReturn:
@@ -27,7 +28,7 @@ def refuse_kind(path: str | os.PathLike[str], kind: str, cause: Exception | None
         remedy = "convert it with scripts/convert_gpt2.py FILE --out FOLDER, where PyTorch is installed"
     else:
         remedy = "download the file itself"
-    raise WeightFormatError(f"{path}: {kind}, expected a safetensors or npz file; {remedy}") from cause
+    raise WeightFormatError(f"{printable(path)}: {kind}, expected a safetensors or npz file; {remedy}") from cause
 
 
 def recognize(head: bytes) -> str | None:

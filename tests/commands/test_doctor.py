@@ -66,7 +66,8 @@ def test_a_fresh_model_that_knows_too_much_is_found(monkeypatch):
 def test_a_first_loss_that_is_no_number_is_found():
     net = fresh()
     net.params["h.0.ln_1.weight"][3] = np.nan
-    assert checks.first_loss(net).ok is False
+    finding = checks.first_loss(net)
+    assert (finding.ok, "params h.0.ln_1.weight" in finding.text) == (False, True)
 
 
 def test_attention_without_a_mask_is_found(monkeypatch):

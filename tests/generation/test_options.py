@@ -1,5 +1,7 @@
 """Each option of generation: all warpers together, what it makes of a text, and what is refused."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
@@ -321,3 +323,24 @@ def test_bad_input_is_refused_before_anything_is_computed(model, monkeypatch, ca
     monkeypatch.setattr(model, "forward", None)
     with pytest.raises(error, match=message):
         call(model, ids, **{"max_new_tokens": 3, **options})
+
+
+def test_wrong_types_in_all_options_are_all_listed():
+    with pytest.raises(TypeError) as caught:
+        Sampling(**{field.name: -0.5 for field in fields(Sampling)})
+    listed = {part.split(":")[0] for part in str(caught.value).split("; ") if ", expected" in part}
+    assert listed == {field.name for field in fields(Sampling)}
+
+
+def test_several_wrong_values_are_one_value_error():
+    with pytest.raises(ValueError, match=r"temperature: -1, expected .*; top_p: 2, expected .*; seed: -1, expected "):
+        Sampling(temperature=-1, top_p=2, seed=-1)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Sampling)])
+def test_any_value_of_an_option_is_taken_or_named(name):
+    for value in (None, True, "x", -1, 1.5, np.nan, 10**400, [], [[]], {}, {"a": 1}, b"x", object(), np.ones((2, 2)), len):
+        try:
+            Sampling(**{name: value})
+        except (TypeError, ValueError) as error:
+            assert str(error).startswith(f"{name}: ")

@@ -823,7 +823,7 @@ def test_a_key_that_stands_twice_is_refused():
         GPTConfig.from_json('{"n_layer": 2, "n_head": 12, "n_layer": 3}')
 
 
-@pytest.mark.parametrize("text, message", [("{", "not JSON"), ("[1]", "list, expected an object"), ("3", "int, expected")])
+@pytest.mark.parametrize("text, message", [("{", "expected JSON"), ("[1]", "list, expected an object"), ("3", "number, exp")])
 def test_what_is_not_a_json_object_is_refused(text, message):
     with pytest.raises(ConfigError, match=message):
         GPTConfig.from_json(text)

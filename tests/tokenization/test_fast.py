@@ -1,15 +1,16 @@
 """The engine against the textbook, by name: the same pieces, the same merges, the same ids; and what it costs."""
 
 import gc
+import heapq
 import inspect
 import random
 import string
 import sys
-import time
 import tracemalloc
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ import pytest
 from minigpt.tokenization import Tokenizer, bpe, fast, from_state, split
 from texts import PROSE, nasty_text
 
-CPU_TICK = 1 / 64 if sys.platform == "win32" else 0  # seconds that process_time counts by there
 TWINS = {"split_pieces": split, "learn_merges": bpe, "apply_merges": bpe}  # name -> where the textbook has it
 
 
@@ -99,16 +99,34 @@ def test_both_learn_the_same_merges_and_apply_them_to_the_same_ids(kind):
             assert fast.apply_merges(list(ids), merged) == bpe.apply_merges(list(ids), merged)
 
 
-@pytest.mark.parametrize("long_piece", [2, 48])  # bytes: in a linked list, in a list
+# bytes: in linked lists of 8, 24 and 48 bytes, in a list
+@pytest.mark.parametrize(("long_piece", "window"), [(2, 8), (2, 24), (2, 48), (48, 48)])
 @pytest.mark.parametrize("n_merges", [1, 10, 100, 1000])
-def test_both_apply_merges_that_no_text_would_give(monkeypatch, long_piece, n_merges):
+def test_both_apply_merges_that_no_text_would_give(monkeypatch, long_piece, window, n_merges):
     monkeypatch.setattr(fast.merging, "_LONG_PIECE", long_piece)
+    monkeypatch.setattr(fast.merging, "_WINDOW", window)
     for seed in range(20):
         rng = random.Random(seed)
         merged = random_merges(rng, n_merges)
         for _ in range(20):
             ids = [int(30 * rng.random() ** 2) for _ in range(rng.randrange(45))]
             assert fast.apply_merges(list(ids), merged) == bpe.apply_merges(list(ids), merged)
+
+
+@pytest.mark.parametrize("window", [8, 24])  # bytes
+def test_windows_see_as_far_to_the_right_as_the_merges_reach(monkeypatch, window):
+    monkeypatch.setattr(fast.merging, "_WINDOW", window)
+    # 198 and 199 first, then 197 and 198: so an id more at the end shifts all the pairs before it by one.
+    merged = {(left, left + 1): 256 + 198 - left for left in range(198, -1, -1)}
+    for n in range(49, 201):
+        assert fast.apply_merges(list(range(n)), merged) == bpe.apply_merges(list(range(n)), merged)
+
+
+def test_a_token_may_be_longer_than_a_window(monkeypatch):
+    monkeypatch.setattr(fast.merging, "_WINDOW", 8)  # bytes
+    merged = {(0, 0): 256} | {(new, new): new + 1 for new in range(256, 262)}  # 2, 4, … 128 bytes of one kind
+    for n in range(49, 300, 7):
+        assert fast.apply_merges([0] * n, merged) == bpe.apply_merges([0] * n, merged)
 
 
 @pytest.mark.parametrize(
@@ -129,14 +147,25 @@ def test_training_equals_recounting_the_whole_text_for_each_merge(text):
     assert Tokenizer.train(text, 256 + 120).state()["merges"] == list(map(list, bpe.learn_merges(counts, 120)))
 
 
-def test_training_time_on_one_piece_grows_linearly():
-    def cpu_seconds(n):
-        start = time.process_time()
-        Tokenizer.train("".join(random.Random(1).choices("abcdefgh", k=n)), 400)
-        return time.process_time() - start
+@pytest.mark.parametrize("length", [5_000, 40_000])  # characters
+def test_training_on_one_piece_takes_steps_in_proportion_to_its_length(length):
+    steps = characters = 0
 
-    # Linear is 4, quadratic would be 16. Another program can disturb a round, hardly all.
-    assert any(cpu_seconds(80_000) <= 8 * cpu_seconds(20_000) + CPU_TICK for _ in range(5))
+    def count(frame, event, called):
+        nonlocal steps, characters
+        if event == "c_call" and frame.f_code.co_filename == fast.learning.__file__:
+            steps += 1
+            if called.__name__ == "replace":
+                characters += len(called.__self__)
+
+    piece = "".join(random.Random(1).choices("abcdefgh", k=length))
+    sys.setprofile(count)
+    try:
+        fast.learn_merges({piece: 1}, 150)
+    finally:
+        sys.setprofile(None)
+    assert length < steps < 8 * length  # a few for each place where a pair is merged, and for each pair
+    assert characters < 150 * length  # each merge reads the piece once
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -241,7 +270,7 @@ def test_threads_can_share_a_tokenizer(tokenizer, monkeypatch):
         assert list(pool.map(shared.encode, spans)) == [tokenizer.encode(span) for span in spans]
 
 
-# Time
+# Work and memory
 
 
 def letters(alphabet: str):
@@ -278,20 +307,74 @@ ADVERSARIES = {
 }
 
 
+class CountedMerges(dict):
+    """Merges that count how often a pair is looked up."""
+
+    looked_up = 0
+
+    def get(self, *args):
+        self.looked_up += 1
+        return super().get(*args)
+
+
+def steps_of_encoding(text: str, monkeypatch) -> Counter[str]:
+    """Count what encoding a text does, with GPT-2's merges and an empty cache."""
+    steps: Counter[str] = Counter()
+
+    def counted(kind, function, amount):
+        def call(*args):
+            steps[kind] += amount(*args)
+            return function(*args)
+
+        return call
+
+    merges = CountedMerges(Tokenizer.gpt2()._merged)
+    split_basic, to_cut, higher = fast.split._split_basic(), fast.split._to_cut, fast.split._HIGHER
+    with monkeypatch.context() as patch:
+        patch.setattr(fast.split, "_split_basic", lambda: counted("characters split", split_basic, len))
+        for name in ("_split_any", "_has_word"):
+            patch.setattr(fast.split, name, counted("characters split", getattr(fast.split, name), len))
+        patch.setattr(fast.split, "_HIGHER", SimpleNamespace(findall=counted("characters split", higher.findall, len)))
+        passed = counted("characters passed to cut", to_cut, lambda text, start: max(0, to_cut(text, start).end() - start))
+        patch.setattr(fast.split, "_to_cut", passed)
+        patch.setattr(fast.merging, "min", counted("ids compared", min, len), raising=False)
+        heap = {name: counted("heap operations", getattr(heapq, name), lambda *_: 1) for name in ("heappush", "heappop")}
+        patch.setattr(fast.merging, "heapq", SimpleNamespace(heapify=counted("heap operations", heapq.heapify, len), **heap))
+        bytes_of = lambda _, pieces: sum(len(piece.encode()) for piece in pieces)  # noqa: E731
+        patch.setattr(fast.PairTable, "merge", counted("bytes merged together", fast.PairTable.merge, bytes_of))
+        ids = b"".join(fast.PieceCache(merges).ids(((pieces, False) for pieces in fast.split_pieces(text)), {}))
+    assert ids == Tokenizer.gpt2().encode_array(text, disallowed_special=()).astype(np.uint32).tobytes()
+    steps["pairs looked up"] = merges.looked_up
+    return steps
+
+
+MOST_STEPS = {  # for each byte
+    "characters split": 2,  # by the pattern; characters above U+FFFF are looked for, and looked at, before
+    "characters passed to cut": 1,
+    "pairs looked up": 4,  # each byte's, and two for each merge; once more where windows overlap
+    "ids compared": 48,  # in a short piece all of them for each merge
+    "heap operations": 4,  # at most two new ids for each merge
+    "bytes merged together": 1,
+}
+
+
+@pytest.mark.parametrize("length", [4_000, 32_000])  # characters
 @pytest.mark.parametrize("make", ADVERSARIES.values(), ids=ADVERSARIES)
-def test_encoding_time_grows_linearly(make):
-    gpt2 = Tokenizer.gpt2()
+def test_encoding_takes_steps_in_proportion_to_the_length_of_the_text(monkeypatch, make, length):
+    text = make(length)
+    steps = steps_of_encoding(text, monkeypatch)
+    size = len(text.encode())
+    assert {kind: count / size for kind, count in steps.items() if count > MOST_STEPS[kind] * size} == {}
 
-    def cpu_seconds(texts):
-        start = time.process_time()
-        for text in texts:
-            gpt2._pieces.clear()
-            gpt2.encode(text)
-        return time.process_time() - start
 
-    text = make(16_000)
-    eighths = [text[start : start + 2000] for start in range(0, len(text), 2000)]
-    assert len(eighths) == 8
-    # The whole against all its eighths, not one: equal amounts of text are as hard to time and to keep in the processor's
-    # cache. Linear is 1; 14/8 leaves room for n log n; quadratic would be 8. Another program can disturb a round, hardly all.
-    assert any(cpu_seconds([text]) <= 14 / 8 * cpu_seconds(eighths) + CPU_TICK for _ in range(5))
+@pytest.mark.parametrize(
+    ("alphabet", "length"), [("a", 100_000), ("ACGT", 100_000), (string.ascii_letters + "01+/", 400_000)]
+)
+def test_encoding_a_long_text_without_spaces_takes_at_most_40_times_its_memory(alphabet, length):
+    gpt2, text = Tokenizer.gpt2(), letters(alphabet)(length)
+    gpt2._pieces.clear()
+    tracemalloc.start()
+    gpt2.encode(text)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= 40 * len(text)

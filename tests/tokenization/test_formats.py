@@ -185,7 +185,6 @@ def test_every_truncation_of_a_file_is_an_error_that_names_it(folder, name):
 
 @pytest.mark.parametrize("name", ["vocab.json", "merges.txt", "chars.json"])
 def test_bytes_that_are_not_utf8_are_an_error_with_their_place(folder, name):
-    CharTokenizer("abc").save(folder)
     (folder / name).write_bytes(b"#version\xff")
     with pytest.raises(ValueError, match=f"{name}: invalid UTF-8 at byte 8"):
         (CharTokenizer if name == "chars.json" else Tokenizer).load(folder)
@@ -212,9 +211,16 @@ def test_a_folder_without_a_tokenizer_is_an_error_that_says_what_is_expected(tmp
 
 
 def test_a_folder_with_two_tokenizers_is_an_error(folder):
-    CharTokenizer("abc").save(folder)
+    (folder / "chars.json").write_text('{"type": "char", "chars": ["a", "b"]}')
     with pytest.raises(ValueError, match=r"vocab.json and chars.json, expected one"):
         load(folder)
+
+
+def test_a_tokenizer_that_is_saved_takes_the_place_of_one_of_the_other_kind(folder, tokenizer):
+    CharTokenizer("abc").save(folder)
+    assert load(folder) == CharTokenizer("abc")
+    tokenizer.save(folder)
+    assert load(folder) == tokenizer
 
 
 def test_state_survives_json(tokenizer):
@@ -303,3 +309,48 @@ def edit_lines(path: Path, edit) -> None:
     lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     edit(lines)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+STEERS = "\x1b[2J\u202e\n"
+
+
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("vocab.json", '{"a": 0, "a": 1}', "duplicate key 'a', expected each key once"),
+    ("vocab.json", '{"a": NaN}', "a: NaN, expected a finite number"),
+    ("vocab.json", '{"a": 0.5}', "'a' has id 0.5, expected an integer"),
+    ("vocab.json", '{"a": -0}', "'a' has id -0.0, expected an integer"),
+    ("vocab.json", json.dumps({STEERS: True}), r"'\\x1b\[2J\\u202e\\n' has id True"),
+    ("vocab.json", json.dumps({"a" * 100_000: None}), "'aaa"),
+    ("vocab.json", "[" * 100_000, "brackets nested too deeply"),
+    ("added_tokens.json", json.dumps({"<|endoftext|>": STEERS}), r"'<\|endoftext\|>' has id '\\x1b\[2J\\u202e\\n'"),
+    ("added_tokens.json", json.dumps({STEERS * 10_000: 3, "!": 9}), "'!' has id 9, expected 0 as in vocab.json"),
+    ("added_tokens.json", "3", "a number, expected an object"),
+    ("merges.txt", f"#version\n{STEERS[:5]} a\n", r"line 2: '\\x1b\[2J\\u202e' is not known here"),
+    ("merges.txt", "#version\n" + "a" * 100_000 + " b\n", "line 2: 'aaa.* is not known here"),
+])
+def test_a_stranger_in_a_file_is_shown_in_one_bounded_line(folder, name, content, message):
+    (folder / name).write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"{name}:? {message}") as caught:
+        load(folder)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 700
+
+
+@pytest.mark.parametrize("content", [
+    '{"type": "char", "chars": ["a", "\\u001b[2J"]}', json.dumps({"type": "char", "chars": ["a" * 100_000]}),
+    '{"type": "char", "chars": ["a", "a"]}', '{"type": "char", "chars": [-0]}', '{"type": "char", "chars": ["\\ud800"]}',
+], ids=["escape sequence", "long", "twice", "-0", "half a character"])
+def test_characters_that_are_none_are_refused_in_one_bounded_line(tmp_path, content):
+    (tmp_path / "chars.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"chars\.json: .*, expected") as caught:
+        load(tmp_path)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 700
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_folder_of_any_name_is_shown_in_one_line(tmp_path):
+    (tmp_path / STEERS).mkdir()
+    for name in ("none", "vocab.json", "chars.json"):
+        (tmp_path / STEERS / name).write_text("{}", encoding="utf-8")
+        with pytest.raises((ValueError, FileNotFoundError)) as caught:
+            load(tmp_path / STEERS)
+        assert str(caught.value).isprintable() and r"\x1b[2J\u202e\n" in str(caught.value)

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import accumulate, pairwise
 
 import numpy as np
-from tqdm import tqdm
 
+from ...system.progress import Bar
 from ..bpe import BYTE_IDS, Pair
 
 
-@contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Switch off Python's search for cycles of garbage: none are made here, and looking through the lists takes time."""
+def learn_merges(counts: Mapping[str, int], n_merges: int, progress: bool = False) -> list[Pair]:
+    """Merge the most frequent pair of neighbors, n_merges times, looking only at the pieces that hold the merged pair.
+
+    counts: each piece of the text and how often it occurs.  progress: show a progress bar.  Returns the merged pairs in order.
+    """
     was_on = gc.isenabled()
-    gc.disable()
     try:
-        yield
+        gc.disable()  # here no cycles of garbage are made, and looking for them through all the lists takes time
+        return _learn_merges(counts, n_merges, progress)
     finally:
         if was_on:
             gc.enable()
 
 
-@_no_garbage_collection()
-def learn_merges(counts: Mapping[str, int], n_merges: int, progress: bool = False) -> list[Pair]:
-    """Merge the most frequent pair of neighbors, n_merges times, looking only at the pieces that hold the merged pair.
+def _learn_merges(counts: Mapping[str, int], n_merges: int, progress: bool) -> list[Pair]:
+    """Do that.  An id is written as the character of that code here, a pair as two, a piece as a str.
 
-    counts: each piece of the text and how often it occurs.  progress: show a progress bar.  Returns the merged pairs in order.
-    An id is written as the character of that code here, a pair as two, a piece as a str: str.replace and str.find are
-    faster than loops over lists.
+    str.replace and str.find are faster than loops over lists.
     """
     pieces = _as_characters(counts)
     frequency = list(counts.values())
@@ -42,7 +40,7 @@ def learn_merges(counts: Mapping[str, int], n_merges: int, progress: bool = Fals
     heap = [(-count, pair) for pair, count in pair_counts.items()]
     heapq.heapify(heap)
     merges: list[Pair] = []
-    for new in map(chr, tqdm(range(256, 256 + n_merges), desc="merges", disable=not progress)):
+    for new in map(chr, Bar(range(256, 256 + n_merges), desc="merges", disable=not progress)):
         # A pair's count only falls after the step that made it.  So each has one entry in the heap, never too low:
         # where it is too high it goes back with its present count.
         while heap:

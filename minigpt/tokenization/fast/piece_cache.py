@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from typing import Any
 
 from ..bpe import Pair, byte_ids
@@ -21,8 +20,8 @@ _FOUND_PER_ROUND = 64_000  # pieces that are looked up at most before their ids 
 class PieceCache(dict[str, bytes]):
     """The ids of pieces seen before, and of new ones as they come.
 
-    Ids stand in bytes, four each: bytes are faster to join than tuples, and arrays read them.  Threads may share a cache:
-    each operation on a dict is atomic, and an entry lost is only computed again.
+    Ids stand in bytes, four each: bytes are faster to join than tuples, and arrays read them.  Threads may share a cache, and
+    an interrupt leaves it whole: each operation on a dict is atomic, and an entry lost is only computed again.
 
     merged: each pair and the id it becomes.
     """
@@ -30,6 +29,10 @@ class PieceCache(dict[str, bytes]):
     def __init__(self, merged: dict[Pair, int]) -> None:
         super().__init__()
         self._merged = merged
+        self._table: PairTable | None = None  # made for the first text that has enough new pieces
+
+    def __reduce__(self) -> tuple[type[PieceCache], tuple[dict[Pair, int]]]:
+        return PieceCache, (self._merged,)  # a copy starts empty: this one may change while it is copied
 
     def ids(self, parts: Iterable[tuple[list[str], bool]], special: Mapping[str, int]) -> Iterator[bytes]:
         """Yield the ids of all pieces in order, a few thousand at a time.
@@ -65,6 +68,8 @@ class PieceCache(dict[str, bytes]):
         """Put pieces into the cache, except those that need many steps, very long ones and those of white space."""
         words = [piece for piece in pieces if len(piece) <= _MAX_LENGTH and not piece.isspace()]
         if len(self._merged) <= MAX_ID - 256:  # a larger vocabulary does not fit the table's numbers
+            if self._table is None:
+                self._table = PairTable(self._merged)
             merged = zip(words, self._table.merge(words), strict=True)
             self._keep({piece: ids for piece, ids in merged if ids})
 
@@ -78,7 +83,3 @@ class PieceCache(dict[str, bytes]):
         if len(self) + len(ids) > _MAX_PIECES:
             self.clear()  # frequent words are back at once; dropping one by one would cost on each look-up
         self.update(ids)
-
-    @cached_property
-    def _table(self) -> PairTable:
-        return PairTable(self._merged)

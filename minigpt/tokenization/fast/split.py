@@ -32,9 +32,9 @@ def _split_basic() -> Callable[[str], list[str]]:
     return re.compile(pattern).findall
 
 
-# Where white space follows another character a piece always ends: there a text can be cut.
-# subtle: regex, not re, whose \s also takes U+001C to U+001F.  The lookbehind is much faster than \S(?=\s) where none is near.
-_CUT = regex.compile(r"(?<=\S)\s")
+# A piece ends at the end of a run of letters or of digits, and of signs before white space: there a text can be cut.
+# subtle: regex, not re, whose \s also takes U+001C to U+001F.
+_to_cut = regex.compile(r"\s*+[^\s\p{L}\p{N}]*+(?:\p{L}++|\p{N}++)?").match
 _PART_LENGTH = 8192  # characters: all pieces of a long text at once would take many times its memory
 
 
@@ -43,8 +43,8 @@ def split_pieces(text: str) -> Iterator[list[str]]:
     start = 0
     while start < len(text):
         end = len(text)
-        if end - start > _PART_LENGTH and (cut := _CUT.search(text, start + _PART_LENGTH)):
-            end = cut.start()
+        if end - start > _PART_LENGTH and (cut := _to_cut(text, start + _PART_LENGTH)):
+            end = cut.end()
         part = text[start:end]
         is_basic = part.isascii() or not _has_word("".join(_HIGHER.findall(part)))
         yield (_split_basic() if is_basic else _split_any)(part)
