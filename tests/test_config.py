@@ -2,12 +2,16 @@
 
 import json
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
 
 from minigpt import GPT, GPTConfig
+from minigpt.config import ConfigError, TransformerConfig
 from minigpt.generation.kv_cache import KVCache
+from minigpt.hf import GPT2Config
+from minigpt.models import transformer
 from minigpt.models.gpt import parameter_table
 from minigpt.nn.fast import embedding
 from minigpt.training.optim import AdamW
@@ -98,3 +102,85 @@ def test_the_arithmetic_of_a_huge_model_allocates_nothing():
     assert config.cache_bytes(2) == 4 * 96 * 12_288
     assert config.flops_per_token == 6 * (96 * 12 * 12_288**2 + 50_257 * 12_288) + 12 * 96 * 2048 * 12_288
     assert json.loads(config.to_json())["n_layer"] == 96
+
+
+@pytest.mark.parametrize("changes", [{}, {"n_inner": 77}, {"n_embd": 6, "n_head": 3, "n_layer": 1}])
+def test_parameters_of_a_transformer_are_those_of_its_table(changes):
+    config = TransformerConfig(**{**dict(vocab_size=9, n_embd=8, n_layer=2, n_head=2), **changes})
+    assert config.n_params == sum(math.prod(shape) for _, shape, _ in transformer.parameter_table(config))
+
+
+@pytest.mark.parametrize("config", [GPTConfig, TransformerConfig, GPT2Config])
+@pytest.mark.parametrize(("sizes", "message"), [
+    ({"n_layer": 10**9}, "n_layer 1000000000, expected at most 10,000"),
+    ({"n_layer": 10_001, "n_embd": 1, "n_head": 1}, "n_layer 10001, expected at most 10,000"),
+    ({"n_layer": 10**20, "vocab_size": 2**31}, "vocab_size 2147483648, expected at most 2,147,483,647; n_layer 1000000"),
+    ({"n_embd": 12 * 10**7, "n_head": 12}, "parameters, expected at most 10,000,000,000,000"),
+    ({"vocab_size": 2**31 - 1, "n_embd": 8192, "n_head": 8}, "parameters, expected at most 10,000,000,000,000"),
+    ({"n_inner": 2**31 - 1, "n_embd": 1200, "n_head": 12}, "parameters, expected at most 10,000,000,000,000"),
+])
+def test_a_model_that_no_machine_holds_is_refused_before_anything_is_built(tmp_path, config, sizes, message):
+    with pytest.raises(ConfigError, match=message):
+        config(**sizes)
+    head = {"model_type": "transformer"} if config is TransformerConfig else {}
+    with pytest.raises(ConfigError, match=f"config.json: .*{message}"):
+        config.from_json(json.dumps({**head, **sizes}))
+
+
+WRONG = [None, True, "x", 0.5, -1, math.nan, math.inf, 10**400, 2**70, [], [[]], {}, {"a": 1}, b"x", np.array([1, 2]), int]
+
+
+@pytest.mark.parametrize("config", [GPTConfig, TransformerConfig, GPT2Config])
+def test_any_value_in_any_field_is_taken_or_gets_the_configurations_own_error(config):
+    for field in fields(config):
+        refused = 0
+        for value in WRONG:
+            try:
+                config(**{field.name: value})
+            except ConfigError as error:
+                assert f"{field.name} " in str(error) and len(str(error)) < 500
+                refused += 1
+        assert refused >= len(WRONG) - 4
+
+
+@pytest.mark.parametrize("config", [GPTConfig, TransformerConfig, GPT2Config])
+def test_wrong_types_in_all_fields_are_all_listed(config):
+    with pytest.raises(ConfigError) as caught:
+        config(**{field.name: [] for field in fields(config)})
+    assert all(f"{field.name} [], expected" in str(caught.value) for field in fields(config))
+
+
+@pytest.mark.parametrize(("text", "parts"), [
+    ('{"afn": [], "model_type": "openai-gpt"}', ["afn [], expected one of gelu, relu"]),
+    ('{"model_type": []}', ["model_type [], expected 'gpt2'"]),
+    ('{"n_layer": "2", "n_heads": 3, "add_cross_attention": {}}',
+     ["n_layer '2', expected", "unknown key 'n_heads'", "add_cross_attention {}, expected False"]),
+    ('{"n_layer": -0}', ["n_layer -0.0, expected a whole number"]),
+    ('{"n_layer": 2, "n_layer": 3}', ["duplicate key 'n_layer', expected each key once"]),
+    ('{"layer_norm_epsilon": NaN}', ["layer_norm_epsilon: NaN, expected a finite number"]),
+    ('{"n_embd": "\\u001b[2J\\n"}', [r"n_embd '\x1b[2J\n', expected"]),
+    ('{"a\\u202eb": 1}', [r"unknown key 'a\u202eb'"]),
+    (json.dumps({"x" * i: 1 for i in range(1, 1000)} | {"n_layer": []}),
+     ["n_layer [], expected", "unknown key 'xx'", "and 970 more"]),
+    ("[" * 100_000, ["brackets nested too deeply"]),
+], ids=range(10))
+def test_a_bad_config_json_gets_one_bounded_line_that_names_file_and_fields(tmp_path, text, parts):
+    path = tmp_path / "config.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        GPTConfig.from_file(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and message.isprintable() and len(message) < 4000
+    assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize("values", [None, 3, [], "x", [("n_layer", 2)]])
+def test_what_is_no_mapping_is_no_configuration(values):
+    with pytest.raises(ConfigError, match="expected field names and values"):
+        GPTConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("name", [None, [], {}, 3])
+def test_a_preset_of_another_type_names_those_there_are(name):
+    with pytest.raises(ConfigError, match=r"preset: .*, expected one of gpt2"):
+        GPTConfig.preset(name)

@@ -425,6 +425,37 @@ def test_a_saved_tokenizer_comes_back_with_its_settings(tokenizer, core, tmp_pat
     assert (loaded.pad_token, loaded.padding_side, loaded.model_max_length) == ("<|endoftext|>", "left", 1024)
 
 
+@pytest.mark.parametrize(("stored", "settings"), [
+    ('{"pad_token": {"__type": "AddedToken", "content": "<|endoftext|>", "lstrip": false}}', ("<|endoftext|>", "right", 1024)),
+    ('{"pad_token": null, "padding_side": null, "model_max_length": null}', (None, "right", 1024)),
+    ('{"model_max_length": 1000000000000000019884624838656}', (None, "right", 10**30 + 19884624838656)),
+])
+def test_a_tokenizer_config_of_transformers_is_read(core, tmp_path, stored, settings):
+    core.save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(stored, encoding="utf-8")
+    loaded = GPT2Tokenizer.from_pretrained(tmp_path)
+    assert (loaded.pad_token, loaded.padding_side, loaded.model_max_length) == settings
+
+
+@pytest.mark.parametrize(("stored", "message"), [
+    ('{"pad_token": {}}', r"pad_token: \{\}, expected a token of the vocabulary"),
+    ('{"pad_token": {"content": []}}', r"pad_token: \[\], expected a token"),
+    ('{"pad_token": ["\\u001b[2J"]}', r"pad_token: \['\\x1b\[2J'\], expected a token"),
+    ('{"padding_side": []}', r"padding_side: \[\], expected 'left' or 'right'"),
+    ('{"model_max_length": "1024"}', "model_max_length: '1024', expected a whole number of tokens above 0"),
+    ('{"model_max_length": 0}', "model_max_length: 0, expected a whole number"),
+    ('{"model_max_length": Infinity}', "model_max_length: Infinity, expected a finite number"),
+    ("[]", "a list, expected an object"),
+    ("[" * 100_000, "brackets nested too deeply"),
+    ("{", "line 1, column 2: .*expected JSON"),
+])
+def test_a_bad_tokenizer_config_is_refused_with_its_name(core, tmp_path, stored, message):
+    core.save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(stored, encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"tokenizer_config\.json: {message}"):
+        GPT2Tokenizer.from_pretrained(tmp_path)
+
+
 # GPT-2's own vocabulary: the rows are what transformers gives
 
 

@@ -714,7 +714,7 @@ def test_an_interrupt_leaves_no_file(server, cache, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(hub.tqdm, "update", interrupt)
+    monkeypatch.setattr(hub.Bar, "update", interrupt)
     with pytest.raises(KeyboardInterrupt):
         get(server)
     assert names(cache) == []

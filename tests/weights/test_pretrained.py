@@ -309,7 +309,7 @@ def test_a_folder_without_weights_says_which_files_it_looked_for(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("{", "not JSON"),
+    ("{", "line 1, column 2: .*expected JSON"),
     ("[]", "expected an object"),
     ('{"vocab_size": 9, "vocab_size": 9}', "duplicate key"),
     ('{"vocab_sise": 9}', "unknown key 'vocab_sise'"),

@@ -75,3 +75,25 @@ def test_a_failing_disk_leaves_the_old_file(tmp_path, monkeypatch, filename):
 def test_pickle_is_imported_nowhere():
     for path in Path(weights.__file__).parents[1].rglob("*.py"):
         assert "import pickle" not in path.read_text(encoding="utf-8"), path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("content", [b"", b"\x02" + bytes(7) + b"[]", b"PK\x03\x04", b"<html>", b"\x80\x02}q\x00X\x05", None])
+def test_a_file_of_any_name_is_shown_in_one_line(tmp_path, content):
+    path = tmp_path / "\x1b[2J\u202e\n"
+    path.mkdir() if content is None else path.write_bytes(content)
+    for read in (weights.load, weights.read_metadata):
+        with pytest.raises(weights.WeightFormatError) as caught:
+            read(path)
+        assert str(caught.value).isprintable() and r"\x1b[2J\u202e\n" in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "npz"])
+@pytest.mark.parametrize(("tensors", "metadata"), [
+    ({"\x1b[2J": [1.0]}, None), ({"\x1b[2J": np.array([None])}, None), ({"/\x1b[2J" * 10_000: 3}, None),
+    ({"a": np.zeros(2)}, {"\x1b[2J" * 10_000: 3}),
+])
+def test_names_that_steer_are_shown_escaped_when_they_are_not_saved(tmp_path, suffix, tensors, metadata):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        weights.save(tmp_path / f"a.{suffix}", tensors, metadata)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 700 and r"\x1b[2J" in str(caught.value)
