@@ -1,12 +1,25 @@
 """The sizes of a model: what they are called, which are possible, what they cost."""
 
+from __future__ import annotations
+
 import json
-import math
+import os
+import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
 
 from .inputs import is_whole
+from .system.json_reader import parse_json, read_json
+from .system.text import printable
 
 ACTIVATION_NAMES = ("gelu_new", "gelu", "relu")
+
+# More than any machine holds, or any hand has trained: a file that asks for it is refused before anything is built
+_MOST_LAYERS = 10_000
+_MOST_PARAMETERS = 10**13
+_LISTED = 30                                    # unknown keys and bad fields that a message lists
+_MOST = 2**31 - 1                               # of all other whole numbers
 
 _AFN = {"gelu_new": "gelu", "relu": "relu"}     # the activation functions by the names in GPT-1's config.json
 
@@ -25,6 +38,9 @@ _ACCEPTED = {
 
 class ConfigError(ValueError):
     """A configuration that cannot be; the message lists every bad field."""
+
+
+_Config = TypeVar("_Config", bound="GPTConfig")
 
 
 @dataclass(frozen=True)
@@ -55,7 +71,7 @@ class GPTConfig:
     attention_window: int | None = None  # in every second block a position sees so many, itself and before (GPT-3); None: all
     causal: bool = True                  # a position sees itself and those before; False: all positions (BERT)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         bad = _problems(self)
         if not bad and self.attention_window and not self.causal:
             bad.append(f"attention_window {self.attention_window} looks back, expected None where causal is False")
@@ -63,48 +79,51 @@ class GPTConfig:
             raise ConfigError(f"GPTConfig: {'; '.join(bad)}")
 
     @staticmethod
-    def _problem(name, value):
-        """What is wrong with one field, or None"""
+    def _expected(name: str, value: Any) -> str | None:
+        """What one field should be, or None where it is that"""
         if name in ("bias", "tie_word_embeddings", "pre_norm", "causal"):
-            return None if isinstance(value, bool) else f"{name} {value!r}, expected True or False"
+            return None if isinstance(value, bool) else "True or False"
         if name == "activation_function":
-            return None if value in ACTIVATION_NAMES else f"{name} {value!r}, expected one of {', '.join(ACTIVATION_NAMES)}"
+            return None if isinstance(value, str) and value in ACTIVATION_NAMES else f"one of {', '.join(ACTIVATION_NAMES)}"
         if name in ("layer_norm_epsilon", "initializer_range") or name.endswith(("_pdrop", "dropout")):
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if name.endswith(("_pdrop", "dropout")):
-                return None if number and 0 <= value < 1 else f"{name} {value!r}, expected a number from 0 to below 1"
-            return None if number and 0 < value < math.inf else f"{name} {value!r}, expected a positive number"
+                return None if number and 0 <= value < 1 else "a number from 0 to below 1"
+            return None if number and 0 < value <= sys.float_info.max else "a positive number"
         if value is None and name in ("n_inner", "attention_window"):
             return None
-        return None if is_whole(value, 1) else f"{name} {value!r}, expected a whole number above 0"
+        most = _MOST_LAYERS if name == "n_layer" else _MOST
+        if not is_whole(value, 1):
+            return "a whole number above 0"
+        return None if value <= most else f"at most {most:,}"
 
     @classmethod
-    def preset(cls, name, **changes):
+    def preset(cls: type[_Config], name: Any, **changes: Any) -> _Config:
         """A configuration by name; `changes` replace single fields."""
-        if name not in PRESETS:
-            raise ConfigError(f"preset: {name!r}, expected one of {', '.join(PRESETS)}")
+        if not (isinstance(name, str) and name in PRESETS):
+            raise ConfigError(f"preset: {_shown(name)}, expected one of {', '.join(PRESETS)}")
         return cls(**{**PRESETS[name], **changes})
 
     @property
-    def mlp_width(self):
+    def mlp_width(self) -> int:
         """Channels inside the MLP"""
         return 4 * self.n_embd if self.n_inner is None else self.n_inner
 
     @property
-    def n_params(self):
+    def n_params(self) -> int:
         """Number of parameters; a tied output layer shares the embedding's."""
         C, F, b = self.n_embd, self.mlp_width, int(self.bias)
         block = 4 * C * C + 2 * C * F + b * (5 * C + F) + 2 * (1 + b) * C
         tables = (self.vocab_size * (1 if self.tie_word_embeddings else 2) + self.n_positions) * C
         return tables + self.n_layer * block + (1 + b) * C * self.pre_norm
 
-    def require_causal(self, who):
+    def require_causal(self, who: str) -> None:
         """Raises ValueError in the name of `who`, which needs p(x_t given x_<t), where a position sees what comes after it."""
         if not self.causal:
             raise ValueError(f"{who}: the model also sees the tokens after a position (causal=False), expected one that sees "
                              "only those before; to fill gaps call model(ids)")
 
-    def window(self, i):
+    def window(self, i: int) -> int | None:
         """How many positions block i lets a position see, itself included; None: all before it.
 
         With attention_window every second block is banded, from the second on.  Brown et al. 2020 §2.1; Child et al. 2019.
@@ -112,7 +131,7 @@ class GPTConfig:
         return self.attention_window if i % 2 else None
 
     @property
-    def flops_per_token(self):
+    def flops_per_token(self) -> int:
         """Floating-point operations of one training step, forward and backward, per token at full context.
 
         6 for each weight of a matrix product, 12 T C in each block for the scores and the averages, where T is what a position
@@ -122,7 +141,7 @@ class GPTConfig:
         seen = sum(min(self.n_positions, self.window(i) or self.n_positions) for i in range(self.n_layer))
         return 6 * weights + 12 * seen * self.n_embd
 
-    def activation_bytes(self, batch_size=1, itemsize=4):
+    def activation_bytes(self, batch_size: int = 1, itemsize: int = 4) -> int:
         """Bytes of what one training step of `batch_size` full contexts keeps for its backward pass, and of its gradients.
 
             B T (L (8 C + 2 F + H (K + 1) + 4) + 16 C + F + V),   K = (T + min(T, 64))/2,   or T where it is not causal
@@ -141,7 +160,7 @@ class GPTConfig:
         rest = (16 + 2 * (resid + embd)) * C + F + self.vocab_size
         return round(itemsize * batch_size * T * (self.n_layer * block + rest))
 
-    def training_bytes(self, batch_size=1, itemsize=4):
+    def training_bytes(self, batch_size: int = 1, itemsize: int = 4) -> dict[str, int]:
         """{what: bytes} of training: weights, gradients, AdamW's two moments, and a step's activations."""
         weights = itemsize * self.n_params
         return {
@@ -149,15 +168,15 @@ class GPTConfig:
             "activations": self.activation_bytes(batch_size, itemsize),
         }
 
-    def cache_bytes(self, itemsize=4):
+    def cache_bytes(self, itemsize: int = 4) -> int:
         """Bytes of the keys and values that generation keeps of each position of a text: 2 L C numbers."""
         return 2 * self.n_layer * self.n_embd * itemsize
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """All fields by name"""
         return asdict(self)
 
-    def to_json(self):
+    def to_json(self) -> str:
         """The text of a config.json that Hugging Face's transformers reads as this GPT-2, or GPT-1 where norms come last.
 
         What it has no model for, a window, no causal mask or GPT-1 with the exact GELU, gets a model_type that it refuses.
@@ -173,8 +192,10 @@ class GPTConfig:
         return json.dumps({**head, **self.to_dict()}, indent=2) + "\n"
 
     @classmethod
-    def from_dict(cls, values, source="config"):
+    def from_dict(cls: type[_Config], values: Mapping[str, Any], source: object = "config") -> _Config:
         """From field names to a configuration; Hugging Face's other keys must have GPT-2's values, unknown ones raise."""
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{printable(source)}: {_shown(values)}, expected field names and values")
         names = {field.name for field in fields(cls)}
         bad = []
         values = dict(values)
@@ -182,26 +203,30 @@ class GPTConfig:
         if kind == "openai-gpt":
             functions = {afn: name for name, afn in _AFN.items()}
             afn = values.pop("afn", "gelu")
-            if afn not in functions:
-                bad.append(f"afn {afn!r}, expected one of {', '.join(functions)}")
-            values = {"activation_function": functions.get(afn, "relu"), "pre_norm": False, **values}
+            if not (isinstance(afn, str) and afn in functions):
+                bad.append(f"afn {_shown(afn)}, expected one of {', '.join(functions)}")
+                afn = "gelu"
+            values = {"activation_function": functions[afn], "pre_norm": False, **values}
         elif kind not in ("gpt2", "minigpt"):
-            bad.append(f"model_type {kind!r}, expected 'gpt2', 'openai-gpt' or 'minigpt'")
+            bad.append(f"model_type {_shown(kind)}, expected 'gpt2', 'openai-gpt' or 'minigpt'")
         for key, value in values.items():
             if key in names:
                 continue
             if key not in _ACCEPTED:
-                bad.append(f"unknown key {key!r}")
+                bad.append(f"unknown key {_shown(key)}")
             elif _ACCEPTED[key] is not None and value != _ACCEPTED[key]:
-                bad.append(f"{key} {value!r}, expected {_ACCEPTED[key]!r}")
-        if bad:
-            raise ConfigError(f"{source}: {'; '.join(bad)}")
-        return cls(**{key: value for key, value in values.items() if key in names})
+                bad.append(f"{key} {_shown(value)}, expected {_ACCEPTED[key]!r}")
+        return _made(cls, {key: value for key, value in values.items() if key in names}, bad, source)
 
     @classmethod
-    def from_json(cls, text, source="config.json"):
-        """From the text of a config.json.  Raises ConfigError for unknown or duplicate keys."""
-        return cls.from_dict(_json_object(text, source, "a GPT-2 config.json"), source)
+    def from_json(cls: type[_Config], text: str | bytes, source: object = "config.json") -> _Config:
+        """From the text of a config.json.  Raises ConfigError in the name of `source`."""
+        return cls.from_dict(parse_json(text, source, dict, error=ConfigError), source)
+
+    @classmethod
+    def from_file(cls: type[_Config], path: str | os.PathLike[str]) -> _Config:
+        """From a config.json.  Raises ConfigError, OSError."""
+        return cls.from_dict(read_json(path, dict, error=ConfigError), path)
 
 
 @dataclass(frozen=True)
@@ -224,65 +249,83 @@ class TransformerConfig:
     bos_token_id: int = 1                # what the decoder reads first
     eos_token_id: int = 2                # what it writes last
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         bad = _problems(self)
-        special = [self.pad_token_id, self.bos_token_id, self.eos_token_id]
-        if not bad and (len({*special}) < 3 or max(special) >= self.vocab_size):
-            bad.append(f"pad, bos and eos are tokens {special}, expected three different ones below {self.vocab_size}")
+        special = {name: getattr(self, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+        if not bad and (len({*special.values()}) < 3 or max(special.values()) >= self.vocab_size):
+            found = ", ".join(f"{name} {id}" for name, id in special.items())
+            bad.append(f"{found}, expected three different ones below {self.vocab_size}")
         if bad:
             raise ConfigError(f"TransformerConfig: {'; '.join(bad)}")
 
     @staticmethod
-    def _problem(name, value):
-        """What is wrong with one field, or None"""
+    def _expected(name: str, value: Any) -> str | None:
+        """What one field should be, or None where it is that"""
         if not name.endswith("_token_id"):
-            return GPTConfig._problem(name, value)
-        return None if is_whole(value, 0) else f"{name} {value!r}, expected an id from 0"
+            return GPTConfig._expected(name, value)
+        return None if is_whole(value, 0, _MOST) else "an id from 0"
 
     @property
-    def mlp_width(self):
+    def mlp_width(self) -> int:
         """Channels inside the MLP"""
         return 4 * self.n_embd if self.n_inner is None else self.n_inner
 
-    def to_json(self):
+    @property
+    def n_params(self) -> int:
+        """Number of parameters, with three attentions, two MLPs and five norms for a block of both halves together."""
+        C, F = self.n_embd, self.mlp_width
+        return self.vocab_size * C + self.n_layer * (12 * (C + 1) * C + 2 * (2 * C * F + F + C) + 10 * C)
+
+    def to_json(self) -> str:
         """The text of a config.json."""
         return json.dumps({"model_type": "transformer", **asdict(self)}, indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text, source="config.json"):
-        """From what to_json() gave.  Raises ConfigError for another model's and for unknown or duplicate keys."""
-        values = _json_object(text, source, "a Transformer's config.json")
+    def from_file(cls, path: str | os.PathLike[str]) -> TransformerConfig:
+        """From a config.json.  Raises ConfigError, also for another model's and for unknown keys; OSError."""
+        return cls._from_dict(read_json(path, dict, error=ConfigError), path)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, source: object = "config.json") -> TransformerConfig:
+        """From the text of a config.json.  Raises ConfigError as from_file(), in the name of `source`."""
+        return cls._from_dict(parse_json(text, source, dict, error=ConfigError), source)
+
+    @classmethod
+    def _from_dict(cls, values: dict[str, Any], source: object) -> TransformerConfig:
+        bad = []
         if (kind := values.pop("model_type", None)) != "transformer":
-            raise ConfigError(f"{source}: model_type {kind!r}, expected 'transformer'; name a folder that holds one")
-        if unknown := [key for key in values if key not in {field.name for field in fields(cls)}]:
-            raise ConfigError(f"{source}: unknown key {', '.join(map(repr, unknown))}")
-        return cls(**values)
+            bad.append(f"model_type {_shown(kind)}, expected 'transformer'; name a folder that holds one")
+        names = {field.name for field in fields(cls)}
+        bad += [f"unknown key {_shown(key)}" for key in values if key not in names]
+        return _made(cls, {key: value for key, value in values.items() if key in names}, bad, source)
 
 
-def _problems(config):
+def _problems(config: GPTConfig | TransformerConfig) -> list[str]:
     """What is wrong with the fields of a configuration"""
-    bad = [problem for field in fields(config) if (problem := config._problem(field.name, getattr(config, field.name)))]
+    given = {field.name: getattr(config, field.name) for field in fields(config)}
+    bad = [f"{name} {_shown(value)}, expected {expected}" for name, value in given.items()
+           if (expected := config._expected(name, value))]
     if not bad and config.n_embd % config.n_head:
         bad.append(f"n_embd {config.n_embd} is not a multiple of n_head {config.n_head}")
+    if not bad and config.n_params > _MOST_PARAMETERS:
+        bad.append(f"{config.n_params:,} parameters, expected at most {_MOST_PARAMETERS:,}; lower n_embd or n_layer")
     return bad
 
 
-def _json_object(text, source, expected):
-    """A JSON object as a dictionary.  Raises ConfigError for other text and for duplicate keys."""
-
-    def once(pairs):
-        keys = [key for key, _ in pairs]
-        if twice := sorted({key for key in keys if keys.count(key) > 1}):
-            raise ConfigError(f"{source}: duplicate key {', '.join(map(repr, twice))}, expected each key once")
-        return dict(pairs)
-
+def _made(cls: Any, values: Mapping[str, Any], bad: list[str], source: object) -> Any:
+    """A configuration of these fields.  Raises ConfigError in the name of `source`, with what was found bad before."""
     try:
-        values = json.loads(text, object_pairs_hook=once)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{source}: not JSON ({error}), expected {expected}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{source}: {type(values).__name__}, expected an object of field names and values")
-    return values
+        config = cls(**values)
+    except ConfigError as error:
+        bad = [str(error), *bad]
+    if bad:
+        listed = "; ".join(bad[:_LISTED]) + (f"; and {len(bad) - _LISTED} more" if len(bad) > _LISTED else "")
+        raise ConfigError(f"{printable(source)}: {listed}") from None
+    return config
+
+
+def _shown(value: object) -> str:
+    return printable(repr(value), 80)
 
 
 _GPT3 = {"n_positions": 2048, "attention_window": 256}

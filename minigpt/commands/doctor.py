@@ -8,6 +8,7 @@ import math
 import textwrap
 import traceback
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,8 @@ SHAKESPEARE_CHARACTERS = 65     # vocabulary of the character-level presets
 MAX_CHARACTERS_READ = 20_000    # of the text in --text
 COLUMNS = 80                    # width of the screen
 
+Checks = dict[str, Callable[[], Finding]]        # by name
+
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     """Check a model.  Returns the exit status: 0 all is well, 1 something is wrong, 2 the request is impossible."""
@@ -48,7 +51,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     return exit_status(lambda args: _run(args, parser), parser, argv)
 
 
-def _run(args, parser) -> int:
+def _run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if args.text and not args.model:
         parser.error("--text: given without --model; name a trained model to read it")
     try:
@@ -59,7 +62,7 @@ def _run(args, parser) -> int:
         return failed(error, status=2)
 
 
-def _fresh(name) -> int:
+def _fresh(name: str) -> int:
     """Check an untrained model."""
     config, recipe, run = _configuration(name)
     small = reduced(config)
@@ -84,7 +87,7 @@ def _fresh(name) -> int:
     })
 
 
-def _trained(name, text_source) -> int:
+def _trained(name: str, text_source: str | None) -> int:
     """Check a trained model."""
     model = GPT.from_pretrained(name)
     text, source = checks.HAMLET, "Hamlet"
@@ -110,7 +113,7 @@ def _trained(name, text_source) -> int:
     })
 
 
-def _configuration(name):
+def _configuration(name: str) -> tuple[GPTConfig, Recipe, str]:
     """A preset's or file's configuration, its training recipe, and a description of the run -> GPTConfig, Recipe, str"""
     path = Path(name)
     path = path / "config.json" if path.is_dir() else path
@@ -141,14 +144,14 @@ def reduced(config: GPTConfig) -> GPTConfig:
     )
 
 
-def _reduced_copy(small, first_loss_of_whole):
+def _reduced_copy(small: GPTConfig, first_loss_of_whole: bool) -> Finding:
     """The row that describes the reduced copy"""
     exception = "; the first loss is that of the full model" if first_loss_of_whole else ""
     return Finding(f"a copy of {small.n_layer} blocks, {small.n_embd} channels, {small.n_positions} positions and a vocabulary "
                    f"of {small.vocab_size}{exception}")
 
 
-def _machine(flops):
+def _machine(flops: float) -> Checks:
     """The rows about the machine"""
     pool, memory, threads = WorkerPool(), machine.memory(), blas_threads()
     have = "memory unknown" if memory is None else f"{costs.si(memory, 'B')} of memory"
@@ -160,7 +163,7 @@ def _machine(flops):
     }
 
 
-def _screen(title, sections) -> int:
+def _screen(title: str, sections: dict[str, Checks]) -> int:
     """Run {heading: {name: check}} and print each result as it comes -> 1 if something is wrong, else 0"""
     print(textwrap.fill(for_terminal(title), COLUMNS))
     wrong = []
@@ -177,7 +180,7 @@ def _screen(title, sections) -> int:
     return 1 if wrong else 0
 
 
-def _result(check):
+def _result(check: Callable[[], Finding]) -> Finding:
     """A check's result; if it raises an exception, which one and where"""
     try:
         return check()

@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     return exit_status(_finetune, _parser(prog), argv, goes_on=lambda args: True)
 
 
-def _parser(prog):
+def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Fine-tune a model on a task by several methods, and compare them with baselines on unseen examples.",
@@ -81,7 +81,7 @@ def _parser(prog):
     return parser
 
 
-def _finetune(args) -> int:
+def _finetune(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     out = Path(args.out or f"out/finetune-{args.task}")
     task = _task(args)
@@ -114,14 +114,14 @@ def _finetune(args) -> int:
     return 0
 
 
-def _task(args) -> Task:
+def _task(args: argparse.Namespace) -> Task:
     if (args.task == "speakers") != (args.data is not None):
         raise ValueError(f"--data: {args.data or 'absent'} with the task {args.task}, expected a play, and only for speakers")
     make: Callable[..., Task] = tasks.TASKS[args.task]
     return make(args.data, seed=args.seed) if args.data else make(seed=args.seed)
 
 
-def _base(args, task: Task) -> GPT:
+def _base(args: argparse.Namespace, task: Task) -> GPT:
     """The model to start from, extended by a token for every character of the task"""
     model = GPT.from_pretrained(args.model, threads=args.threads)
     try:
@@ -135,7 +135,7 @@ def _characters(task: Task) -> str:
     return "\n" + "".join(text for part in (task.train, task.validation, task.test) for pair in part for text in pair)
 
 
-def _tuner(method, base: GPT, task: Task, args, folder: Path) -> FineTuner:
+def _tuner(method: str, base: GPT, task: Task, args: argparse.Namespace, folder: Path) -> FineTuner:
     """The run of one method, new or resumed"""
     examples = _examples(task, task.train, base), _examples(task, task.validation, base)
     if args.resume and checkpoint.exists(folder):
@@ -170,7 +170,7 @@ def _examples(task: Task, pairs: Pairs, model: GPT) -> list[Example]:
     return [answered(encode(x + "\n"), encode(y + "\n")) for x, y in pairs]
 
 
-def _test_answers(task: Task, folder: Path, threads) -> list[str]:
+def _test_answers(task: Task, folder: Path, threads: int | None) -> list[str]:
     """The answers of a run's best model to the test questions"""
     questions = [x for x, _ in task.test]
     if task.labels:

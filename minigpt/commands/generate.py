@@ -3,10 +3,14 @@
 import argparse
 import sys
 import time
+from collections.abc import Collection, Iterable, Iterator
+
+import numpy as np
 
 from ..generation.streaming import whole_characters, with_words
 from ..inputs import require_tokenizer
 from ..models.gpt import GPT
+from ..tokenization import CharTokenizer, Tokenizer
 from ..tokenization.formats import END_OF_TEXT
 from .common import add_model, add_raw, exit_status, shown, write
 
@@ -19,7 +23,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     return exit_status(_run, _parser(prog), argv)
 
 
-def _parser(prog):
+def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog, description="Continue a text with a model, token by token.",
         epilog="When the model's context is full, generation continues from the newer half of the text.",
@@ -47,7 +51,7 @@ def _parser(prog):
     return parser
 
 
-def _run(args):
+def _run(args: argparse.Namespace) -> int:
     model = GPT.from_pretrained(args.model, threads=args.threads)
     tokenizer = require_tokenizer(model, args.model)
     prompt = args.text if args.text is not None else "\n" if args.prompt is None else args.prompt
@@ -78,7 +82,7 @@ def _run(args):
     return status
 
 
-def _bias(tokenizer, flags):
+def _bias(tokenizer: Tokenizer | CharTokenizer, flags: list[str]) -> dict[int, float]:
     """Parse flags TOKEN=NUMBER -> {id: number}.  Raises ValueError."""
     bias = {}
     for flag in flags:
@@ -94,7 +98,7 @@ def _bias(tokenizer, flags):
     return bias
 
 
-def _first_of(steps, samples, stop_ids):
+def _first_of(steps: Iterable[int | np.ndarray], samples: list[list[int]], stop_ids: Collection[int]) -> Iterator[int]:
     """Yield the first sample's tokens until it ends; append the tokens of all samples to `samples`."""
     ended = False
     for step in steps:

@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     return exit_status(_run, parser, argv)
 
 
-def _run(args):
+def _run(args: argparse.Namespace) -> int:
     if args.normalize is not None and args.answers is None:
         raise ValueError("--normalize: no --answers, expected both; without them, both means are printed anyway")
     model = GPT.from_pretrained(args.model)

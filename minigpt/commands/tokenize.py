@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     return exit_status(_run, parser, argv)
 
 
-def _run(args):
+def _run(args: argparse.Namespace) -> int:
     tokenizer = load_tokenizer(find(args.model))
     ids = tokenizer.encode(args.text, allowed_special="all")
     write("".join(f"{id:6}  {tokenizer.token_bytes(id).decode('utf-8', 'backslashreplace')!r}\n" for id in ids))

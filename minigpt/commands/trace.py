@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     return exit_status(_run, parser, argv)
 
 
-def _run(args):
+def _run(args: argparse.Namespace) -> int:
     if args.log is not None and args.html is None:
         raise ValueError("--log: no --html, expected both; the page shows the curve")
     model = GPT.from_pretrained(args.model)

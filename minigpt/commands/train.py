@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from ..config import GPTConfig
 from ..models.gpt import GPT
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     return exit_status(_train, _parser(prog), argv, goes_on=lambda args: True)
 
 
-def _parser(prog):
+def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog, argument_default=argparse.SUPPRESS, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Train a GPT on a text, with gradients written by hand in NumPy, and sample from it.",
@@ -77,7 +78,7 @@ def _parser(prog):
     return parser
 
 
-def _train(args) -> int:
+def _train(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     given = vars(args)                              # only the flags on the command line
     resume, out, threads = given.pop("resume", False), given.pop("out", None), given.pop("threads", None)
@@ -92,7 +93,7 @@ def _train(args) -> int:
     return status
 
 
-def _new(given, out, threads) -> Trainer:
+def _new(given: dict[str, Any], out: str | None, threads: int | None) -> Trainer:
     """Start a run in a new folder"""
     preset = given.pop("preset", DEFAULT_PRESET)
     source, kind, vocab_size = given.pop("data", None), given.pop("tokenizer", "char"), given.pop("vocab_size", 512)
@@ -115,7 +116,7 @@ def _new(given, out, threads) -> Trainer:
     return Trainer(model, tokenizer, tokenizer.encode_array(corpus.text), recipe, folder, name)
 
 
-def _resumed(given, out, threads) -> Trainer:
+def _resumed(given: dict[str, Any], out: str | os.PathLike[str] | None, threads: int | None) -> Trainer:
     """Continue the run of a folder, by default of the latest"""
     for name in ("preset", "data", "tokenizer", "vocab_size", "textbook"):
         if name in given:
@@ -130,7 +131,7 @@ def _resumed(given, out, threads) -> Trainer:
     return trainer
 
 
-def _summarize(trainer) -> None:
+def _summarize(trainer: Trainer) -> None:
     """Print the loss curve, the best loss, the files written and how to sample from the model"""
     folder, best = trainer.folder, trainer.best
     rows = read_log(folder / "log.csv")
@@ -159,13 +160,13 @@ def _python() -> str:
         return sys.executable or "python"
 
 
-def _fields_of(kind, given):
+def _fields_of(kind: type[Recipe] | type[GPTConfig], given: dict[str, Any]) -> dict[str, Any]:
     """The given values whose names are fields of this dataclass"""
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in given.items() if name in names}
 
 
-def _free_folder(name):
+def _free_folder(name: str) -> Path:
     """out/name, or if that holds a run, out/name-2, out/name-3, …"""
     number, folder = 1, RUNS / name
     while checkpoint.exists(folder):

@@ -25,12 +25,12 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     return exit_status(_run, _parser(prog), argv, goes_on=lambda args: not args.texts)
 
 
-def _run(args):
+def _run(args: argparse.Namespace) -> int:
     (_translate if args.texts else _train)(args)
     return 0
 
 
-def _parser(prog):
+def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Translate numbers from English words to Chinese numerals with the Transformer of 2017.",
@@ -52,7 +52,7 @@ def _parser(prog):
     return parser
 
 
-def _train(args):
+def _train(args: argparse.Namespace) -> None:
     config = args.model / "config.json"
     if config.exists():
         raise ValueError(f"{printable(args.model)}: holds a model, expected a new folder; give a TEXT to translate, or another "
@@ -77,7 +77,7 @@ def _train(args):
         if (text, right) not in [row[:2] for row in wrong]:
             print(f"  {text}: {right}")
     translator.save(args.model)
-    alignment = translator.alignment(EXAMPLE, *translator([EXAMPLE], beams=args.beams))
+    alignment = translator.alignment(EXAMPLE, translator([EXAMPLE], beams=args.beams)[0])
     picture = args.model / "alignment.png"
     drawn = save_alignment_png(picture, alignment.source, alignment.target, alignment.att, numerals.MEANING)
     print(f"\nThe words that each character attends to{f' (also in {printable(picture)})' if drawn else ''}:\n")
@@ -85,7 +85,7 @@ def _train(args):
     print(f"\nsaved the model in {printable(args.model)}{os.sep}")
 
 
-def _translate(args):
+def _translate(args: argparse.Namespace) -> None:
     if not (args.model / "config.json").exists():
         raise FileNotFoundError(f"{printable(args.model)}: no model, expected one; train it with: python -m minigpt translate")
     translator, show = Translator.load(args.model, threads=args.threads), shown(args)

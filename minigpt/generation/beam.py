@@ -10,6 +10,7 @@ import numpy as np
 
 from ..inputs import checked_batch, is_whole
 from ..models.transformer import Transformer
+from ..nn.scope import Scope
 from ..nn.softmax import log_softmax
 from .kv_cache import KVCache, MemoryCache
 
@@ -37,7 +38,7 @@ def beam_search(model: Transformer, source: Any, *, beams: int = 4, length_penal
     if not 0 <= length_penalty < math.inf:
         raise ValueError(f"length_penalty: {length_penalty}, expected a number from 0; 0 compares plain probabilities")
 
-    def run(s, batch):
+    def run(s: Scope, batch: slice) -> tuple[np.ndarray, np.ndarray, int]:
         return _search(model, source[batch], s, beams, length_penalty, steps)
 
     results = model.map_parts(run, len(source))
@@ -46,7 +47,8 @@ def beam_search(model: Transformer, source: Any, *, beams: int = 4, length_penal
     return tokens, np.concatenate([scores for _, scores, _ in results])
 
 
-def _search(model, source, s, K, alpha, steps):
+def _search(model: Transformer, source: np.ndarray, s: Scope, K: int, alpha: float,
+            steps: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Search for some rows: source (B, S) -> tokens (B, K, steps), scores (B, K), and after how many steps it ended."""
     c, B = model.config, len(source)
     memory, key_padding_mask = (np.repeat(array, K, axis=0) for array in model.encode(source, s))      # K rows for each
@@ -70,7 +72,7 @@ def _search(model, source, s, K, alpha, steps):
         extended[ended] = -np.inf                       # a hypothesis that has ended has one extension: a pad token
         extended[ended, c.pad_token_id] = logp[ended]
         lengths += ~ended
-        scores = extended / _lp(lengths, alpha)[..., None]
+        scores = extended / _lp(lengths[..., None], alpha)
         best = np.argsort(-scores.reshape(B, -1), axis=1, kind="stable")[:, :K]     # stable: ties break low
         parent, last = np.divmod(best, extended.shape[2])
         tokens, lengths, ended = (np.take_along_axis(a, parent.reshape(B, K, *[1] * (a.ndim - 2)), 1)
@@ -85,5 +87,5 @@ def _search(model, source, s, K, alpha, steps):
     return tokens, scores, t + 1
 
 
-def _lp(length, alpha):
+def _lp(length: np.ndarray | int, alpha: float) -> np.ndarray | float:
     return ((5 + length) / 6) ** alpha

@@ -30,7 +30,7 @@ class Context:
     Logits (B, V) are a buffer that the next call overwrites.
     """
 
-    def __init__(self, model: GPT, rows: list[list[int]], capacity: int):
+    def __init__(self, model: GPT, rows: list[list[int]], capacity: int) -> None:
         self.model = model
         self.rows = rows
         self.capacity = capacity
@@ -65,14 +65,14 @@ class Context:
         self.rows = [row.copy() for row in self.rows for _ in range(n)]
         self.cache = self.cache.take(np.repeat(np.arange(len(self.cache.padding)), n))
 
-    def _logits(self, ids):
+    def _logits(self, ids: np.ndarray) -> np.ndarray:
         """Read ids (B, T) behind what the cache holds -> logits (B, V) after the last of them."""
         start, T = self.cache.length, ids.shape[1]
         size = min(MAX_CHUNK_TOKENS, max(MIN_CHUNK_TOKENS, -(-T // self.pool.threads))) // len(ids)
         chunks = self.cache.chunks(T, max(1, size))
         remaining, last = iter(chunks), []
 
-        def read(scope):
+        def read(scope: Scope) -> None:
             for chunk in remaining:         # whichever thread is free takes the next, so those before it are under way
                 with chunk, ignore_overflow():
                     h = self.model.forward(ids[:, chunk.start - start : chunk.stop - start], scope, chunk.positions,
@@ -80,11 +80,11 @@ class Context:
                 if chunk is chunks[-1]:
                     last.append(h[:, -1])
 
-        def head():
+        def head() -> np.ndarray:
             with ignore_overflow():
                 return unembedding_forward(last[0], self.model.head(self.scopes[0]))
 
-        def passes():
+        def passes() -> np.ndarray:
             self.pool.run([partial(read, scope) for scope in self.scopes[: len(chunks)]])
             return self.pool.run([head])[0]         # one product, so with all of BLAS's threads
 

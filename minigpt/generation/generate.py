@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..inputs import check_count, checked_row
+from ..models.gpt import GPT
 from ..nn.softmax import log_softmax, softmax
 from .context import Context, checked_logits
 from .options import Sampling
@@ -36,20 +37,20 @@ def generate(model: Any, ids: Any, max_new_tokens: int = 100, **options: Any) ->
     ValueError where the options leave no token to draw.
     """
     sampling = Sampling(**options)
-    prompts, steps = _start(model, ids, max_new_tokens, sampling)
-    prompts = [np.array(row, np.int64) for row in prompts for _ in range(sampling.num_samples)]
-    steps = list(steps)
-    new = np.array([tokens for tokens, _ in steps], np.int64).reshape(-1, len(prompts)).T                   # (B, new)
-    rows = [np.concatenate(pair) for pair in zip(prompts, new, strict=True)]
+    prompts, drawn = _start(model, ids, max_new_tokens, sampling)
+    steps = list(drawn)
+    begun = [np.array(row, np.int64) for row in prompts for _ in range(sampling.num_samples)]
+    new = np.array([tokens for tokens, _ in steps], np.int64).reshape(-1, len(begun)).T                     # (B, new)
+    rows = [np.concatenate(pair) for pair in zip(begun, new, strict=True)]
 
-    def shaped(rows):
+    def shaped(rows: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
         if _is_nested(ids):
             return rows
         return rows[0] if _is_single(ids, sampling) else np.stack(rows)
 
     if not sampling.logprobs:
         return shaped(rows)
-    logprobs = np.array([logprobs for _, logprobs in steps], np.float64).reshape(-1, len(prompts)).T.copy()
+    logprobs = np.array([logprobs for _, logprobs in steps], np.float64).reshape(-1, len(begun)).T.copy()
     return shaped(rows), shaped([*logprobs])
 
 
@@ -69,7 +70,8 @@ def stream(model: Any, ids: Any, max_new_tokens: int = 100, **options: Any) -> I
     return pairs if sampling.logprobs else (token for token, _ in pairs)
 
 
-def _steps(context, prompts, max_new_tokens, sampling, rngs) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _steps(context: Context, prompts: list[list[int]], max_new_tokens: int, sampling: Sampling,
+           rngs: list[np.random.Generator]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the new tokens (B,) of each step and their log-probabilities (B,), until every row has ended."""
     if max_new_tokens == 0:
         return
@@ -88,7 +90,7 @@ def _steps(context, prompts, max_new_tokens, sampling, rngs) -> Iterator[tuple[n
         if sampling.logprobs:
             logprobs[active] = log_softmax(logits[active].astype(np.float64))[np.arange(len(active)), tokens[active]]
         yield tokens.copy(), logprobs
-        ended |= np.isin(tokens, sampling.stop_ids)
+        ended |= np.isin(tokens, [*sampling.stop_ids])
         if n_new == max_new_tokens - 1 or ended.all():
             return
         for text, token in zip(texts, tokens.tolist(), strict=True):
@@ -96,25 +98,21 @@ def _steps(context, prompts, max_new_tokens, sampling, rngs) -> Iterator[tuple[n
         logits = context.append(tokens)
 
 
-def _choose(logits, temperature, rngs):
+def _choose(logits: np.ndarray, temperature: float, rngs: list[np.random.Generator]) -> np.ndarray:
     """Choose a token in each row: warped logits (B, V) -> tokens (B,), row r drawn with rngs[r]."""
     if temperature == 0:
         return logits.argmax(-1)
     return np.array([sample(p, rng) for p, rng in zip(softmax(logits.astype(np.float64)), rngs, strict=True)])
 
 
-def _start(model, ids, max_new_tokens, sampling):
+def _start(model: GPT, ids: Any, max_new_tokens: int,
+           sampling: Sampling) -> tuple[list[list[int]], Iterator[tuple[np.ndarray, np.ndarray]]]:
     """Check everything -> the prompts, B lists of ids, and the iterator over the new tokens, which computes nothing yet."""
     config = model.config
     config.require_causal("generate")
     check_count(max_new_tokens, 0, "max_new_tokens", "0 returns the prompt")
     sampling = sampling.for_vocabulary(config.vocab_size)
-    try:
-        seeds = np.random.SeedSequence(sampling.seed)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"seed: {sampling.seed!r}, expected a whole number from 0, or several; None draws a new one"
-        ) from None
+    seeds = np.random.SeedSequence(sampling.seed)
     prompts = _checked_prompts(ids, sampling.start_id, config.vocab_size)
     longest = max(map(len, prompts))
     n = config.n_positions
@@ -133,16 +131,16 @@ def _start(model, ids, max_new_tokens, sampling):
     return prompts, _steps(context, prompts, max_new_tokens, sampling, rngs)
 
 
-def _is_nested(ids):
+def _is_nested(ids: Any) -> bool:
     return isinstance(ids, (list, tuple)) and any(hasattr(item, "__len__") for item in ids)
 
 
-def _is_single(ids, sampling):
+def _is_single(ids: Any, sampling: Sampling) -> bool:
     """Tell whether one prompt is continued once: results then have no axis for rows."""
     return not _is_nested(ids) and np.ndim(ids) == 1 and sampling.num_samples == 1
 
 
-def _checked_prompts(ids, start_id, vocab_size):
+def _checked_prompts(ids: Any, start_id: int | None, vocab_size: int) -> list[list[int]]:
     """Check ids in any of the forms of generate() -> B lists of ids, copies."""
     if isinstance(ids, (str, bytes)):
         raise TypeError(f"ids: {type(ids).__name__}, expected token ids; encode the text with the model's tokenizer")
@@ -157,7 +155,9 @@ def _checked_prompts(ids, start_id, vocab_size):
     prompts = []
     for name, row in rows.items():
         prompt = checked_row(row, vocab_size, name)
-        if not prompt and start_id is None:
-            raise ValueError(f"{name}: empty, expected at least one token; give one, or start_id, where the text starts")
-        prompts.append(prompt or [int(start_id)])
+        if not prompt:
+            if start_id is None:
+                raise ValueError(f"{name}: empty, expected at least one token; give one, or start_id, where the text starts")
+            prompt = [int(start_id)]
+        prompts.append(prompt)
     return prompts

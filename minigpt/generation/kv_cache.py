@@ -8,9 +8,11 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
+
+from ..config import GPTConfig, TransformerConfig
 
 
 class KVCache:
@@ -26,7 +28,8 @@ class KVCache:
     (B,) says how many slots on the left of a row hold no token; they are never attended to and have no position.
     """
 
-    def __init__(self, config: Any, batch: int, capacity: int, dtype: Any, padding: Any = None):
+    def __init__(self, config: GPTConfig | TransformerConfig, batch: int, capacity: int, dtype: DTypeLike,
+                 padding: np.ndarray | None = None) -> None:
         shape = (config.n_layer, batch, config.n_head, capacity, config.n_embd // config.n_head)
         self.config = config
         self.keys = np.empty(shape, dtype)
@@ -83,7 +86,7 @@ def equal_work(start: int, stop: int, n: int, keys: int) -> list[int]:
 class MemoryCache:
     """The keys and values that one layer's cross-attention computes from the encoder's output, once for all steps."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.keys_and_values: tuple[np.ndarray, ...] | None = None
 
     def once(self, make: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, ...]:
@@ -103,20 +106,20 @@ class Chunk:
     Entered by `with` around its pass; leaving it releases the chunks that wait for this one, also after an error.
     """
 
-    def __init__(self, cache, start, stop, earlier, last):
+    def __init__(self, cache: KVCache, start: int, stop: int, earlier: "Chunk | None", last: bool) -> None:
         self.start, self.stop = start, stop
         slots = np.arange(start, stop)
         self.positions = np.maximum(slots - cache.padding[:, None], 0) if cache.has_padding else slots
         self.key_padding_mask = np.arange(stop) >= cache.padding[:, None] if cache.has_padding else None
         L = cache.config.n_layer
-        self.written = [None] * L if last else [threading.Event() for _ in range(L)]    # no chunk waits for the last one
+        self.written = [None if last else threading.Event() for _ in range(L)]          # no chunk waits for the last one
         waits = earlier.written if earlier else [None] * L
         self.layers = [ChunkLayer(cache.keys[i], cache.values[i], start, stop, waits[i], self.written[i]) for i in range(L)]
 
-    def __enter__(self):
+    def __enter__(self) -> "Chunk":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for event in filter(None, self.written):
             event.set()                 # after an error too, or later chunks would wait for ever
 
@@ -127,7 +130,8 @@ class ChunkLayer:
     earlier, written: events that the previous chunk and this one have written theirs in this layer, or None.
     """
 
-    def __init__(self, keys, values, start, stop, earlier, written):
+    def __init__(self, keys: np.ndarray, values: np.ndarray, start: int, stop: int, earlier: threading.Event | None,
+                 written: threading.Event | None) -> None:
         self.keys, self.values, self.start, self.stop, self.earlier, self.written = keys, values, start, stop, earlier, written
 
     def append(self, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,7 @@ from .warpers import (
 class Sampling:
     """The options of generate() and stream(): how the next token is chosen, and when a row ends.
 
-    warped() applies them, in its order.  Raises TypeError, ValueError for what no model could take.
+    warped() applies them, in its order.  Raises TypeError, ValueError for what no model could take, listing all of it.
     """
 
     temperature: float = 1.0            # logits are divided by it; 0 takes the most likely token, the lowest id of several
@@ -60,20 +60,42 @@ class Sampling:
     # more.  Longer prompts are truncated on the left
     sliding_window: bool = False
 
-    def __post_init__(self):
-        check_number(self.temperature, 0, math.inf, "temperature", "a finite number from 0; 0 takes the most likely token")
+    def __post_init__(self) -> None:
+        bad: list[Exception] = []
+
+        def check(how: Callable[..., Any], *arguments: Any) -> None:
+            try:
+                how(*arguments)
+            except (TypeError, ValueError) as error:
+                bad.append(error)
+
+        check(check_number, self.temperature, 0, math.inf, "temperature",
+              "a finite number from 0; 0 takes the most likely token")
         for name, value in (("top_p", self.top_p), ("min_p", self.min_p)):
             if value is not None:
-                check_number(value, 0, 1, name, "a probability from 0 to 1; None keeps all tokens")
+                check(check_number, value, 0, 1, name, "a probability from 0 to 1; None keeps all tokens")
         if self.top_k is not None:
-            check_count(self.top_k, 0, "top_k", "None keeps all tokens")
-        check_number(self.repetition_penalty, math.ulp(0), math.inf, "repetition_penalty",
-                     "a finite number above 0; 1 changes nothing")
-        check_count(self.no_repeat_ngram_size, 0, "no_repeat_ngram_size", "0 forbids none")
-        check_count(self.min_new_tokens, 0, "min_new_tokens", "0 lets a row end at once")
-        check_count(self.num_samples, 1, "num_samples", "1 continues each prompt once")
-        if not np.iterable(self.stop_ids):
-            raise TypeError(f"stop_ids: {self.stop_ids!r}, expected a sequence of ids; write ({self.stop_ids!r},)")
+            check(check_count, self.top_k, 0, "top_k", "None keeps all tokens")
+        check(check_number, self.repetition_penalty, math.ulp(0), math.inf, "repetition_penalty",
+              "a finite number above 0; 1 changes nothing")
+        check(check_count, self.no_repeat_ngram_size, 0, "no_repeat_ngram_size", "0 forbids none")
+        for name in ("bad_words_ids", "force_words_ids"):
+            check(_check_is, np.iterable(getattr(self, name)), self, name, "a sequence of lists of ids")
+        check(_check_is, isinstance(self.logit_bias, Mapping | None), self, "logit_bias", "{id: value}; write {42: -100}")
+        processors: Any = self.logits_processor
+        check(_check_is, callable(processors) or (isinstance(processors, Sequence) and all(map(callable, processors))),
+              self, "logits_processor", "f(ids, logits) -> logits, or several")
+        check(check_count, self.min_new_tokens, 0, "min_new_tokens", "0 lets a row end at once")
+        check(_check_is, np.iterable(self.stop_ids), self, "stop_ids", f"a sequence of ids; write ({self.stop_ids!r},)")
+        if self.start_id is not None:
+            check(check_count, self.start_id, 0, "start_id", "give an id, or None")
+        check(_check_seed, self.seed)
+        check(check_count, self.num_samples, 1, "num_samples", "1 continues each prompt once")
+        for name in ("logprobs", "sliding_window"):
+            check(_check_is, isinstance(getattr(self, name), (bool, np.bool_)), self, name, "True or False")
+        if bad:     # one of them keeps its kind; of several, a wrong type counts more than a wrong value
+            kind = TypeError if any(isinstance(error, TypeError) for error in bad) else ValueError
+            raise kind("; ".join(map(str, bad)))
 
     def for_vocabulary(self, vocab_size: int) -> "Sampling":
         """Check all ids against a vocabulary -> the same options, with the ids in lists of their own.
@@ -94,15 +116,11 @@ class Sampling:
                     "stop_ids rule that out; remove one of the two"
                 )
         processors: Any = (self.logits_processor,) if callable(self.logits_processor) else self.logits_processor
-        if not (np.iterable(processors) and all(map(callable, processors))):
-            raise TypeError(f"logits_processor: {self.logits_processor!r}, expected f(ids, logits) -> logits, or several")
         return replace(self, bad_words_ids=bad_words, force_words_ids=forced, logit_bias=bias, stop_ids=stop_ids,
                        logits_processor=tuple(processors))
 
-    def _checked_bias(self, vocab_size):
+    def _checked_bias(self, vocab_size: int) -> dict[Any, float]:
         """Check logit_bias -> {ids: value}, ids a tuple."""
-        if not isinstance(self.logit_bias, Mapping | None):
-            raise TypeError(f"logit_bias: {self.logit_bias!r}, expected {{id: value}}; write {{42: -100}}")
         bias = {}
         for ids, value in (self.logit_bias or {}).items():
             word = checked_row(ids if isinstance(ids, tuple) else (ids,), vocab_size, "logit_bias key")
@@ -151,7 +169,19 @@ class Sampling:
         return logits if self.min_p is None else keep_min_p(logits, self.min_p)
 
 
-def _processed(logits, texts, processors):
+def _check_is(right: bool, options: "Sampling", name: str, expected: str) -> None:
+    if not right:
+        raise TypeError(f"{name}: {getattr(options, name)!r}, expected {expected}")
+
+
+def _check_seed(seed: Any) -> None:
+    try:
+        np.random.SeedSequence(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"seed: {seed!r}, expected a whole number from 0, or several; None draws a new one") from None
+
+
+def _processed(logits: np.ndarray, texts: Sequence[Any], processors: Any) -> np.ndarray:
     """Apply the caller's processors to each row of logits (B, V), in turn, and check what they return."""
     logits = np.array(logits, np.float64)
     for z, text in zip(logits, texts, strict=True):
@@ -166,10 +196,8 @@ def _processed(logits, texts, processors):
     return logits
 
 
-def _checked_words(words, name, vocab_size):
+def _checked_words(words: Iterable[Any], name: str, vocab_size: int) -> list[list[int]]:
     """Check sequences of ids, none empty -> lists."""
-    if not np.iterable(words):
-        raise TypeError(f"{name}: {words!r}, expected a sequence of lists of ids")
     checked = [checked_row(word, vocab_size, f"{name}[{i}]") for i, word in enumerate(words)]
     if [] in checked:
         raise ValueError(f"{name}[{checked.index([])}]: empty, expected at least one token; remove it")

@@ -18,13 +18,15 @@ from itertools import takewhile
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ..inputs import check_texts, checked_row, pad_rows, require_tokenizer
+from ..models.gpt import GPT
 from ..nn.cross_entropy import IGNORED, cross_entropy_forward
 from ..nn.scope import Scope
 from ..nn.softmax import log_softmax, softmax
+from ..system.progress import Bar
 from ..system.streams import Tolerant
+from ..tokenization import CharTokenizer, Tokenizer
 from ..tokenization.formats import END_OF_TEXT
 from .context import Context, checked_logits, ignore_overflow
 
@@ -41,39 +43,39 @@ class Score:
     tokenizer: Any = None       # the model's, for the picture and the bytes
 
     @property
-    def total(self):
+    def total(self) -> float:
         """log p of the whole text: the sum over its tokens."""
         return float(self.logprobs.sum())
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         """log p per token: the negative loss."""
         return self.total / len(self.logprobs)
 
     @property
-    def perplexity(self):
+    def perplexity(self) -> float:
         """exp(−mean): guessing among so many equally likely tokens would be as hard."""
         return math.exp(-self.mean) if self.mean > -700 else math.inf      # beyond, a float cannot hold it
 
     @property
-    def n_bytes(self):
+    def n_bytes(self) -> int:
         """How many bytes the scored tokens stand for.  Raises ValueError where the model has no tokenizer."""
         if self.tokenizer is None:
             raise ValueError("n_bytes: no tokenizer, expected one to count the bytes of tokens with; set model.tokenizer")
         return len(b"".join(map(self.tokenizer.token_bytes, self.ids.tolist())))
 
     @property
-    def bits_per_byte(self):
+    def bits_per_byte(self) -> float:
         """−log₂ p per byte of the text: unlike perplexity it compares models whose tokens differ.  Raises what n_bytes does."""
         return -self.total / math.log(2) / self.n_bytes
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Score({len(self)} tokens, mean log p {self.mean:.3g}, perplexity {self.perplexity:.3g})"
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         from ..study.pictures import label, surprise  # here, since the arithmetic needs no pictures
 
         logprobs = self.logprobs[:MAX_SHOWN_TOKENS]
@@ -113,7 +115,7 @@ def score(model: Any, text: Any, start_id: int | None = None, progress: bool = F
     targets[1:, : n - stride] = IGNORED                             # the previous window has scored them
     at_once = max(1, min(model.pool.threads, MAX_LOGITS // (width * V)))    # a window for each thread, while memory lasts
     parts = []
-    with tqdm(total=T, desc="scoring", unit="token", unit_scale=True, leave=False, disable=not progress,
+    with Bar(total=T, desc="scoring", unit="token", unit_scale=True, leave=False, disable=not progress,
               file=Tolerant(sys.stderr)) as bar:
         for i in range(0, len(firsts), at_once):
             batch = slice(i, i + at_once)
@@ -182,7 +184,7 @@ def choose(model: Any, prompt: str, answers: Collection[str], normalize: str | N
     return sorted(choices, key=lambda choice: -choice.score)
 
 
-def _shared(tokenizer, prompt, answers):
+def _shared(tokenizer: Tokenizer | CharTokenizer, prompt: str, answers: Collection[str]) -> tuple[list[int], list[list[int]]]:
     """Tokenize prompt + answer for each answer -> the first tokens, which all share with the prompt, and for each the rest."""
     head = tokenizer.encode(prompt)
     rows = [tokenizer.encode(prompt + answer) for answer in answers]
@@ -190,7 +192,7 @@ def _shared(tokenizer, prompt, answers):
     return head[:n], [row[n:] for row in rows]
 
 
-def _logprobs(model, given, rows):
+def _logprobs(model: GPT, given: list[int], rows: list[list[int]]) -> np.ndarray:
     """Compute log p of each of `rows` after `given` -> (len(rows),): as in generation, but that the tokens are not drawn."""
     longest = max(map(len, rows))
     context = Context(model, [given], len(given) + longest - 1)
@@ -207,7 +209,7 @@ def _logprobs(model, given, rows):
     return total
 
 
-def _start(model, start_id=None):
+def _start(model: GPT, start_id: int | None = None) -> list[int]:
     """Return [the id that stands before a text], or [] where there is none."""
     if start_id is None and model.tokenizer is not None:
         start_id = model.tokenizer.special_tokens.get(END_OF_TEXT)

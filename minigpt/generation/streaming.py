@@ -100,7 +100,8 @@ def with_words(tokenizer: Any, bad_words: Collection[str] = (), force_words: Col
     return options
 
 
-def forbid_texts(tokenizer: Any, texts: Collection[str], silent_ids: Collection[int] = ()) -> Callable:
+def forbid_texts(tokenizer: Any, texts: Collection[str],
+                 silent_ids: Collection[int] = ()) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Make a logits_processor that rules out every token that would complete one of `texts`.
 
         after "lo", with texts ["love"]: no token that begins with "ve"
@@ -118,7 +119,7 @@ def forbid_texts(tokenizer: Any, texts: Collection[str], silent_ids: Collection[
             rules.append((begun, [id for id in completing if id not in silent_ids]))
     longest = max(len(begun) for begun, _ in rules)
 
-    def process(ids, logits):
+    def process(ids: np.ndarray, logits: np.ndarray) -> np.ndarray:
         tail = b"".join(token_bytes[id] for id in ids[max(0, len(ids) - longest) :])    # long enough: a token has a byte
         for begun, completing in rules:
             if tail.endswith(begun):

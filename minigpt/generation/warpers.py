@@ -108,7 +108,7 @@ def force_words(logits: ArrayLike, outputs: Sequence[list[int]], words: Sequence
     return logits
 
 
-def _n_begun(word, output):
+def _n_begun(word: list[int], output: list[int]) -> int:
     """Count the first tokens of `word`, fewer than all, that the output ends in."""
     return max(n for n in range(len(word)) if output[len(output) - n :] == word[:n])
 
@@ -172,7 +172,7 @@ def keep_min_p(logits: ArrayLike, p: float) -> np.ndarray:
     return np.where(likely, np.asarray(logits, np.float64), -np.inf)
 
 
-def _keep_largest(logits, smallest, count):
+def _keep_largest(logits: np.ndarray, smallest: np.ndarray, count: np.ndarray | int) -> np.ndarray:
     """Keep the `count` largest logits, −∞ elsewhere; `smallest` is the least of them.  Both (…, 1) or numbers."""
     above, ties = logits > smallest, logits == smallest
     room = count - above.sum(-1, keepdims=True)

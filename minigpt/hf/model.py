@@ -11,11 +11,15 @@ Calls, defaults, warnings and errors are those of transformers 4.57 and 5; where
 Nothing is computed here: the model is models/gpt.py's, the drawing generation/'s.  Articles A0 §4, A2 §5.2, A3 §5, A4 §4.
 """
 
+import os
 import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from ..config import GPTConfig
 from ..generation.generate import stream
@@ -25,6 +29,7 @@ from ..nn.cross_entropy import cross_entropy_forward
 from ..nn.scope import Scope
 from ..system.files import write_atomic, write_together
 from ..weights.pretrained import find, save_pretrained
+from .tokenizer import GPT2Tokenizer
 
 DEFAULT_NEW_TOKENS = 20     # where neither max_length nor max_new_tokens is given
 
@@ -41,13 +46,13 @@ class GPT2Config(GPTConfig):
     pad_token_id: int | None = None             # pads a row that has ended; None: eos_token_id does
 
     @staticmethod
-    def _expected(name, value):
+    def _expected(name: str, value: object) -> str | None:
         if not name.endswith("_token_id"):
             return GPTConfig._expected(name, value)
         return None if value is None or is_whole(value, 0, 2**31 - 1) else "an id from 0, or None"
 
     @classmethod
-    def from_pretrained(cls, name_or_folder):
+    def from_pretrained(cls, name_or_folder: str | os.PathLike[str]) -> "GPT2Config":
         """Load the config.json of a model.  Raises ConfigError, and what weights.pretrained.find() does."""
         return cls.from_file(find(name_or_folder) / "config.json")
 
@@ -66,13 +71,13 @@ class GPT2LMHeadModel:
     config: a GPT2Config; the weights are drawn from `seed`.
     """
 
-    def __init__(self, config: GPT2Config, *, seed=0, dtype=np.float32):
+    def __init__(self, config: GPT2Config, *, seed: Any = 0, dtype: DTypeLike = np.float32) -> None:
         self.config = config
         sizes = GPTConfig(**{field.name: getattr(config, field.name) for field in fields(GPTConfig)})
         self.gpt = GPT(sizes, seed=seed, dtype=dtype)
 
     @classmethod
-    def from_pretrained(cls, name_or_folder, *, dtype=np.float32) -> "GPT2LMHeadModel":
+    def from_pretrained(cls, name_or_folder: str | os.PathLike[str], *, dtype: DTypeLike = np.float32) -> "GPT2LMHeadModel":
         """Load the model of a folder, or by name.  Raises what GPT.from_pretrained() does."""
         folder = find(name_or_folder)
         model = cls.__new__(cls)
@@ -80,16 +85,17 @@ class GPT2LMHeadModel:
         model.gpt = GPT.from_pretrained(folder, dtype=dtype)
         return model
 
-    def save_pretrained(self, folder):
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write config.json and model.safetensors, which transformers loads too."""
 
-        def write():
+        def write() -> None:
             save_pretrained(self.gpt, folder)
             write_atomic(Path(folder) / "config.json", replace(self.config, bias=True).to_json().encode("utf-8"))
 
         write_together(write)
 
-    def __call__(self, input_ids, attention_mask=None, labels=None) -> CausalLMOutput:
+    def __call__(self, input_ids: ArrayLike, attention_mask: ArrayLike | None = None,
+                 labels: ArrayLike | None = None) -> CausalLMOutput:
         """Score the next token at every position: input_ids (B, T) -> logits (B, T, V), the caller's own.
 
         attention_mask (B, T): 1 at tokens, 0 at padding, which nothing attends to.  As in Hugging Face's forward, positions
@@ -109,12 +115,17 @@ class GPT2LMHeadModel:
         return CausalLMOutput(logits, logits.dtype.type(loss))
 
     def generate(
-        self, inputs=None, *, input_ids=None, attention_mask=None, max_length=None, max_new_tokens=None, min_length=0,
-        min_new_tokens=None, do_sample=False, temperature=1.0, top_k=50, top_p=1.0, min_p=None, repetition_penalty=1.0,
-        no_repeat_ngram_size=0, bad_words_ids=None, force_words_ids=None, sequence_bias=None, logits_processor=None,
-        num_return_sequences=1, num_beams=1, eos_token_id=None, pad_token_id=None, stop_strings=None, tokenizer=None,
-        seed=None, sliding_window=False,
-    ):
+        self, inputs: ArrayLike | None = None, *, input_ids: ArrayLike | None = None, attention_mask: ArrayLike | None = None,
+        max_length: int | None = None, max_new_tokens: int | None = None, min_length: int = 0,
+        min_new_tokens: int | None = None, do_sample: bool = False, temperature: float = 1.0, top_k: int | None = 50,
+        top_p: float | None = 1.0, min_p: float | None = None, repetition_penalty: float = 1.0, no_repeat_ngram_size: int = 0,
+        bad_words_ids: Sequence[Sequence[int]] | None = None, force_words_ids: Sequence[Sequence[int]] | None = None,
+        sequence_bias: Mapping[tuple[int, ...], float] | list[Any] | None = None,
+        logits_processor: Sequence[Callable[..., Any]] | None = None, num_return_sequences: int = 1, num_beams: int = 1,
+        eos_token_id: int | Sequence[int] | None = None, pad_token_id: int | None = None,
+        stop_strings: str | Sequence[str] | None = None, tokenizer: GPT2Tokenizer | None = None,
+        seed: int | Sequence[int] | None = None, sliding_window: bool = False,
+    ) -> np.ndarray:
         """Continue every row: inputs (B, T) ids -> (B num_return_sequences, T + new) int64, the caller's own.
 
         attention_mask (B, T): 0 at padding, which must be on the left; each row equals what it gives alone.
@@ -184,12 +195,13 @@ class GPT2LMHeadModel:
         )
         rows = np.repeat(rows, num_return_sequences, axis=0)
         fill = pad if pad is not None else eos[0] if eos else None
-        stops = None if stop_strings is None else _StopStrings(tokenizer, stop_strings, rows)
+        stops = None if stop_strings is None or tokenizer is None else _StopStrings(tokenizer, stop_strings, rows)
         if stops is not None and fill is None:
             raise ValueError("pad_token_id: None, expected an id to fill rows that end at stop_strings; pass pad_token_id=0")
         return self._filled(rows, steps, eos, fill, stops)
 
-    def _filled(self, rows, steps, eos, fill, stops):
+    def _filled(self, rows: np.ndarray, steps: Iterable[np.ndarray], eos: list[int], fill: int | None,
+                stops: "_StopStrings | None") -> np.ndarray:
         """Append the tokens of each step to the prompts, up to where a row ends; from there on `fill`."""
         columns = [rows]
         ended = np.zeros(len(rows), bool)
@@ -204,7 +216,7 @@ class GPT2LMHeadModel:
                 break
         return np.concatenate(columns, axis=1)
 
-    def _rows(self, ids):
+    def _rows(self, ids: ArrayLike | None) -> np.ndarray:
         """Check ids (B, T) -> an array of its own; an empty prompt starts from bos_token_id."""
         rows = np.asarray(ids)
         if rows.ndim != 2 or len(rows) == 0:
@@ -217,7 +229,7 @@ class GPT2LMHeadModel:
             raise TypeError(f"input_ids: dtype {rows.dtype}, expected integers")
         return rows.astype(np.int64)
 
-    def _prompt_mask(self, rows, attention_mask, pad, eos):
+    def _prompt_mask(self, rows: np.ndarray, attention_mask: ArrayLike | None, pad: int | None, eos: list[int]) -> np.ndarray:
         """Make a mask (B, T), True at tokens.  Without attention_mask a pad token other than eos shows where the padding is."""
         if attention_mask is None or np.shape(attention_mask) == (len(rows), 0):
             mask = rows != pad if pad is not None and pad not in eos else np.ones(rows.shape, bool)
@@ -231,7 +243,7 @@ class GPT2LMHeadModel:
         return mask
 
     @staticmethod
-    def _checked_mask(attention_mask, shape):
+    def _checked_mask(attention_mask: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
         mask = np.asarray(attention_mask)
         if mask.shape != shape:
             raise ValueError(f"attention_mask: shape {mask.shape}, expected that of input_ids {shape}")
@@ -246,7 +258,7 @@ class _StopStrings:
     As in Hugging Face, a string may begin in the prompt, but must end in the output.
     """
 
-    def __init__(self, tokenizer, stop_strings, rows):
+    def __init__(self, tokenizer: GPT2Tokenizer, stop_strings: Any, rows: np.ndarray) -> None:
         stop_strings = [stop_strings] if isinstance(stop_strings, str) else stop_strings
         if not all(isinstance(string, str) and string for string in stop_strings):
             raise TypeError(f"stop_strings: {stop_strings!r}, expected a text or several, none empty")
@@ -255,7 +267,7 @@ class _StopStrings:
         self.longest = max(map(len, self.stops), default=0)
         self.tails = [b"".join(map(self.token_bytes, row)) for row in rows.tolist()]
 
-    def reached(self, tokens):
+    def reached(self, tokens: np.ndarray) -> np.ndarray:
         """Add one more token to each row, (B,) -> (B,) booleans: whether it completed a stop string."""
         reached = np.zeros(len(tokens), bool)
         for r, token in enumerate(tokens.tolist()):
@@ -270,7 +282,7 @@ class GPT3LMHeadModel:
     """A class that article A0 §4 calls, but that transformers never had."""
 
     @classmethod
-    def from_pretrained(cls, name_or_folder, **options):
+    def from_pretrained(cls, name_or_folder: str | os.PathLike[str], **options: Any) -> NoReturn:
         """Explain what to take instead.  Raises ValueError."""
         raise ValueError(
             f"{cls.__name__}: {name_or_folder!r}, expected a model whose weights exist in public; OpenAI never released "
@@ -283,12 +295,12 @@ class GPT3Tokenizer(GPT3LMHeadModel):
     """The same for the article's tokenizer."""
 
 
-def _id_list(ids):
+def _id_list(ids: int | Iterable[int] | None) -> list[int]:
     """None, an id or several -> a list."""
     return [] if ids is None else [ids] if isinstance(ids, (int, np.integer)) else [*ids]
 
 
-def _bias_by_ids(sequence_bias):
+def _bias_by_ids(sequence_bias: Mapping[tuple[int, ...], float] | list[Any] | None) -> Mapping[tuple[int, ...], float] | None:
     """Either of Hugging Face's forms of a bias -> {(id, …): value}.  Raises TypeError."""
     if not isinstance(sequence_bias, (list, tuple)):
         return sequence_bias
@@ -297,13 +309,13 @@ def _bias_by_ids(sequence_bias):
     return {tuple(ids): value for ids, value in sequence_bias}
 
 
-def _row_processor(processors):
+def _row_processor(processors: Sequence[Callable[..., Any]]) -> Callable[[np.ndarray, np.ndarray], np.ndarray | None]:
     """Hugging Face's processors of ids (1, T), logits (1, V), in turn -> one of ids (T,), logits (V,).  Raises TypeError."""
     if not (isinstance(processors, (list, tuple)) and all(map(callable, processors))):
         raise TypeError(f"logits_processor: {processors!r}, expected a list of f(input_ids, scores) -> scores")
 
-    def process(ids, logits):
-        scores = logits[None]
+    def process(ids: np.ndarray, logits: np.ndarray) -> np.ndarray | None:
+        scores: Any = logits[None]
         for one in processors:
             scores = one(ids[None], scores)
         return None if scores is None else np.asarray(scores)[0]

@@ -82,8 +82,9 @@ class Classifier(GPT):
                 f"{printable(folder)}: {found}, expected a classifier; for a new head write "
                 "Classifier.from_model(model, labels)"
             )
-        model = GPT.from_state_dict(tensors, config, dtype=dtype, threads=threads, fast=fast, strict=strict,
-                                    source=str(path))
+        model = pretrained.from_state_dict(
+            tensors, config, dtype=dtype, threads=threads, fast=fast, strict=strict, source=str(path)
+        )
         model.tokenizer = pretrained.tokenizer_of(folder)
         classifier = cls.from_model(model, labels)
         classifier.params[HEAD][...] = head
@@ -158,7 +159,7 @@ class Classifier(GPT):
 
 def _labels(names: Any) -> list[str]:
     """The labels of an id2label, {"0": "no", "1": "yes"}; none where it is something else, or one stands there twice."""
-    labels = [names.get(str(i)) for i in range(len(names))] if isinstance(names, dict) else []
+    labels: list[Any] = [names.get(str(i)) for i in range(len(names))] if isinstance(names, dict) else []
     return labels if all(isinstance(label, str) for label in labels) and len(set(labels)) == len(labels) else []
 
 

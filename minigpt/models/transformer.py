@@ -34,6 +34,7 @@ from ..nn.embedding import (
     unembedding_forward,
 )
 from ..nn.scope import Gradients, Pass, Scope
+from ..system.text import listed, printable
 from .network import Network, Table
 
 
@@ -254,21 +255,20 @@ class Transformer(Network):
         cls, folder: str | os.PathLike[str], *, dtype: DTypeLike = np.float32, threads: int | None = None,
     ) -> "Transformer":
         """The model that save() wrote.  Raises FileNotFoundError, ConfigError, weights.WeightFormatError."""
-        path = Path(folder) / "config.json"
-        model = cls(TransformerConfig.from_file(path), None, dtype, threads)
-        path = path.with_name("model.safetensors")
-        arrays = weights.load(path)
-        shapes = {name: shape for name, shape, _ in model.table}
-        if wrong := [name for name in shapes.keys() | arrays.keys()
-                     if name not in shapes or name not in arrays or arrays[name].shape != shapes[name]]:
-            raise weights.WeightFormatError(
-                f"{path}: {', '.join(sorted(wrong))} missing, unexpected or of another shape, expected what config.json says"
-            )
-        for name, array in arrays.items():
-            model.params[name][...] = array
         from ..weights.folder import check_together
 
-        check_together(path, asdict(model.config), None)
+        config = TransformerConfig.from_file(Path(folder) / "config.json")
+        path = Path(folder) / "model.safetensors"
+        arrays = weights.load(path)
+        shapes = {name: shape for name, shape, _ in parameter_table(config)}
+        if wrong := [name for name in shapes.keys() | arrays.keys()
+                     if name not in shapes or name not in arrays or arrays[name].shape != shapes[name]]:
+            raise weights.WeightFormatError(f"{printable(path)}: {listed(sorted(wrong))} missing, unexpected or of another "
+                                            "shape, expected what config.json says; save the model again")
+        check_together(path, asdict(config), None)
+        model = cls(config, None, dtype, threads)
+        for name, array in arrays.items():
+            model.params[name][...] = array
         return model
 
 

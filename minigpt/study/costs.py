@@ -72,7 +72,7 @@ def training_time(config: GPTConfig, recipe: Recipe, flops: float, run: str) -> 
     else:
         text = f"not run; at the speed of matrix products alone at most {_three_digits(tokens / seconds)} tokens/s."
     about = "about" if measured else "at least"
-    return Finding(f"{text} {run} takes {about} {duration(recipe.steps * seconds)}, without evaluations and samples")
+    return Finding(f"{text} {run} takes {about} {duration((recipe.steps or 1) * seconds)}, without evaluations and samples")
 
 
 def fits(config: GPTConfig, batch_size: int) -> bool:

@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from pathlib import Path
+from typing import TypeVar
 
 from .text import printable
+
+Result = TypeVar("Result")
 
 _POLL = 0.05  # seconds between two attempts at a lock that someone holds
 
@@ -74,23 +77,35 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview | Iterab
         raise FileNotFoundError(f"{printable(path)}: no folder {printable(target.parent)}, expected an existing one; create it")
     temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
-        # "x" and not tempfile: the file gets the permissions of any new file (umask), not those of a secret.
-        with open(temporary, "xb") as file:
-            for piece in [data] if isinstance(data, (bytes, bytearray, memoryview)) else data:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())  # before the rename: else a power cut can leave the new name on empty blocks
+        naming(target, lambda: _write(temporary, data))
         if (together := _together.get()) is not None:
             together.append((temporary, target))
             return
         os.replace(temporary, target)
-    except BaseException as error:
+    except BaseException:
         with suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(target)        # a full disk does not say where
         raise
     _sync_folder(target.parent)
+
+
+def _write(path: Path, data: bytes | memoryview | Iterable[bytes | memoryview]) -> None:
+    # "x" and not tempfile: the file gets the permissions of any new file (umask), not those of a secret.
+    with open(path, "xb") as file:
+        for piece in [data] if isinstance(data, (bytes, bytearray, memoryview)) else data:
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())  # before the rename: else a power cut can leave the new name on empty blocks
+
+
+def naming(path: str | os.PathLike[str], work: Callable[[], Result]) -> Result:
+    """Return work(); where a disk fails without saying at which file, the OSError names this one."""
+    try:
+        return work()
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def remove_atomic(path: str | os.PathLike[str]) -> None:

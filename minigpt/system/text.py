@@ -6,6 +6,7 @@ r"""Text from outside, such as names in a file or what a model wrote, made safe 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # What a terminal obeys, the controls but newline and tab, and what turns the order of letters; half pairs no encoding holds.
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -32,3 +33,10 @@ def for_terminal(text: str) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def listed(items: Iterable[object], separator: str = ", ", most: int = 30) -> str:
+    """Return the items as text that is safe to print: the first ones, and how many more there are."""
+    texts = [printable(item) for item in items]
+    rest = [f"and {len(texts) - most:,} more"] if len(texts) > most else []
+    return separator.join([*texts[:most], *rest])

@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..system.files import remove_atomic, write_atomic, write_together
+from ..system.files import naming, remove_atomic, write_atomic, write_together
 from ..system.json_reader import read_json
 from ..system.text import printable
 from .bpe import BYTE_NAMES, BYTE_ORDER, Pair, byte_ids, name_of_bytes
@@ -43,7 +43,7 @@ def write_gpt2_files(folder: Path, tokens: Sequence[bytes], merges: Collection[P
     vocab = {name: id for id, name in enumerate(names)}
     lines = [f"{names[left]} {names[right]}" for left, right in merges]
 
-    def write():
+    def write() -> None:
         write_atomic(folder / "merges.txt", "".join(f"{line}\n" for line in ["#version: 0.2", *lines]).encode())
         write_atomic(folder / "vocab.json", _json_bytes(vocab))
         write_atomic(folder / "added_tokens.json", _json_bytes(special))
@@ -140,7 +140,7 @@ def write_chars(folder: Path, chars: Sequence[str]) -> None:
     """Write chars.json, and make the folder where there is none.  Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
 
-    def write():
+    def write() -> None:
         write_atomic(folder / "chars.json", _json_bytes({"type": "char", "chars": list(chars)}))
         for name in ("merges.txt", "vocab.json", "added_tokens.json", "tokenizer.json"):    # of one whose place this takes
             remove_atomic(folder / name)
@@ -166,7 +166,7 @@ def _json_bytes(value: object) -> bytes:
 def _read_text(path: Path) -> str:
     _check_there(path)
     try:
-        return path.read_text(encoding="utf-8")
+        return naming(path, lambda: path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise ValueError(f"{printable(path)}: invalid UTF-8 at byte {error.start}, expected text; fetch it again") from error
 

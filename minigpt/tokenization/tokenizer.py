@@ -44,6 +44,7 @@ class Tokenizer:
 
     merges: the pairs of ids that make ids 256, 257, …, each of ids below the one it makes.
     special_tokens: texts that get one id each and are never split, such as "<|endoftext|>".
+    Several threads may use one tokenizer; a copy, by copy or pickle, is whole, without the pieces that are remembered.
     Raises ValueError for a merge of unknown ids, for one that makes an existing token, for a special token that is
     empty, repeated, or written like another token in vocab.json.
     Radford et al. 2019, §2.2; A2 §2, A1 §3.2.

@@ -6,6 +6,8 @@ import io
 import unicodedata
 from pathlib import Path
 
+import numpy as np
+
 from ..system.files import write_atomic
 
 _CHINESE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
@@ -13,7 +15,7 @@ _CHINESE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Sourc
 _WIDTH = 3              # cells of the narrowest column
 
 
-def alignment_chart(source: list[str], target: list[str], att) -> str:
+def alignment_chart(source: list[str], target: list[str], att: np.ndarray) -> str:
     """An attention map as text: a row for each target piece, a column for each source piece, the darker the more attention.
 
     att (T, S): rows that sum to 1, as translation.Alignment has them.
@@ -28,7 +30,7 @@ def alignment_chart(source: list[str], target: list[str], att) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def save_alignment_png(path: Path, source: list[str], target: list[str], att, gloss: dict[str, str]) -> bool:
+def save_alignment_png(path: Path, source: list[str], target: list[str], att: np.ndarray, gloss: dict[str, str]) -> bool:
     """Draw the map of alignment_chart() into a PNG; False, and no file, where matplotlib is not installed.
 
     gloss: what stands for a target piece where no font that is installed here has its characters.
@@ -56,6 +58,6 @@ def save_alignment_png(path: Path, source: list[str], target: list[str], att, gl
     return True
 
 
-def _cells(text):
+def _cells(text: str) -> int:
     """How wide a text is on a terminal: Chinese characters take two cells"""
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

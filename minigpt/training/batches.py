@@ -12,15 +12,26 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 
-class Batches:
-    """Endless batches for training: inputs and targets (B, T), int64, targets[b, t] the token after inputs[b, t].
+class BatchSource(Protocol):
+    """What a step of training reads: endless batches, and how many were given so far."""
 
-    Row b is T + 1 consecutive tokens of ids (N,), the first T as inputs and the last T as targets.
+    position: int
+
+    def next(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs and targets, the caller's own, and advance position by one."""
+        ...
+
+
+class Batches:
+    """Endless batches of a text for training.
+
+    Inputs and targets are (B, T), int64, targets[b, t] the token after inputs[b, t]. Row b is T + 1 consecutive tokens of
+    ids (N,), the first T as inputs and the last T as targets.
 
     order="crops"    each row starts anywhere, drawn from default_rng([seed, position])
     order="windows"  an epoch visits the (N − 1) // T windows that start at 0, T, 2T, … once each, in an order drawn
@@ -31,7 +42,7 @@ class Batches:
     `position`, the number of batches given so far, is the whole state: set it to go on from there, in another process
     too. ids may be a memory-mapped file: a batch reads what it needs.
 
-    Errors: ValueError if N < T + 1, or for sizes below 1, an unknown order or a negative seed.
+    Raises ValueError if N < T + 1, or for sizes below 1, an unknown order or a negative seed.
     """
 
     def __init__(
@@ -108,7 +119,7 @@ def windows(ids: np.ndarray, context: int, batch_size: int) -> Iterator[tuple[np
     window at the end is a batch of its own, (1, (N − 1) mod T). A mean over all targets therefore weighs each batch by
     its targets.size.
 
-    Errors: ValueError if N < T + 1, as for Batches.
+    Raises ValueError if N < T + 1, as for Batches.
     """
     ids = as_tokens(ids)
     _check_sizes(ids, batch_size, context)

@@ -48,7 +48,7 @@ class Checkpoint:
     arrays: Mapping[str, np.ndarray]
     metadata: Mapping[str, Any]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         bad = [] if is_whole(self.step, 0) else [f"step {self.step!r:.80}, expected a whole number from 0"]
         bad += [f"{name} of type {type(value).__name__}, expected a mapping" for name, value in vars(self).items()
                 if name != "step" and not isinstance(value, Mapping)]

@@ -41,7 +41,7 @@ def load_corpus(source: str | os.PathLike[str] | None = None) -> Corpus:
     a path         any UTF-8 file; line ends and a byte order mark stay as they are ("./python" is a file)
     None           Tiny Shakespeare, or where it cannot be had the language reference, with a note that says so
 
-    Errors for a path: FileNotFoundError, IsADirectoryError, ValueError for an empty file and for one not in UTF-8.
+    Raises for a path FileNotFoundError, IsADirectoryError, and ValueError for an empty file and for one not in UTF-8.
     """
     if source is None:
         try:

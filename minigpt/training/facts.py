@@ -20,9 +20,9 @@ Readers = Mapping[str, Callable[[Any], Any]]
 
 
 def which(right: Callable[[Any], bool]) -> Callable[[Any], Any]:
-    """A reader of values that are right as they are."""
+    """Make a reader of values that are right as they are; for others it raises ValueError."""
 
-    def read(value):
+    def read(value: Any) -> Any:
         if not right(value):
             raise ValueError(printable(repr(value)))
         return value
@@ -31,16 +31,16 @@ def which(right: Callable[[Any], bool]) -> Callable[[Any], Any]:
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a finite number."""
+    """Tell whether a value is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def is_text(value: object) -> bool:
-    """Whether it is a string."""
+    """Tell whether a value is a string."""
     return isinstance(value, str)
 
 
-def _is_best(value):
+def _is_best(value: Any) -> bool:
     return value is None or (isinstance(value, dict) and value.keys() == {"val_loss", "step", "seconds"}
                              and is_whole(value["step"], 1) and is_number(value["val_loss"]) and is_number(value["seconds"]))
 

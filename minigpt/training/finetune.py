@@ -16,11 +16,13 @@ Radford et al. 2018 §3.2, §3.3; articles A0 §3.2.3 微调和推理, A1 §2.4 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ..config import GPTConfig
 from ..inputs import checked_row, is_whole, pad_rows, require_tokenizer
 from ..models.classifier import ROWS_AT_ONCE, Classifier
 from ..models.gpt import GPT
@@ -39,10 +41,12 @@ class Example(NamedTuple):
     targets: np.ndarray     # (T,)
 
 
-def labeled(ids, label: int) -> Example:
+def labeled(ids: ArrayLike, label: int) -> Example:
     """A text (T,) and its class: only the last token, which has seen all others, is asked for it.
 
-    labeled([5, 2, 7], label=1) -> inputs [5, 2, 7], targets [−100, −100, 1]
+        labeled([5, 2, 7], label=1) -> inputs [5, 2, 7], targets [−100, −100, 1]
+
+    Raises ValueError for an empty text.
     """
     inputs = np.asarray(ids, np.int64)
     if not inputs.size:
@@ -52,10 +56,12 @@ def labeled(ids, label: int) -> Example:
     return Example(inputs, targets)
 
 
-def answered(prompt, answer) -> Example:
+def answered(prompt: Sequence[int] | np.ndarray, answer: Sequence[int] | np.ndarray) -> Example:
     """A prompt and the text that is to follow it: the prompt is read but carries no loss.
 
-    answered([5, 2], [7, 8]) -> inputs [5, 2, 7], targets [−100, 7, 8]
+        answered([5, 2], [7, 8]) -> inputs [5, 2, 7], targets [−100, 7, 8]
+
+    Raises ValueError where one of the two is empty.
     """
     if not len(prompt) or not len(answer):
         raise ValueError(f"prompt of {len(prompt)} tokens, answer of {len(answer)}: expected at least one in each")
@@ -66,20 +72,20 @@ def answered(prompt, answer) -> Example:
 
 
 def padded(examples: Sequence[Example]) -> tuple[np.ndarray, np.ndarray]:
-    """Examples as a batch: inputs and targets (B, T), padded on the right, where no earlier token looks."""
+    """Make a batch of examples: inputs and targets (B, T), padded on the right, where no earlier token looks."""
     return pad_rows([example.inputs for example in examples], 0), pad_rows([example.targets for example in examples], IGNORED)
 
 
 class ExampleBatches:
     """Endless batches of examples, each once an epoch; `position` is the whole state, as in batches.Batches."""
 
-    def __init__(self, examples: Sequence[Example], batch_size: int, seed: int):
+    def __init__(self, examples: Sequence[Example], batch_size: int, seed: int) -> None:
         self.examples, self.batch_size = examples, batch_size
         self.position = 0
         self._shuffled = Shuffled(len(examples), seed)
 
     def next(self) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets (B, T), and position advances by one."""
+        """Return the next batch, inputs and targets (B, T), and advance position by one."""
         batch = padded([self.examples[i] for i in self._shuffled.batch(self.position, self.batch_size)])
         self.position += 1
         return batch
@@ -97,15 +103,15 @@ def answers(model: GPT, prompts: Sequence[str], max_new_tokens: int, end: str = 
     return texts
 
 
-def _are_texts(value):
+def _are_texts(value: object) -> bool:
     return isinstance(value, list) and all(map(is_text, value))
 
 
-def _are_labels(value):
+def _are_labels(value: object) -> bool:
     return value is None or _are_texts(value)
 
 
-def _is_table(value):
+def _is_table(value: object) -> bool:
     return isinstance(value, list) and all(
         isinstance(row, list) and len(row) == 3 and is_text(row[0]) and (is_text(row[2]) or is_number(row[2]))
         and isinstance(row[1], list) and all(is_whole(size, 1) for size in row[1]) for row in value)
@@ -122,13 +128,14 @@ class FineTuner(Trainer):
     folder holds the model that was best on `validation`, adapters merged; checkpoints hold the model as it is, frozen arrays
     too, so that a run needs nothing but its examples to go on.  Each example comes once an epoch, whatever the recipe's
     order, and there are no samples.
+    Raises TypeError, ValueError for examples that the model cannot take.
     """
 
     READERS: ClassVar[Readers] = {
         **READERS, "labels": which(_are_labels), "learning": which(_is_table), "frozen": which(_are_texts),
     }
 
-    def _read(self, examples):
+    def _read(self, examples: tuple[Sequence[Example], Sequence[Example]]) -> ExampleBatches:
         train, self.validation = examples
         n_positions, V, n_outputs = self.model.config.n_positions, self.model.config.vocab_size, self.model.n_outputs
         for kind, part in (("train", train), ("validation", self.validation)):
@@ -148,26 +155,26 @@ class FineTuner(Trainer):
         return (padded(self.validation[i : i + size]) for i in range(0, len(self.validation), size))
 
     @staticmethod
-    def _fingerprint(examples) -> str:
+    def _fingerprint(examples: tuple[Sequence[Example], Sequence[Example]]) -> str:
         rows = [row for part in examples for example in part for row in (np.array([len(example.inputs)]), *example)]
         return fingerprint(np.concatenate(rows)) if rows else ""
 
     @staticmethod
-    def _model(config, metadata, threads) -> GPT:
-        arguments = {"seed": None, "dtype": metadata["dtype"], "threads": threads, "fast": metadata["fast"]}
+    def _model(config: GPTConfig, metadata: Mapping[str, Any], threads: int | None) -> GPT:
+        arguments: dict[str, Any] = {"seed": None, "dtype": metadata["dtype"], "threads": threads, "fast": metadata["fast"]}
         model = GPT(config, **arguments) if metadata["labels"] is None else Classifier(config, metadata["labels"], **arguments)
         scales = {name: np.ones(1, model.dtype) for name in metadata["frozen"] if name not in model.params}
         model.train_only([(name, tuple(shape), initial) for name, shape, initial in metadata["learning"]], scales)
         return model
 
-    def _metadata(self):
+    def _metadata(self) -> dict[str, Any]:
         labels = self.model.labels if isinstance(self.model, Classifier) else None
         return {"labels": labels, "learning": self.model.table, "frozen": sorted(self.model.frozen)}
 
-    def _export(self):
+    def _export(self) -> None:
         model = merged(self.model)
         model.tokenizer = self.tokenizer
         model.save_pretrained(self.folder)
 
-    def _sample_due(self):
+    def _sample_due(self) -> bool:
         return False        # a text out of nothing says nothing about a task

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from ..system.files import write_atomic
 from ..system.streams import say
@@ -19,7 +21,8 @@ _HEADING = ",".join(COLUMNS)
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?")
 
 
-def log_line(step, train_loss, val_loss, learning_rate, gradient_norm, tokens_per_second, seconds) -> str:
+def log_line(step: int, train_loss: float, val_loss: float | None, learning_rate: float, gradient_norm: float,
+             tokens_per_second: float, seconds: float) -> str:
     """A row as it stands in the file; val_loss may be None."""
     return (f"{step},{train_loss:.5f},{'' if val_loss is None else f'{val_loss:.5f}'},{learning_rate:.6g},{gradient_norm:.4f},"
             f"{tokens_per_second:.0f},{seconds:.2f}\r\n")
@@ -31,7 +34,7 @@ def log_until(path: Path, step: int) -> str:
     return "".join(f"{line}\r\n" for line in (_HEADING, *(line for row, line in rows if row["step"] <= step)))
 
 
-def read_log(path) -> list[dict]:
+def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """The rows of a log.csv: numbers by column name, val_loss None where it is empty.
 
     A damaged row is left out, and a line on stderr names it.
@@ -39,7 +42,7 @@ def read_log(path) -> list[dict]:
     return [row for row, _ in _good_rows(path)]
 
 
-def _good_rows(path):
+def _good_rows(path: str | os.PathLike[str]) -> list[tuple[dict[str, Any], str]]:
     """[(row, line)] of those whose cells are numbers and whose step lies between those of the rows around it"""
     lines = Path(path).read_bytes().decode("utf-8", "replace").replace("\r\n", "\n").split("\n")     # the last: no line
     numbered = [(i, line, _row(line) if i < len(lines) else None)
@@ -58,7 +61,7 @@ def _good_rows(path):
     return good
 
 
-def _row(line):
+def _row(line: str) -> dict[str, Any] | None:
     """{column: number}, or None where the line is no row"""
     cells = line.split(",")
     if len(cells) != len(COLUMNS) or not re.fullmatch("[0-9]{1,15}", cells[0]):
@@ -80,7 +83,7 @@ def smooth(values: list[float], weight: float = 0.95) -> list[float]:
     return out
 
 
-def loss_chart(rows: list[dict], width: int = 72, height: int = 14) -> str:
+def loss_chart(rows: list[dict[str, Any]], width: int = 72, height: int = 14) -> str:
     """The curve as text: · the training loss, smoothed, and ● the validation loss, over the steps.
 
     rows: what read_log gives, at least one.
@@ -93,7 +96,7 @@ def loss_chart(rows: list[dict], width: int = 72, height: int = 14) -> str:
     high = max(high, low + 0.1)
     grid = [[" "] * width for _ in range(height)]
 
-    def place(step, loss, mark):
+    def place(step: int, loss: float, mark: str) -> None:
         column = round((step - steps[0]) / max(1, steps[-1] - steps[0]) * (width - 1))
         grid[round((high - loss) / (high - low) * (height - 1))][column] = mark
 
@@ -109,7 +112,7 @@ def loss_chart(rows: list[dict], width: int = 72, height: int = 14) -> str:
     return "\n".join(lines)
 
 
-def save_loss_png(path: Path, rows: list[dict], title: str) -> bool:
+def save_loss_png(path: Path, rows: list[dict[str, Any]], title: str) -> bool:
     """Draw the curve into a PNG; False, and no file, where matplotlib is not installed (pip install matplotlib)."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

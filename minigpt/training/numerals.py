@@ -6,6 +6,8 @@ English counts in thousands, Chinese in ten thousands (万), and where zeros sta
 which word a numeral comes from depends on the whole number.
 """
 
+import numpy as np
+
 MOST_DIGITS = 6
 ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
         "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
@@ -14,8 +16,8 @@ DIGITS = "零一二三四五六七八九"
 MEANING = dict(zip("零一二三四五六七八九十百千万", [*"0123456789", "×10", "×100", "×1000", "×10000"], strict=True))
 
 
-def english(n):
-    """english(342) -> "three hundred forty-two", for 0 … 999,999"""
+def english(n: int) -> str:
+    """Write a number from 0 to 999,999 in English words: english(342) -> "three hundred forty-two"."""
     if n < 20:
         return ONES[n]
     if n < 100:
@@ -26,8 +28,8 @@ def english(n):
     return f"{english(n // size)} {name}{rest}"
 
 
-def chinese(n):
-    """chinese(342) -> "三百四十二", for 0 … 999,999; at the beginning 一十 is 十"""
+def chinese(n: int) -> str:
+    """Write a number from 0 to 999,999 in Chinese numerals: chinese(342) -> "三百四十二"; at the beginning 一十 is 十."""
     if n == 0:
         return "零"
     text = ""
@@ -40,7 +42,7 @@ def chinese(n):
     return text.removeprefix("一") if text.startswith("一十") else text
 
 
-def draw(n_train, n_test, rng):
+def draw(n_train: int, n_test: int, rng: np.random.Generator) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Numbers to learn from and others to be tested on, none in both: two lists of pairs of texts.
 
         draw(10_000, 2_000, np.random.default_rng(0))  ->  [("seven", "七"), …], [("one hundred twenty", "一百二十"), …]
@@ -56,5 +58,5 @@ def draw(n_train, n_test, rng):
     return _pairs([*range(100), *numbers[n_test:]]), _pairs(numbers[:n_test])
 
 
-def _pairs(numbers):
+def _pairs(numbers: list[int]) -> list[tuple[str, str]]:
     return [(english(n), chinese(n)) for n in numbers]

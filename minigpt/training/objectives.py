@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -47,12 +47,12 @@ ROWS_AT_ONCE = 64            # rows that are read at once where nothing is learn
 # Batches -------------------------------------------------------------------------------------------------------------
 
 
-def masked(ids, n_tokens, rng):
-    """Hide some tokens of rows ids (B, T) and ask for them -> inputs and targets (B, T), the caller's own.
+def masked(ids: np.ndarray, n_tokens: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Hide some tokens of each row and ask for them.
 
-    15 % of a row's positions are asked for, at least one.  Of those 80 % become [MASK]; 10 % become a random token and 10 %
-    stay, so that the model, which will meet texts without a [MASK], also learns from the tokens it sees, and to doubt them.
-    targets holds the tokens asked for, −100 elsewhere.
+    ids (B, T) -> inputs and targets (B, T), the caller's own.  15 % of a row's positions are asked for, at least one.  Of
+    those 80 % become [MASK]; 10 % become a random token and 10 % stay, so that the model, which will meet texts without a
+    [MASK], also learns from the tokens it sees, and to doubt them.  targets holds the tokens asked for, −100 elsewhere.
     Devlin et al. 2018 §3.1, task 1; articles A0 §3.2.1, A1 §3.2.
     """
     count = max(1, round(CHOSEN * ids.shape[1]))
@@ -65,10 +65,15 @@ def masked(ids, n_tokens, rng):
     return inputs, np.where(asked, ids, IGNORED)
 
 
-def paired(first, second, n_tokens):
-    """Two texts in one row: first, second (B, n) -> [CLS] first [SEP] second [SEP], (B, 2n + 3).  Devlin et al. 2018 §3."""
+def paired(first: np.ndarray, second: np.ndarray, n_tokens: int) -> np.ndarray:
+    """Put two texts into one row.
 
-    def column(token):
+        [CLS] first [SEP] second [SEP]
+
+    first, second (B, n) -> (B, 2n + 3).  Devlin et al. 2018 §3.
+    """
+
+    def column(token: int) -> np.ndarray:
         return np.full((len(first), 1), n_tokens + token)
 
     return np.concatenate([column(CLS), first, column(SEP), second, column(SEP)], axis=1)
@@ -77,12 +82,13 @@ def paired(first, second, n_tokens):
 class MaskedBatches(Batches):
     """Batches of a text with gaps: the rows are those of batches.Batches, the gaps depend on seed and position alone."""
 
-    def __init__(self, ids, batch_size, context, n_tokens, seed=0, order: Literal["crops", "windows"] = "crops"):
+    def __init__(self, ids: np.ndarray, batch_size: int, context: int, n_tokens: int, seed: int = 0,
+                 order: Literal["crops", "windows"] = "crops") -> None:
         super().__init__(ids, batch_size, context, seed, order)
         self.n_tokens = n_tokens
 
-    def next(self):
-        """Inputs and targets (B, T), and position advances by one."""
+    def next(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the next batch, inputs and targets (B, T), and advance position by one."""
         rng = np.random.default_rng([self.seed, self.position, 1])      # crops are drawn with [seed, position]
         inputs, _ = super().next()
         return masked(inputs, self.n_tokens, rng)
@@ -99,7 +105,7 @@ class NextSentenceBatches:
     Devlin et al. 2018 §3.1, task 2; article A0 §3.2.2.
     """
 
-    def __init__(self, ids, batch_size, context, n_tokens, seed=0):
+    def __init__(self, ids: np.ndarray, batch_size: int, context: int, n_tokens: int, seed: int = 0) -> None:
         n = self.n = (context - 3) // 2
         if n < 1:
             raise ValueError(f"context: {context}, expected at least 5 for [CLS], a token, [SEP], a token, [SEP]")
@@ -109,8 +115,8 @@ class NextSentenceBatches:
         self.ids, self.batch_size, self.n_tokens, self.seed = np.asarray(ids).astype(np.int64), batch_size, n_tokens, seed
         self.context, self.position = 2 * n + 3, 0
 
-    def next(self):
-        """Inputs and targets (B, 2n + 3), and position advances by one."""
+    def next(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the next batch, inputs and targets (B, 2n + 3), and advance position by one."""
         rng = np.random.default_rng([self.seed, self.position])
         cuts = rng.integers(self.n, len(self.ids) - self.n + 1, size=self.batch_size)
         follows = rng.random(self.batch_size) < 0.5
@@ -126,12 +132,12 @@ class NextSentenceBatches:
             cuts = places[i : i + self.batch_size]
             yield self._rows(np.concatenate([cuts, self._elsewhere(cuts, rng)]), np.concatenate([cuts, cuts]))
 
-    def _elsewhere(self, cuts, rng):
+    def _elsewhere(self, cuts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Another place for each, all others equally likely"""
         count = len(self.ids) - 2 * self.n + 1
         return (cuts - self.n + rng.integers(1, count, size=len(cuts))) % count + self.n
 
-    def _rows(self, ends, begins):
+    def _rows(self, ends: np.ndarray, begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pairs of the n tokens up to the places `ends` and those from the places `begins` on, (B,) each"""
         span = np.arange(self.n)
         first, second = self.ids[ends[:, None] - self.n + span], self.ids[begins[:, None] + span]
@@ -148,32 +154,32 @@ class _BidirectionalTrainer(Trainer):
     """A Trainer for a model in which every position sees all others, and whose last tokens are the special ones"""
 
     @property
-    def n_tokens(self):
+    def n_tokens(self) -> int:
         return self.model.config.vocab_size - len(SPECIAL)
 
-    def _check_causal(self):
+    def _check_causal(self) -> None:
         if self.model.config.causal:
             raise ValueError(f"{type(self).__name__}: the model sees only the tokens before a position (causal=True), expected "
                              "one that looks both ways; make it with GPTConfig(causal=False)")
 
-    def _read(self, ids):
+    def _read(self, ids: np.ndarray) -> Any:
         if ids.max() >= self.n_tokens:
             raise ValueError(f"ids: up to {ids.max()}, expected below {self.n_tokens}: the last {len(SPECIAL)} tokens of "
                              f"vocab_size {self.model.config.vocab_size} are special; make it the tokenizer's + {len(SPECIAL)}")
         return super()._read(ids)
 
-    def _sample_due(self):
+    def _sample_due(self) -> bool:
         return False        # there is nothing to be sampled from
 
 
 class MaskedTrainer(_BidirectionalTrainer):
     """A Trainer that asks for what was hidden, given all the rest."""
 
-    def _read(self, ids):
+    def _read(self, ids: np.ndarray) -> MaskedBatches:
         text = super()._read(ids)
         return MaskedBatches(text.ids, text.batch_size, text.context, self.n_tokens, text.seed, text.order)
 
-    def _validation(self):
+    def _validation(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for i, (inputs, _) in enumerate(super()._validation()):
             yield masked(inputs, self.n_tokens, np.random.default_rng(i))       # the same gaps at every evaluation
 
@@ -181,25 +187,26 @@ class MaskedTrainer(_BidirectionalTrainer):
 class NextSentenceTrainer(_BidirectionalTrainer):
     """A Trainer that asks whether the second of two texts follows the first."""
 
-    def _read(self, ids):
+    def _read(self, ids: np.ndarray) -> NextSentenceBatches:
         if self.recipe.order != "crops":
             raise ValueError(f"order: {self.recipe.order!r}, expected 'crops': pairs of texts are cut anywhere")
         text = super()._read(ids)
         self.val_pairs = NextSentenceBatches(self.val_ids, ROWS_AT_ONCE, text.context, self.n_tokens)
         return NextSentenceBatches(text.ids, text.batch_size, text.context, self.n_tokens, text.seed)
 
-    def _validation(self):
+    def _validation(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return self.val_pairs.all()
 
 
 # What a model can do afterwards --------------------------------------------------------------------------------------
 
 
-def guesses(model, rows, at):
-    """Which token a model holds likeliest at position `at` of rows (B, T) -> (B,).
+def guesses(model: GPT, rows: np.ndarray, at: int) -> np.ndarray:
+    """Which token a model holds likeliest at one position of each row.
 
-    A causal model is given what stands before; the others see a [MASK] there, and all that stands around it.  Raises
-    FloatingPointError for logits that are not finite.
+    rows (B, T), at: the position -> (B,).  A causal model is given what stands before it; the others see a [MASK] there, and
+    all that stands around it.
+    Raises FloatingPointError for logits that are not finite.
     """
     n_tokens = model.config.vocab_size - len(SPECIAL)
     if model.config.causal:
@@ -213,11 +220,13 @@ def guesses(model, rows, at):
     ])
 
 
-def follows(model, first, second):
-    """How much a model believes that the texts second (B, n) follow first (B, n) -> (B,); higher is likelier.
+def follows(model: GPT, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """How much a model believes that one text follows another; higher is likelier.
 
-    A causal model gives log p(second given first), the others log p([NEXT]) − log p([OTHER]) at [CLS].  Raises
-    FloatingPointError for logits that are not finite.
+        causal  log p(second given first),   the others  log p([NEXT]) − log p([OTHER]) at [CLS]
+
+    first, second (B, n) -> (B,), in nats.
+    Raises FloatingPointError for logits that are not finite.
     """
     n, n_tokens = first.shape[1], model.config.vocab_size - len(SPECIAL)
     if not model.config.causal:
@@ -227,7 +236,7 @@ def follows(model, first, second):
     return np.take_along_axis(logp, second[..., None], axis=2).sum(axis=(1, 2))
 
 
-def _logits(model, rows):
+def _logits(model: GPT, rows: np.ndarray) -> np.ndarray:
     """What the model makes of rows (B, T): (B, T, V), finite"""
     with ignore_overflow():
         return checked_logits(model(rows))
@@ -255,7 +264,7 @@ class Comparison:
     baseline: tuple[float, float]      # the share of the commonest token, in the middle and at the end of the rows
     counts: tuple[int, int]         # rows, texts
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         head = ("", "trained", "fills a gap", "says what comes next", "tells which came before", "writes")
         rows: list[tuple[str, ...]] = [head]
         for a in self.abilities:
@@ -268,7 +277,7 @@ class Comparison:
         n, m = self.counts
         return "\n".join([*lines, f"right answers: {n:,} gaps, {n:,} ends, {m:,} texts, none of them trained on"])
 
-    def sample(self, n_tokens=100, seed=0):
+    def sample(self, n_tokens: int = 100, seed: int = 0) -> str:
         """What the causal model writes after an empty line."""
         special = [[self.tokenizer.vocab_size + i] for i in range(len(SPECIAL))]
         ids = self.models["causal"].generate(self.tokenizer.encode("\n"), n_tokens, temperature=0.8, seed=seed,
@@ -276,7 +285,7 @@ class Comparison:
         return self.tokenizer.decode(ids)
 
 
-def compare(corpus: Corpus, steps=1200, seed=0, quiet=True, threads=None) -> Comparison:
+def compare(corpus: Corpus, steps: int = 1200, seed: int = 0, quiet: bool = True, threads: int | None = None) -> Comparison:
     """Train the same body by each objective on the same text and see what it can do.
 
     steps: updates of each model.  The models differ in `causal` alone and start from the same weights; tokens are characters.
@@ -305,10 +314,10 @@ def compare(corpus: Corpus, steps=1200, seed=0, quiet=True, threads=None) -> Com
     pairs = list(NextSentenceBatches(unseen, ROWS_AT_ONCE, T, tokenizer.vocab_size).all())
     n = (T - 3) // 2
 
-    def right(model, at):
+    def right(model: GPT, at: int) -> float:
         return float((guesses(model, rows, at) == rows[:, at]).mean())
 
-    def order(model):
+    def order(model: GPT) -> float:
         found = []
         for inputs, _ in pairs:
             true, other = np.split(follows(model, inputs[:, 1 : n + 1], inputs[:, n + 2 : -1]), 2)

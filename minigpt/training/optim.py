@@ -1,27 +1,60 @@
 """From gradients to new parameters: AdamW, Muon, the gradient norm and the schedules of the learning rate."""
 
 import math
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
-from ..models.network import named_views
+from ..models.network import Network, Table, named_views
 from ..nn.fast.ops import CHUNK
 from ..nn.scope import Store
+from ..system.rwlock import ReadWriteLock
+from ..system.threads import WorkerPool
 
 
-def gradient_norm(grads, pool):
-    """√Σ g² over a flat array of gradients, as a float"""
+class Learner(Protocol):
+    """What AdamW needs of a model, such as models.network.Network: what learns and its gradients, each in one buffer."""
 
-    def sum_of_squares(start, stop):
+    @property
+    def table(self) -> Table: ...
+
+    @property
+    def flat_params(self) -> np.ndarray: ...
+
+    @property
+    def flat_grads(self) -> np.ndarray: ...
+
+    @property
+    def pool(self) -> WorkerPool: ...
+
+    @property
+    def lock(self) -> ReadWriteLock: ...
+
+
+def gradient_norm(grads: np.ndarray, pool: WorkerPool) -> float:
+    """The length of a gradient, over all parameters together.
+
+        ‖g‖ = √Σ g²
+
+    grads (N,) -> float
+    """
+
+    def sum_of_squares(start: int, stop: int) -> float:
         parts = (grads[i : min(i + CHUNK, stop)] for i in range(start, stop, CHUNK))
         return sum(float(np.dot(part, part)) for part in parts)
 
     return math.sqrt(sum(pool.run_ranges(sum_of_squares, grads.size)))
 
 
-def clip_scale(norm, max_norm):
-    """The factor that brings a gradient of this norm to at most max_norm.  Pascanu et al. 2013, §3.2."""
+def clip_scale(norm: float, max_norm: float | None) -> float:
+    """The factor that brings a gradient of this norm to at most max_norm; 1 where that is None.
+
+        min(1, max_norm/‖g‖)
+
+    Pascanu et al. 2013 §3.2.
+    """
     return 1.0 if max_norm is None else min(1.0, max_norm / (norm + 1e-6))
 
 
@@ -36,7 +69,8 @@ class AdamW:
     Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2.
     """
 
-    def __init__(self, model, *, start=0, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1):
+    def __init__(self, model: Learner, *, start: int = 0, betas: tuple[float, float] = (0.9, 0.95), eps: float = 1e-8,
+                 weight_decay: float = 0.1) -> None:
         self.model, self.start = model, start
         matrices = sum(math.prod(shape) for _, shape, _ in model.table if len(shape) == 2)
         self.decay_stop = max(0, matrices - start)      # matrices come first in the buffer
@@ -47,16 +81,16 @@ class AdamW:
         self._scratch = Store()
 
     @property
-    def params(self):
-        """What it updates, a view of the model's flat_params"""
+    def params(self) -> np.ndarray:
+        """What it updates, a view of the model's flat_params."""
         return self.model.flat_params[self.start :]
 
     @property
-    def grads(self):
-        """Their gradients, a view of the model's flat_grads"""
+    def grads(self) -> np.ndarray:
+        """Their gradients, a view of the model's flat_grads."""
         return self.model.flat_grads[self.start :]
 
-    def step(self, lr, scale=1.0):
+    def step(self, lr: float, scale: float = 1.0) -> None:
         """One update with learning rate `lr`; gradients are multiplied by `scale` on the way."""
         t = self.t + 1
         b1, b2 = self.betas
@@ -64,7 +98,7 @@ class AdamW:
         c2 = math.sqrt((1 - b2) / (1 - b2**t))
         params, grads = self.params, self.grads
 
-        def update(start, stop):
+        def update(start: int, stop: int) -> None:
             self.t = t
             spare = self._scratch.empty(f"update from {start}", (min(CHUNK, stop - start),), params.dtype)
             for i in range(start, stop, CHUNK):        # pieces that fit the cache
@@ -83,11 +117,11 @@ class AdamW:
 
         self.model.lock.write(partial(self.model.pool.run_ranges, update, params.size))
 
-    def state(self):
-        """What a checkpoint needs: arrays by name, views"""
+    def state(self) -> dict[str, np.ndarray]:
+        """What a checkpoint needs: arrays by name, views."""
         return {"m": self.m, "v": self.v, "t": np.array([self.t])}
 
-    def load_state(self, arrays):
+    def load_state(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from state()."""
         self.m[...], self.v[...], self.t = arrays["m"], arrays["v"], int(arrays["t"][0])
 
@@ -102,27 +136,27 @@ class Muon:
     Jordan et al. 2024 (kellerjordan.github.io/posts/muon); the factor: Liu et al. 2025, §2.2.
     """
 
-    def __init__(self, model, *, momentum=0.95, weight_decay=0.1, iterations=4):
+    def __init__(self, model: Network, *, momentum: float = 0.95, weight_decay: float = 0.1, iterations: int = 4) -> None:
         self.momentum, self.weight_decay, self.iterations, self.model = momentum, weight_decay, iterations, model
         self.table = [row for row in model.table if ".h." in f".{row[0]}" and len(row[1]) == 2]
         self.stop = sum(math.prod(shape) for _, shape, _ in self.table)      # they come first in the buffer
         self.buffer = np.zeros(self.stop, model.dtype)
         self._scratch = [Store() for _ in range(model.pool.threads)]
 
-    def _matrices(self):
+    def _matrices(self) -> Iterator[tuple[np.ndarray, ...]]:
         """(parameters, gradients, momentum) of each matrix that is made orthogonal"""
         for name, b in named_views(self.table, self.buffer).items():
-            arrays = self.model.params[name], self.model.grads[name], b
+            arrays: tuple[np.ndarray, ...] = self.model.params[name], self.model.grads[name], b
             if b.flags.f_contiguous:         # as it lies in memory: orthogonal(uᵀ) is orthogonal(u)ᵀ
                 arrays = tuple(array.T for array in arrays)
             parts = b.shape[1] // b.shape[0] if name.endswith("c_attn.weight") else 1
             yield from zip(*(np.split(array, parts, axis=1) for array in arrays), strict=True)
 
-    def step(self, lr):
+    def step(self, lr: float) -> None:
         """One update with learning rate `lr`."""
         matrices, n = list(self._matrices()), self.model.pool.threads
 
-        def update(worker):
+        def update(worker: int) -> None:
             scratch = self._scratch[worker]
             for w, g, b in matrices[worker::n]:
                 b *= self.momentum
@@ -137,16 +171,16 @@ class Muon:
         tasks = [partial(update, worker) for worker in range(n)]
         self.model.lock.write(partial(self.model.pool.run, tasks))
 
-    def state(self):
-        """What a checkpoint needs: arrays by name, views"""
+    def state(self) -> dict[str, np.ndarray]:
+        """What a checkpoint needs: arrays by name, views."""
         return {"buffer": self.buffer}
 
-    def load_state(self, arrays):
+    def load_state(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from state()."""
         self.buffer[...] = arrays["buffer"]
 
 
-def orthogonalize(x, iterations=4, scratch=None):
+def orthogonalize(x: np.ndarray, iterations: int = 4, scratch: Store | None = None) -> np.ndarray:
     r"""Bring all singular values of a matrix near 1 and leave its directions: for X = U S Vᵀ about U Vᵀ.
 
     Newton–Schulz steps X ← a X + b X Xᵀ X + c X Xᵀ X Xᵀ X, after dividing X by its norm.  With G = X Xᵀ a step is
@@ -182,8 +216,13 @@ def orthogonalize(x, iterations=4, scratch=None):
     return out
 
 
-def schedule(name, progress):
-    """The learning rate as a fraction of its peak: progress 0 … 1 -> 0 … 1.  Names: linear, cosine, constant."""
+def schedule(name: str, progress: float) -> float:
+    """The learning rate as a fraction of its peak, from the share of the training that is done.
+
+        linear 1 − p,   cosine (1 + cos πp)/2,   constant 1
+
+    name: one of SCHEDULES; progress p, what lies outside 0 … 1 counts as its nearer end -> 0 … 1
+    """
     progress = min(1.0, max(0.0, progress))
     if name == "linear":
         return 1 - progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ..config import ConfigError
 from ..inputs import is_whole
@@ -37,7 +37,7 @@ class Recipe:
     sample_tokens: int = 200        # tokens of the samples printed on the way
     seed: int = 1337
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         bad = []
         if (self.steps is None) == (self.minutes is None):
             bad.append(f"steps {self.steps!r} and minutes {self.minutes!r}, expected one of the two")
@@ -62,14 +62,14 @@ class Recipe:
             raise ConfigError(f"Recipe: {'; '.join(bad)}")
 
 
-def _is_number(value):
+def _is_number(value: Any) -> bool:
     """Whether it is one that JSON can hold and arithmetic can use: not True, NumPy's float32, NaN, 10**400"""
     is_one = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_one and (value == math.inf or abs(value) <= _LARGEST)
 
 
 # What --preset names: sizes of the model, fields of the recipe.
-PRESETS: dict[str, tuple[dict, dict]] = {
+PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "shakespeare-char": (dict(n_positions=128, n_embd=128, n_layer=4, n_head=4), dict(steps=2000, batch_size=12)),
     "nanogpt-cpu": (
         dict(n_positions=64, n_embd=128, n_layer=4, n_head=4, bias=False),

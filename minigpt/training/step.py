@@ -4,11 +4,17 @@ import math
 
 import numpy as np
 
+from ..models.gpt import GPT
+from ..models.transformer import Transformer
 from ..nn.cross_entropy import IGNORED
-from .optim import clip_scale, gradient_norm
+from .batches import BatchSource
+from .optim import AdamW, Muon, clip_scale, gradient_norm
 
 
-def training_step(model, batches, adamw, lr, *, clip, seed, when, muon=None, muon_lr=0.0, accumulate=1):
+def training_step(
+    model: GPT | Transformer, batches: BatchSource, adamw: AdamW, lr: float, *, clip: float | None, seed: int, when: str,
+    muon: Muon | None = None, muon_lr: float = 0.0, accumulate: int = 1,
+) -> tuple[float, float, int]:
     r"""Read batches, go forward and backward, and update the parameters once.
 
         g = 1/N Σ N_i ∂loss_i/∂w,   w = AdamW(w, min(1, clip/‖g‖) g),   Muon's matrices by Muon

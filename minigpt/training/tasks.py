@@ -10,16 +10,18 @@ All but the speakers come with every Python.  How a model learns a task stands i
 from __future__ import annotations
 
 import datetime
+import os
 import platform
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from ..models.network import named_views
+from ..models.network import Table, named_views
 from ..nn.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..nn.fast.gradients import FastGradients
 from ..nn.linear import linear_backward, linear_forward
@@ -46,7 +48,7 @@ class Task:
     test: Pairs
     labels: tuple[str, ...] | None  # what y can be; None where it is any text
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         bad = [f"{name} {getattr(self, name)!r:.80}, expected a text" for name in ("name", "note")
                if not isinstance(getattr(self, name), str)]
         bad += [f"{name} {getattr(self, name)!r:.80}, expected pairs of texts" for name in ("train", "validation", "test")
@@ -57,11 +59,11 @@ class Task:
             raise TypeError(f"Task: {'; '.join(bad)}")
 
 
-def _are(values, right):
+def _are(values: object, right: Callable[[Any], bool]) -> bool:
     return isinstance(values, (list, tuple)) and all(map(right, values))
 
 
-def _is_text(value):
+def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
@@ -83,8 +85,8 @@ CHAPTERS = {
 LINE = range(20, 73)        # characters of a line that can be distinguished from others
 
 
-def chapters(seed=0) -> Task:
-    """From which chapter of Python's documentation is this line?
+def chapters(seed: int = 0) -> Task:
+    """Make a task of Python's documentation: from which chapter is this line?
 
     A paragraph's lines are all in the same split, and a paragraph that stands in two chapters is in none.
     """
@@ -111,11 +113,12 @@ def chapters(seed=0) -> Task:
 # Speakers ------------------------------------------------------------------------------------------------------------
 
 
-def speakers(path, n_speakers=6, seed=0) -> Task:
-    """Who says this line?  Of the text's last tenth, which a model trained on the text has not learned from.
+def speakers(path: str | os.PathLike[str], n_speakers: int = 6, seed: int = 0) -> Task:
+    """Make a task of a play: who says this line?
 
-    The text is as Tiny Shakespeare is: speeches between empty lines, each begun by a name and a colon.  A speech's lines are
-    all in the same split.  Raises ValueError where there are not so many speakers.
+    The lines are those of the text's last tenth, which a model trained on the text has not learned from.  The text is as Tiny
+    Shakespeare is: speeches between empty lines, each begun by a name and a colon.  A speech's lines are all in the same split.
+    Raises ValueError where there are not so many speakers, and what load_corpus() does.
     """
     corpus = load_corpus(path)
     speeches = re.findall(r"^([A-Z][\w' ]+):\n((?:.+\n?)+)", corpus.text[len(corpus.text) * 9 // 10 :], re.MULTILINE)
@@ -147,8 +150,8 @@ MONTHS = (
 )
 
 
-def dates(n_train=6000, n_validation=200, n_test=500, seed=0) -> Task:
-    """Dates as people write them to ISO 8601: "the third of March 1999" -> "1999-03-03".
+def dates(n_train: int = 6000, n_validation: int = 200, n_test: int = 500, seed: int = 0) -> Task:
+    """Make a task of dates, as people write them to ISO 8601: "the third of March 1999" -> "1999-03-03".
 
     Dates from 1900 to 2099, each at most once, so that no date of one split is in another.
     """
@@ -166,7 +169,7 @@ def dates(n_train=6000, n_validation=200, n_test=500, seed=0) -> Task:
 
 
 def wording(date: datetime.date, rng: np.random.Generator) -> str:
-    """One of the ways to write a date, the day before a month that is numbered:
+    """Write a date in one of several ways, the day before a month that is numbered.
 
     "the third of March 1999", "March the 3rd, nineteen ninety-nine", "3 March 1999", "the third of the 12th, 1999", "3.12.1999"
     """
@@ -178,19 +181,22 @@ def wording(date: datetime.date, rng: np.random.Generator) -> str:
 
 
 def ordinal(n: int) -> str:
-    """ordinal(23) -> "23rd\""""
+    """Write an ordinal number in digits: ordinal(23) -> "23rd"."""
     return f"{n}{'th' if n % 100 // 10 == 1 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
 
 
 def ordinal_in_words(n: int) -> str:
-    """ordinal_in_words(23) -> "twenty-third", for 1 … 39"""
+    """Write an ordinal number from 1 to 39 in words: ordinal_in_words(23) -> "twenty-third"."""
     if n <= 20:
         return ORDINALS[n - 1]
     return "thirtieth" if n == 30 else f"{TENS[n // 10 - 2]}-{ORDINALS[n % 10 - 1]}"
 
 
 def year_in_words(year: int) -> str:
-    """year_in_words(1999) -> "nineteen ninety-nine", 1905 -> "nineteen oh five", 2007 -> "two thousand and seven\""""
+    """Write a year as it is spoken.
+
+    1999 -> "nineteen ninety-nine", 1905 -> "nineteen oh five", 2007 -> "two thousand and seven"
+    """
     century, rest = divmod(year, 100)
     if century == 20 and rest < 10:
         return "two thousand" + (f" and {ONES[rest]}" if rest else "")
@@ -201,7 +207,7 @@ def year_in_words(year: int) -> str:
     return f"{front} {ONES[rest] if rest < 20 else tens if rest % 10 == 0 else f'{tens}-{ONES[rest % 10]}'}"
 
 
-def _split(groups: Sequence[Pairs], seed) -> tuple[Pairs, Pairs, Pairs]:
+def _split(groups: Sequence[Pairs], seed: int) -> tuple[Pairs, Pairs, Pairs]:
     """Seven tenths, one tenth and two tenths of the groups, drawn, each as pairs in an order drawn."""
     rng = np.random.default_rng(seed)
     order, n = rng.permutation(len(groups)), len(groups)
@@ -229,7 +235,7 @@ def majority(task: Task) -> list[str]:
     return [commonest] * len(task.test)
 
 
-def bag_of_words(task: Task, steps=300, lr=0.05) -> list[str]:
+def bag_of_words(task: Task, steps: int = 300, lr: float = 0.05) -> list[str]:
     r"""Logistic regression on how often each word occurs, wherever it stands: what can be known without order.
 
         P(y given x) = softmax(counts(x)/√n W + b),   n the words of x
@@ -268,8 +274,8 @@ def bag_of_words(task: Task, steps=300, lr=0.05) -> list[str]:
 class _Regression:
     """The one linear layer of the baseline, with what AdamW wants to see of a model"""
 
-    def __init__(self, n_in, n_out):
-        self.table = [("weight", (n_in, n_out), "zeros"), ("bias", (n_out,), "zeros")]
+    def __init__(self, n_in: int, n_out: int) -> None:
+        self.table: Table = [("weight", (n_in, n_out), "zeros"), ("bias", (n_out,), "zeros")]
         self.flat_params, self.flat_grads = np.zeros((2, (n_in + 1) * n_out), np.float32)
         self.pool, self.lock = WorkerPool(1), ReadWriteLock()
         params, grads = (named_views(self.table, flat) for flat in (self.flat_params, self.flat_grads))

@@ -8,11 +8,13 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from dataclasses import fields as dataclass_fields
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -26,9 +28,10 @@ from ..system.progress import Bar
 from ..system.streams import Tolerant, say
 from ..system.text import for_terminal, printable
 from ..system.threads import WorkerPool
+from ..tokenization import CharTokenizer, Tokenizer
 from ..weights.pretrained import save_pretrained
 from . import checkpoint
-from .batches import Batches, windows
+from .batches import Batches, BatchSource, windows
 from .checkpoint import Checkpoint, CheckpointError, DamagedError
 from .corpora import fingerprint, load_corpus, split
 from .facts import READERS, Readers, read_facts
@@ -59,28 +62,32 @@ class Trainer:
 
     READERS: ClassVar[Readers] = READERS        # of what a checkpoint of this kind of run says beside its arrays
 
-    def __init__(self, model: GPT, tokenizer, ids, recipe: Recipe, folder, data_source="", quiet=False):
-        self.model, self.tokenizer, self.recipe, self.folder = model, tokenizer, recipe, Path(folder)
+    def __init__(self, model: GPT, tokenizer: Tokenizer | CharTokenizer | None, ids: Any, recipe: Recipe,
+                 folder: str | os.PathLike[str], data_source: str | os.PathLike[str] = "", quiet: bool = False) -> None:
+        self.model, self.recipe, self.folder = model, recipe, Path(folder)
+        self.tokenizer: Any = tokenizer     # None will do where nothing is sampled or saved
         self.data_source, self.quiet = os.fspath(data_source), quiet
         self._check_causal()
         self.data_fingerprint = self._fingerprint(ids)
-        self.batches = self._read(ids)
+        self.batches: BatchSource = self._read(ids)
         self.muon = Muon(model, weight_decay=recipe.weight_decay) if recipe.optimizer == "muon" else None
         self.adamw = AdamW(model, start=self.muon.stop if self.muon else 0, betas=(recipe.beta1, recipe.beta2),
                            weight_decay=recipe.weight_decay)
         self.step = 0
         self.seconds = 0.0                  # spent in this run, earlier sittings included
-        self.best: dict | None = None       # {"val_loss", "step", "seconds"}
+        self.best: dict[str, Any] | None = None     # {"val_loss", "step", "seconds"}
         self.sampled = False
         self._samples_size: int | None = 0      # bytes of samples.txt up to this step; an old checkpoint does not say
 
     @classmethod
-    def resume(cls: type[_Trainer], folder, ids=None, quiet=False, threads=None, **fields) -> _Trainer:
+    def resume(cls: type[_Trainer], folder: str | os.PathLike[str], ids: Any = None, quiet: bool = False,
+               threads: int | None = None, **fields: Any) -> _Trainer:
         """The run in `folder` as it was at its newest good checkpoint, on the same text, by default read from its source.
 
         `fields` are fields of GPTConfig or Recipe that the caller counts on: those in CHANGEABLE take effect, any other must
-        be as the run has it.  Raises CheckpointError where one is not and where there is no good checkpoint, ValueError
-        where the text is another one.
+        be as the run has it.
+        Raises TypeError for other names, CheckpointError where a field differs and where there is no good checkpoint,
+        ValueError where the text is another one.
         """
         names = {field.name for kind in (GPTConfig, Recipe) for field in dataclass_fields(kind)}
         if unknown := sorted(fields.keys() - names):
@@ -89,7 +96,8 @@ class Trainer:
         return checkpoint.load_newest(Path(folder), partial(cls._resumed, folder, ids, quiet, threads, fields))
 
     @classmethod
-    def _resumed(cls, folder, ids, quiet, threads, fields, saved):
+    def _resumed(cls: type[_Trainer], folder: str | os.PathLike[str], ids: Any, quiet: bool, threads: int | None,
+                 fields: Mapping[str, Any], saved: Checkpoint) -> _Trainer:
         """The run at a checkpoint.  Raises DamagedError where that is not what a run saves."""
         source = f"{folder}: the checkpoint of step {saved.step}"
         metadata = saved.metadata       # an old checkpoint names its trainer otherwise, and not always
@@ -186,7 +194,7 @@ class Trainer:
         return total / count
 
     def save(self) -> Path:
-        """Write a checkpoint of this moment."""
+        """Write a checkpoint of this moment -> its path.  Raises CheckpointError where it cannot be written."""
         metadata = {
             "version": __version__, "trainer": type(self).__name__, "seconds": self.seconds, "best": self.best,
             "position": self.batches.position, "config": self.model.config.to_dict(), "recipe": asdict(self.recipe),
@@ -212,7 +220,7 @@ class Trainer:
             raise DamagedError(f"{source}: {', '.join(dict.fromkeys(wrong))} missing, unexpected or of another shape; use the "
                                "checkpoint before it")
 
-        def load():
+        def load() -> None:
             self.model.flat_params[...] = saved.arrays["params"]
             for name in self.model.frozen:
                 self.model.params[name][...] = saved.arrays[f"frozen.{name}"]
@@ -228,11 +236,11 @@ class Trainer:
 
     # What other data, objectives and models have otherwise: finetune.py, objectives.py
 
-    def _check_causal(self):
+    def _check_causal(self) -> None:
         """Refuse a model whose positions see what this trainer asks for."""
         self.model.config.require_causal(type(self).__name__)
 
-    def _read(self, ids):
+    def _read(self, ids: Any) -> Any:
         """The batches to train on; the rest is kept for validation."""
         n_positions = self.model.config.n_positions
         train_ids, self.val_ids = split(ids)
@@ -245,20 +253,20 @@ class Trainer:
             )
         return Batches(train_ids, self.recipe.batch_size, n_positions, self.recipe.seed, self.recipe.order)
 
-    def _validation(self):
+    def _validation(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Inputs and targets (B, T) that cover the validation split in windows of n_positions tokens"""
-        return windows(self.val_ids, self.batches.context, self.recipe.batch_size)
+        return windows(self.val_ids, self.model.config.n_positions, self.recipe.batch_size)
 
     @staticmethod
-    def _fingerprint(ids) -> str:
+    def _fingerprint(ids: Any) -> str:
         return fingerprint(ids)
 
     @staticmethod
-    def _model(config, metadata, threads) -> GPT:
+    def _model(config: GPTConfig, metadata: Mapping[str, Any], threads: int | None) -> GPT:
         """The model of a checkpoint; its parameters are loaded afterwards."""
         return GPT(config, dtype=metadata["dtype"], threads=threads, fast=metadata["fast"])
 
-    def _metadata(self) -> dict:
+    def _metadata(self) -> dict[str, Any]:
         """What _model() needs beside the configuration"""
         return {}
 
@@ -269,10 +277,13 @@ class Trainer:
     # The steps
 
     def update(self) -> tuple[float, float, float, int]:
-        """One step -> loss, gradient norm, AdamW's learning rate, tokens read"""
+        """Train for one step -> loss in nats, gradient norm, AdamW's learning rate, tokens read.
+
+        Raises FloatingPointError for a loss or gradient that is not finite.
+        """
         return self.model.lock.write(self._update)
 
-    def _update(self):
+    def _update(self) -> tuple[float, float, float, int]:
         recipe, rate = self.recipe, self._rate()
         loss, norm, tokens = training_step(
             self.model, self.batches, self.adamw, recipe.lr * rate, clip=recipe.clip, seed=recipe.seed,
@@ -310,7 +321,7 @@ class Trainer:
         if self._samples_size is not None and samples.exists():
             write_atomic(samples, samples.read_bytes()[: self._samples_size])
 
-    def _bar(self):
+    def _bar(self) -> Bar:
         by_clock, terminal = self.recipe.minutes is not None, Tolerant(sys.stderr)
         return Bar(
             total=round(60 * self.recipe.minutes) if self.recipe.minutes is not None else self.recipe.steps,
@@ -319,12 +330,12 @@ class Trainer:
             file=terminal, disable=self.quiet or not terminal.isatty(),
         )
 
-    def _show(self, bar, loss, speed) -> None:
-        done = self.step if self.recipe.minutes is None else min(bar.total, round(self.seconds))
+    def _show(self, bar: Bar, loss: float, speed: float) -> None:
+        done = self.step if self.recipe.minutes is None else min(bar.total or 0, round(self.seconds))
         bar.set_postfix_str(f"loss {loss:.3f}, {speed / 1000:.1f}k tokens/s", refresh=False)
         bar.update(done - bar.n)
 
-    def _report(self, bar, loss, val_loss, speed) -> None:
+    def _report(self, bar: Bar, loss: float, val_loss: float, speed: float) -> None:
         mark = "  best so far" if self.best is not None and self.best["step"] == self.step else ""
         self._say(bar, f"step {self.step:5}  {self.seconds:6.1f} s  train {loss:.3f}  validation {val_loss:.4f}"
                   f"  {speed:,.0f} tokens/s{mark}")
@@ -335,7 +346,7 @@ class Trainer:
         first = not self.sampled and self.seconds > FIRST_SAMPLE
         return first or self._finished() or self.step % self.recipe.eval_interval == 0
 
-    def _sample(self, bar) -> None:
+    def _sample(self, bar: Bar) -> None:
         self.sampled = True
         text = sample_text(self.model, self.tokenizer, self.recipe.sample_tokens, seed=[self.recipe.seed, self.step])
         self._say(bar, f"--- sample after step {self.step} ({self.seconds:.0f} s) ---\n{text}\n---")
@@ -343,12 +354,12 @@ class Trainer:
             file.write(f"--- step {self.step} ---\n{text}\n")
             self._samples_size = file.tell()
 
-    def _say(self, bar, text) -> None:
+    def _say(self, bar: Bar, text: str) -> None:
         if not self.quiet:
             say(for_terminal(text), sys.stdout, bar)
 
 
-def sample_text(model: GPT, tokenizer, n_tokens: int, seed) -> str:
+def sample_text(model: GPT, tokenizer: Tokenizer | CharTokenizer, n_tokens: int, seed: int | Sequence[int] | None) -> str:
     """Text that begins with a line feed, or with the vocabulary's first token where it has none."""
     try:
         prompt = tokenizer.encode("\n")
@@ -359,17 +370,17 @@ def sample_text(model: GPT, tokenizer, n_tokens: int, seed) -> str:
 
 
 @contextmanager
-def _stop_signals():
+def _stop_signals() -> Iterator[list[int]]:
     """Inside, Ctrl-C and SIGTERM are noted in the list this gives; a second one ends what is being done at once."""
     noted: list[int] = []
     before: dict[int, Any] = {}
 
-    def note(number, frame):
+    def note(number: int, frame: FrameType | None) -> None:
         if noted:
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
         noted.append(number)
 
-    def restore():
+    def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,13 +52,13 @@ class Vocabulary:
 
     SPECIAL = ("<pad>", "<s>", "</s>")
 
-    def __init__(self, pieces: Sequence[str]):
+    def __init__(self, pieces: Sequence[str]) -> None:
         self.pieces = [*self.SPECIAL, *pieces]
         self._ids = {piece: id for id, piece in enumerate(self.pieces)}
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Vocabulary:
-        """All pieces of some texts, sorted."""
+        """Make a vocabulary of all pieces of some texts, sorted."""
         return cls(sorted({piece for text in texts for piece in cls.split(text)}))
 
     @classmethod
@@ -80,11 +81,11 @@ class Vocabulary:
 
     @staticmethod
     def split(text: str) -> list[str]:
-        """split("Forty-two") -> ["forty", "two"];  split("四十二") -> ["四", "十", "二"]"""
+        """Split a text into pieces: split("Forty-two") -> ["forty", "two"];  split("四十二") -> ["四", "十", "二"]."""
         return re.findall(r"[a-z]+|[^\sa-z-]", text.lower())
 
     def encode(self, text: str) -> list[int]:
-        """Raises ValueError for a text without pieces and for a piece that is not in the vocabulary."""
+        """Encode a text as the ids of its pieces.  Raises ValueError for one without pieces and for an unknown piece."""
         pieces = self.split(text)
         known = self.pieces[len(self.SPECIAL) :]
         unknown = [piece for piece in pieces if piece not in self._ids]
@@ -94,11 +95,11 @@ class Vocabulary:
         return [self._ids[piece] for piece in pieces]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Words with spaces between them, other characters side by side."""
+        """Decode ids to their text: words with spaces between them, other characters side by side."""
         pieces = (self.pieces[id] for id in ids if id >= len(self.SPECIAL))
         return re.sub(r"(?<=[a-z]) (?![a-z])|(?<![a-z]) ", "", " ".join(pieces))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.pieces)
 
 
@@ -117,18 +118,18 @@ class Translator:
         translator(["three hundred forty-two", "ten"], beams=4)     ->  ["三百四十二", "十"]
     """
 
-    def __init__(self, model: Transformer, vocabulary: Vocabulary):
+    def __init__(self, model: Transformer, vocabulary: Vocabulary) -> None:
         self.model, self.vocabulary = model, vocabulary
 
     @classmethod
-    def new(cls, pairs: Sequence[tuple[str, str]], seed=0, *, threads=None, **sizes) -> Translator:
+    def new(cls, pairs: Sequence[tuple[str, str]], seed: int = 0, *, threads: int | None = None, **sizes: Any) -> Translator:
         """One that has learned nothing, for the pieces of these pairs.  sizes: fields of TransformerConfig, else SIZES."""
         vocabulary = Vocabulary.of(text for pair in pairs for text in pair)
         config = TransformerConfig(vocab_size=len(vocabulary), **{**SIZES, **sizes})
         return cls(Transformer(config, seed, threads=threads), vocabulary)
 
-    def __call__(self, texts: Sequence[str], *, beams=1, length_penalty=0.6) -> list[str]:
-        """The translations; ValueError for a text with an unknown word.  beams, length_penalty: Transformer.translate()."""
+    def __call__(self, texts: Sequence[str], *, beams: int = 1, length_penalty: float = 0.6) -> list[str]:
+        """Translate texts.  beams, length_penalty: Transformer.translate().  Raises ValueError for an unknown word."""
         rows = [self.vocabulary.encode(text) for text in texts]
         translations: list[str] = []
         for start in range(0, len(rows), TEXTS_AT_ONCE):
@@ -138,13 +139,16 @@ class Translator:
         return translations
 
     def batch(self, pairs: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
-        """source (B, S), filled up with pad, and targets (B, T), with eos at each end and filled up with −100"""
+        """Encode pairs as a batch: source (B, S), padded with pad_token_id, and targets (B, T), eos_token_id last, then −100.
+
+        Raises ValueError for an unknown word.
+        """
         config = self.model.config
         source = [self.vocabulary.encode(text) for text, _ in pairs]
         targets = [[*self.vocabulary.encode(text), config.eos_token_id] for _, text in pairs]
         return pad_rows(source, config.pad_token_id), pad_rows(targets, IGNORED)
 
-    def alignment(self, text: str, translation: str, layer=-1) -> Alignment:
+    def alignment(self, text: str, translation: str, layer: int = -1) -> Alignment:
         """The cross-attention of a layer of the decoder, by default of the last, as the mean over its heads.
 
         Raises FloatingPointError where it is not finite.
@@ -164,7 +168,7 @@ class Translator:
         write_folder(folder, config.to_json(), asdict(config), self.model.params, self.vocabulary)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str], *, threads=None) -> Translator:
+    def load(cls, folder: str | os.PathLike[str], *, threads: int | None = None) -> Translator:
         """What save() wrote.  Raises FileNotFoundError, ConfigError, ValueError, weights.WeightFormatError."""
         model, vocabulary = Transformer.load(folder, threads=threads), Vocabulary.load(folder)
         check_together(Path(folder) / "model.safetensors", asdict(model.config), vocabulary)
@@ -174,21 +178,25 @@ class Translator:
 class PairBatches:
     """Endless batches of pairs, drawn with replacement; `position` is the whole state, as in batches.Batches."""
 
-    def __init__(self, translator: Translator, pairs: Sequence[tuple[str, str]], batch_size: int, seed: int):
+    def __init__(self, translator: Translator, pairs: Sequence[tuple[str, str]], batch_size: int, seed: int) -> None:
         self.translator, self.pairs, self.batch_size, self.seed, self.position = translator, pairs, batch_size, seed, 0
 
     def next(self) -> tuple[np.ndarray, np.ndarray]:
-        """source and targets as in Translator.batch(), and position advances by one."""
+        """Return the next batch, source and targets as in Translator.batch(), and advance position by one."""
         chosen = np.random.default_rng([self.seed, self.position]).integers(len(self.pairs), size=self.batch_size)
         self.position += 1
         return self.translator.batch([self.pairs[i] for i in chosen])
 
 
-def train(translator: Translator, pairs, *, steps=400, batch_size=128, lr=3e-3, warmup_steps=50, seed=0, progress=False):
-    """Learn from pairs of texts: AdamW with linear warm-up and decay -> the loss of each step, a list of floats.
+def train(
+    translator: Translator, pairs: Sequence[tuple[str, str]], *, steps: int = 400, batch_size: int = 128, lr: float = 3e-3,
+    warmup_steps: int = 50, seed: int = 0, progress: bool = False,
+) -> list[float]:
+    """Learn from pairs of texts, by AdamW with linear warm-up and decay -> the loss of each step, in nats.
 
-    Post-norm needs the warm-up: at full rate its first steps go astray (Xiong
-    et al. 2020).  `progress` shows a bar where stderr is a terminal.  FloatingPointError for a loss that is not finite.
+    Post-norm needs the warm-up: at full rate its first steps go astray (Xiong et al. 2020).  `progress` shows a bar where
+    stderr is a terminal.
+    Raises FloatingPointError for a loss that is not finite, ValueError for an unknown word.
     Vaswani et al. 2017 §5.3 takes Adam with the same β.
     """
     model, batches = translator.model, PairBatches(translator, pairs, batch_size, seed)
@@ -206,7 +214,9 @@ def train(translator: Translator, pairs, *, steps=400, batch_size=128, lr=3e-3, 
     return losses
 
 
-def exact_match(translator: Translator, pairs, *, beams=1) -> tuple[float, list[tuple[str, str, str]]]:
+def exact_match(
+    translator: Translator, pairs: Sequence[tuple[str, str]], *, beams: int = 1,
+) -> tuple[float, list[tuple[str, str, str]]]:
     """The share of texts whose translation is right to the last character, and the others: (text, right, given)."""
     given = translator([text for text, _ in pairs], beams=beams)
     wrong = [(text, right, made) for (text, right), made in zip(pairs, given, strict=True) if made != right]

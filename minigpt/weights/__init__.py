@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..system.files import naming
 from ..system.text import printable
 from . import npz, safetensors
 from .validation import WeightFormatError
@@ -31,7 +32,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Raises: WeightFormatError for a file that breaks the format, found before any array is read or allocated, but for
     the checksums inside an npz; OSError for one that cannot be opened.
     """
-    return npz.load(path) if _is_npz(path) else safetensors.load(path)
+    return naming(path, lambda: npz.load(path) if _is_npz(path) else safetensors.load(path))
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -39,7 +40,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 
     Raises: as load().
     """
-    return npz.read_metadata(path) if _is_npz(path) else safetensors.read_metadata(path)
+    return naming(path, lambda: npz.read_metadata(path) if _is_npz(path) else safetensors.read_metadata(path))
 
 
 def save(

@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import weights
 from ..system.files import remove_atomic, write_atomic, write_together
+from ..system.json_reader import parse_json
 from ..system.text import printable
 
 # What one may change in config.json without changing what the weights compute
@@ -62,7 +63,7 @@ def check_together(path: Path, facts: Mapping[str, Any], tokenizer: Vocabulary |
     Raises: WeightFormatError that says what differs and what to do.
     """
     try:
-        note = json.loads(weights.read_metadata(path)["minigpt"])
+        note = parse_json(weights.read_metadata(path)["minigpt"], path, dict)
         saved, fingerprint = dict(note["config"]), note["tokenizer"]
     except (KeyError, TypeError, ValueError):
         return      # another writer's

@@ -101,7 +101,7 @@ class _Sink(io.RawIOBase):
         return pieces
 
 
-class _BoundedFile(io.FileIO):
+class BoundedFile(io.FileIO):
     """A file for zipfile, which reads a list of members of any length in one piece and follows any offset in it."""
 
     def read(self, size: int | None = -1) -> bytes:
@@ -120,7 +120,7 @@ def _open(path: str | os.PathLike[str]) -> Iterator[Any]:
     """Yield NumPy's NpzFile, after checking the list of its members."""
     with (
         _refusing_damage(path, "a zip archive"),
-        _BoundedFile(path) as file,
+        BoundedFile(path) as file,
         np.load(file, allow_pickle=False) as archive,
     ):
         _check_members(path, archive.zip.infolist(), os.fstat(file.fileno()).st_size)

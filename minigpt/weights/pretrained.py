@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import weights
-from ..config import ConfigError, GPTConfig
+from ..config import GPTConfig
 from ..models.gpt import GPT, parameter_table
 from ..system.files import write_atomic
+from ..system.text import listed, printable
 from ..tokenization import CharTokenizer, Tokenizer
 from ..tokenization import load as load_tokenizer
 from . import cache, hub
@@ -118,7 +119,7 @@ def from_state_dict(
     dtype, threads, fast: as GPT().  strict: raise for NaN and infinities instead of warning.
     source: where the tensors come from, for messages.
 
-    Raises: weights.WeightFormatError that lists every missing, unexpected or misshapen tensor; ValueError for another
+    Raises: weights.WeightFormatError that lists the missing, unexpected or misshapen tensors; ValueError for another
     linear_layout.
     """
     if linear_layout not in ("in_out", "out_in"):
@@ -143,7 +144,7 @@ def from_state_dict(
     if tied_copy is not None and not np.array_equal(tied_copy, arrays.get("wte.weight", tied_copy), equal_nan=True):
         problems.append("lm_head.weight differs from wte.weight, expected equal or tie_word_embeddings=False")
     if problems:
-        raise weights.WeightFormatError(f"{source}: {'; '.join(problems)}; check the file and its config")
+        raise weights.WeightFormatError(f"{printable(source)}: {listed(problems, '; ')}; check the file and its config")
     model = GPT(config, seed=None, dtype=dtype, threads=threads, fast=fast)
     waiting, infinite = iter(sorted(shapes, key=lambda name: -arrays[name].size)), set()
 
@@ -158,7 +159,7 @@ def from_state_dict(
 
     model.pool.run([fill] * model.pool.threads)     # most of the time goes into touching new memory, which all cores can do
     if bad := [name for name in shapes if name in infinite]:
-        message = f"{source}: NaN or infinity in {', '.join(bad)}, expected finite weights; download or save them again"
+        message = f"{source}: NaN or infinity in {listed(bad)}, expected finite weights; download or save them again"
         if strict:
             raise weights.WeightFormatError(message)
         warnings.warn(message, stacklevel=3)
@@ -177,14 +178,10 @@ def from_pretrained(
     dtype, threads, fast: as GPT().  strict: raise for NaN and infinities among the weights instead of warning.
 
     Raises: FileNotFoundError for an unknown name or a folder without weights, hub.DownloadError, ConfigError,
-    weights.WeightFormatError that lists every missing, unexpected or misshapen tensor, or files that do not belong together.
+    weights.WeightFormatError that lists the missing, unexpected or misshapen tensors, or files that do not belong together.
     """
     folder = find(name_or_folder)
-    config_path = folder / "config.json"
-    try:
-        config = GPTConfig.from_json(config_path.read_text(encoding="utf-8"), source=str(config_path))
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{config_path}: not UTF-8 ({error.reason} at byte {error.start}), expected JSON") from None
+    config = GPTConfig.from_file(folder / "config.json")
     path = weight_file(folder)
     tensors = weights.load(path)
     model = from_state_dict(tensors, config, dtype=dtype, threads=threads, fast=fast, strict=strict, source=str(path))

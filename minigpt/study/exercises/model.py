@@ -98,7 +98,8 @@ def _adamw_step(
     adamw = AdamW(model, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)
     adamw.load_state({"m": m.reshape(-1) / (1 - beta1), "v": v.reshape(-1) / (1 - beta2), "t": np.array([t - 1])})
     adamw.step(lr)
-    return tuple(x.reshape(w.shape) for x in (model.flat_params, (1 - beta1) * adamw.m, (1 - beta2) * adamw.v))
+    shape = w.shape
+    return model.flat_params.reshape(shape), (1 - beta1) * adamw.m.reshape(shape), (1 - beta2) * adamw.v.reshape(shape)
 
 
 def _w(
