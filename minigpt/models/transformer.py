@@ -263,8 +263,10 @@ class Transformer(Network):
         shapes = {name: shape for name, shape, _ in parameter_table(config)}
         if wrong := [name for name in shapes.keys() | arrays.keys()
                      if name not in shapes or name not in arrays or arrays[name].shape != shapes[name]]:
-            raise weights.WeightFormatError(f"{printable(path)}: {listed(sorted(wrong), most=12)} missing, unexpected or of another "
-                                            "shape, expected what config.json says; save the model again")
+            raise weights.WeightFormatError(
+                f"{printable(path)}: {listed(sorted(wrong), most=12)} missing, unexpected or of another shape, expected what "
+                "config.json says; save the model again"
+            )
         check_together(path, asdict(config), None)
         model = cls(config, None, dtype, threads)
         for name, array in arrays.items():
