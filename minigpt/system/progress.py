@@ -16,6 +16,7 @@ class Bar(tqdm):
     """
 
     monitor_interval = 0
+    start_t = last_print_t = 0.0        # older versions of tqdm miss them when a bar ends that was interrupted as it began
     _instances: ClassVar[Any] = WeakSet()
     _lock = threading.RLock()
 
