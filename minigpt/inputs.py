@@ -5,6 +5,7 @@ that contradict each other (generation/options.py), configurations (config.py), 
 """
 
 import math
+import sys
 from collections.abc import Collection, Sequence
 from numbers import Real
 from typing import Any
@@ -81,6 +82,16 @@ def checked_row(row: Any, vocab_size: int, name: str) -> list[int]:
 def is_whole(value: object, least: int, most: float = math.inf) -> bool:
     """Tell whether a value is an int in a range.  Not True, not 3.0, nor NumPy's integers, which JSON files cannot hold."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value is an int or float that is finite, as JSON holds it.  Not True, NumPy's float32, nor 10**400."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def is_text(value: object) -> bool:
+    """Tell whether a value is a string."""
+    return isinstance(value, str)
 
 
 def check_count(value: Any, least: int, name: str, remedy: str) -> None:

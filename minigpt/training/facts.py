@@ -5,12 +5,11 @@ Which arrays belong to them, and what becomes of both, is trainer.py's; that the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..config import GPTConfig
-from ..inputs import is_whole
+from ..inputs import is_number, is_text, is_whole
 from ..system.text import printable
 from ..tokenization import from_state
 from .checkpoint import DamagedError
@@ -28,16 +27,6 @@ def which(right: Callable[[Any], bool]) -> Callable[[Any], Any]:
         return value
 
     return read
-
-
-def is_number(value: object) -> bool:
-    """Tell whether a value is a finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
-
-
-def is_text(value: object) -> bool:
-    """Tell whether a value is a string."""
-    return isinstance(value, str)
 
 
 def _is_best(value: Any) -> bool:

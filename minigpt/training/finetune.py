@@ -23,14 +23,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..config import GPTConfig
-from ..inputs import checked_row, is_whole, pad_rows, require_tokenizer
+from ..inputs import checked_row, is_number, is_text, is_whole, pad_rows, require_tokenizer
 from ..models.classifier import ROWS_AT_ONCE, Classifier
 from ..models.gpt import GPT
 from ..nn.cross_entropy import IGNORED
 from .adapters import merged
 from .batches import Shuffled
 from .corpora import fingerprint
-from .facts import READERS, Readers, is_number, is_text, which
+from .facts import READERS, Readers, which
 from .trainer import Trainer
 
 

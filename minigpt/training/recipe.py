@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..config import ConfigError
-from ..inputs import is_whole
+from ..inputs import is_number, is_whole
 from .optim import SCHEDULES
-
-_LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -46,13 +43,14 @@ class Recipe:
             value = getattr(self, name)
             if not is_whole(value, lowest) and not (value is None and name == "steps"):
                 bad.append(f"{name} {value!r}, expected a whole number of at least {lowest}")
-        for name, most in (("minutes", _LARGEST), ("lr", 10), ("muon_lr", 10), ("clip", math.inf)):
+        for name, most in (("minutes", math.inf), ("lr", 10), ("muon_lr", 10), ("clip", math.inf)):
             value = getattr(self, name)
-            if not (_is_number(value) and 0 < value <= most) and not (value is None and name == "minutes"):
+            given = is_number(value) or (name == "clip" and isinstance(value, float) and value == math.inf)
+            if not (given and 0 < value <= most) and not (value is None and name == "minutes"):
                 bad.append(f"{name} {value!r}, expected a number above 0" + (f" and at most {most}" if most < 99 else ""))
         for name in ("beta1", "beta2", "weight_decay", "final_lr"):
             value = getattr(self, name)
-            if not (_is_number(value) and 0 <= value < 1):
+            if not (is_number(value) and 0 <= value < 1):
                 bad.append(f"{name} {value!r}, expected a number from 0 to below 1")
         for name, choices in (("optimizer", ("muon", "adamw")), ("schedule", SCHEDULES), ("order", ("crops", "windows"))):
             value = getattr(self, name)
@@ -60,12 +58,6 @@ class Recipe:
                 bad.append(f"{name} {value!r}, expected {' or '.join(choices)}")
         if bad:
             raise ConfigError(f"Recipe: {'; '.join(bad)}")
-
-
-def _is_number(value: Any) -> bool:
-    """Whether it is one that JSON can hold and arithmetic can use: not True, NumPy's float32, NaN, 10**400"""
-    is_one = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_one and (value == math.inf or abs(value) <= _LARGEST)
 
 
 # What --preset names: sizes of the model, fields of the recipe.

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from ..inputs import is_text
 from ..models.network import Table, named_views
 from ..nn.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..nn.fast.gradients import FastGradients
@@ -52,8 +53,8 @@ class Task:
         bad = [f"{name} {getattr(self, name)!r:.80}, expected a text" for name in ("name", "note")
                if not isinstance(getattr(self, name), str)]
         bad += [f"{name} {getattr(self, name)!r:.80}, expected pairs of texts" for name in ("train", "validation", "test")
-                if not _are(getattr(self, name), lambda pair: _are(pair, _is_text) and len(pair) == 2)]
-        if self.labels is not None and not _are(self.labels, _is_text):
+                if not _are(getattr(self, name), lambda pair: _are(pair, is_text) and len(pair) == 2)]
+        if self.labels is not None and not _are(self.labels, is_text):
             bad.append(f"labels {self.labels!r:.80}, expected texts, or None")
         if bad:
             raise TypeError(f"Task: {'; '.join(bad)}")
@@ -61,10 +62,6 @@ class Task:
 
 def _are(values: object, right: Callable[[Any], bool]) -> bool:
     return isinstance(values, (list, tuple)) and all(map(right, values))
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 # Chapters ------------------------------------------------------------------------------------------------------------
