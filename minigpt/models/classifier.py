@@ -64,7 +64,7 @@ class Classifier(GPT):
         Errors: pretrained.from_pretrained; WeightFormatError where the folder holds no such classifier.
         """
         from ..weights import pretrained  # here and below: it stands above the models
-        from ..weights.folder import check_together
+        from ..weights.folder import check_together, facts_of
 
         folder = pretrained.find(name_or_folder)
         path = folder / "config.json"
@@ -88,7 +88,7 @@ class Classifier(GPT):
         model.tokenizer = pretrained.tokenizer_of(folder)
         classifier = cls.from_model(model, labels)
         classifier.params[HEAD][...] = head
-        facts = {**classifier.config.to_dict(), "labels": list(classifier.labels)}
+        facts = {**facts_of(classifier.config), "labels": list(classifier.labels)}
         check_together(path, facts, model.tokenizer)
         return classifier
 
@@ -96,14 +96,14 @@ class Classifier(GPT):
         """Write the folder that from_pretrained() and transformers' GPT2ForSequenceClassification load."""
         names = {str(i): label for i, label in enumerate(self.labels)}
         from ..weights import pretrained
-        from ..weights.folder import write_folder
+        from ..weights.folder import facts_of, write_folder
 
         config, tensors = pretrained.exported(self)
         values = json.loads(config.to_json())
         values["architectures"] = [name.replace("LMHeadModel", "ForSequenceClassification") for name in values["architectures"]]
         values |= {"id2label": names, "label2id": {label: int(i) for i, label in names.items()}}
         tensors = {**{f"transformer.{name}": array for name, array in tensors.items()}, HEAD: self.params[HEAD]}
-        facts = {**config.to_dict(), "labels": list(self.labels)}
+        facts = {**facts_of(config), "labels": list(self.labels)}
         write_folder(folder, json.dumps(values, indent=2) + "\n", facts, tensors, self.tokenizer)
 
     def __call__(self, ids: Any, key_padding_mask: Any = None) -> np.ndarray:

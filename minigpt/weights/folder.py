@@ -15,12 +15,18 @@ from typing import Any, Protocol
 import numpy as np
 
 from .. import weights
+from ..config import GPTConfig
 from ..system.files import remove_atomic, write_atomic, write_together
 from ..system.json_reader import parse_json
 from ..system.text import printable
 
-# What one may change in config.json without changing what the weights compute
-FREE = ("embd_pdrop", "attn_pdrop", "resid_pdrop", "dropout", "initializer_range", "bos_token_id", "eos_token_id")
+# What one may change in a GPT's config.json without changing what the weights compute
+_FREE = ("embd_pdrop", "attn_pdrop", "resid_pdrop", "initializer_range", "bos_token_id", "eos_token_id")
+
+
+def facts_of(config: GPTConfig) -> dict[str, Any]:
+    """Return the fields of a configuration that belong to the weights."""
+    return {name: value for name, value in config.to_dict().items() if name not in _FREE}
 
 
 class Vocabulary(Protocol):
@@ -44,7 +50,7 @@ def write_folder(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    note = {"config": _without_free(facts), "tokenizer": None if tokenizer is None else tokenizer.fingerprint()}
+    note = {"config": facts, "tokenizer": None if tokenizer is None else tokenizer.fingerprint()}
 
     def write() -> None:        # the weights first, since their note says what else must be there
         weights.save(folder / f"model.{weight_format}", tensors, {"format": "pt", "minigpt": json.dumps(note)})
@@ -67,7 +73,7 @@ def check_together(path: Path, facts: Mapping[str, Any], tokenizer: Vocabulary |
         saved, fingerprint = dict(note["config"]), note["tokenizer"]
     except (KeyError, TypeError, ValueError):
         return      # another writer's
-    found = _without_free(facts)
+    found = json.loads(json.dumps(facts))        # as the saved ones came back
     wrong = [f"{name} {found[name]!r} in config.json, but {saved[name]!r} with the weights"
              for name in found if name in saved and saved[name] != found[name]]
     if tokenizer is not None and fingerprint not in (None, tokenizer.fingerprint()):
@@ -77,8 +83,3 @@ def check_together(path: Path, facts: Mapping[str, Any], tokenizer: Vocabulary |
             f"{printable(path.parent)}: {printable('; '.join(wrong))}, expected files that were saved together; a save was cut "
             "off or a file replaced: save the model once more, or remove the tokenizer's files to load the weights alone"
         )
-
-
-def _without_free(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts that count, as they come back from JSON."""
-    return json.loads(json.dumps({name: value for name, value in facts.items() if name not in FREE}))

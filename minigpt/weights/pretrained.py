@@ -24,7 +24,7 @@ from ..system.text import listed, printable
 from ..tokenization import CharTokenizer, Tokenizer
 from ..tokenization import load as load_tokenizer
 from . import cache, hub
-from .folder import check_together, write_folder
+from .folder import check_together, facts_of, write_folder
 
 BUNDLED = ("shakespeare-char",)     # folders of assets/, found by name
 
@@ -81,7 +81,7 @@ def save_pretrained(
     if weight_format not in ("safetensors", "npz"):
         raise ValueError(f"weight_format: {weight_format!r}, expected 'safetensors' or 'npz'")
     config, tensors = exported(model, dtype)
-    write_folder(folder, config.to_json(), config.to_dict(), tensors, tokenizer, weight_format)
+    write_folder(folder, config.to_json(), facts_of(config), tensors, tokenizer, weight_format)
 
 
 def exported(model: GPT, dtype: DTypeLike | None = None) -> tuple[GPTConfig, dict[str, np.ndarray]]:
@@ -186,7 +186,7 @@ def from_pretrained(
     tensors = weights.load(path)
     model = from_state_dict(tensors, config, dtype=dtype, threads=threads, fast=fast, strict=strict, source=str(path))
     model.tokenizer = tokenizer_of(folder)
-    check_together(path, config.to_dict(), model.tokenizer)
+    check_together(path, facts_of(config), model.tokenizer)
     return model
 
 

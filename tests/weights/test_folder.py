@@ -75,11 +75,13 @@ def test_labels_belong_to_their_head(tmp_path):
     assert all("saved together" in error for error in found)
 
 
-def test_a_mixture_of_two_transformers_is_refused(tmp_path):
-    old, new = (Transformer(TransformerConfig(vocab_size=9, n_embd=8, n_layer=1, n_head=n), n) for n in (2, 4))
+@pytest.mark.parametrize("change", [{"n_head": 4}, {"dropout": 0.3}, {"bos_token_id": 2, "eos_token_id": 1}], ids=str)
+def test_a_mixture_of_two_transformers_is_refused(tmp_path, change):
+    sizes = dict(vocab_size=9, n_embd=8, n_layer=1, n_head=2)
+    old, new = (Transformer(TransformerConfig(**{**sizes, **changes}), seed) for seed, changes in ((1, {}), (2, change)))
     found = list(mixtures(tmp_path, old, new, Transformer.load, "save"))
     assert found
-    assert all("n_head" in error for error in found)
+    assert all(name in error for error in found for name in change)
 
 
 def test_what_is_free_may_be_changed_by_hand(tmp_path):
