@@ -32,6 +32,8 @@ _MAX_HEADER = 4096  # bytes of a member before its array; 32 dimensions of 20 di
 # Bytes written at once, and also the longest list of members, which zipfile parses into many times its size. GPT-2 XL's
 # has 60,000 bytes.
 _PIECE = 1 << 20
+# How an archive ends: a signature, how many members there are, bytes and place of their list
+_END = struct.Struct("<4s6xHII2x")
 _SLACK = 32_000_000  # bytes that any archive may unpack to, and beyond them twice its size: weights hardly compress
 
 
@@ -123,7 +125,9 @@ def _open(path: str | os.PathLike[str]) -> Iterator[Any]:
         BoundedFile(path) as file,
         np.load(file, allow_pickle=False) as archive,
     ):
-        _check_members(path, archive.zip.infolist(), os.fstat(file.fileno()).st_size)
+        size = os.fstat(file.fileno()).st_size
+        _check_end(path, file, size - _END.size - len(archive.zip.comment), len(archive.zip.infolist()))
+        _check_members(path, archive.zip.infolist(), size)
         yield archive
 
 
@@ -136,6 +140,14 @@ def _refusing_damage(path: str | os.PathLike[str], what: str) -> Iterator[None]:
         raise
     except (zipfile.BadZipFile, EOFError, zlib.error, struct.error, ValueError, NotImplementedError) as error:
         refuse(path, f"{what} that cannot be read ({error})", "a whole npz file", error)
+
+
+def _check_end(path: str | os.PathLike[str], file: io.FileIO, position: int, found: int) -> None:
+    """Refuse a list of members that is shorter than the end of the archive says, which zipfile takes for all there is."""
+    file.seek(position)
+    signature, count, size, offset = _END.unpack(file.read(_END.size))
+    if signature != b"PK\5\6" or (count != 0xFFFF and count != found) or (offset != 0xFFFFFFFF and offset + size != position):
+        refuse(path, f"a list of {found:,} members", "all that the end of the archive counts")
 
 
 def _check_members(path: str | os.PathLike[str], members: list[zipfile.ZipInfo], file_size: int) -> None:

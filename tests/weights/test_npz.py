@@ -226,3 +226,24 @@ def test_a_random_change_of_some_bytes_of_an_npz_is_refused_or_loads(tmp_path):
             weights.load(path)
         except WeightFormatError:
             continue
+
+
+def test_a_damaged_list_that_swallows_a_member_is_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    weights.save(path, {name: np.arange(5) for name in "abcd"})
+    data = bytearray(path.read_bytes())
+    entry = data.find(b"PK\1\2", data.find(b"PK\1\2") + 1)
+    length = data.find(b"PK\1\2", entry + 1) - entry
+    data[entry + 32 : entry + 34] = length.to_bytes(2, "little")        # the next entry is this one's comment
+    path.write_bytes(data)
+    with pytest.raises(weights.WeightFormatError, match="a list of 3 members, expected all that the end"):
+        weights.load(path)
+
+
+def test_a_damaged_end_that_says_there_are_no_members_is_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    weights.save(path, {"a": np.arange(5)})
+    data = path.read_bytes()
+    path.write_bytes(data[:-22] + b"PK\5\6" + bytes(18))
+    with pytest.raises(weights.WeightFormatError, match="a list of 0 members"):
+        weights.load(path)
