@@ -264,7 +264,7 @@ class Transformer(Network):
         if wrong := [name for name in shapes.keys() | arrays.keys()
                      if name not in shapes or name not in arrays or arrays[name].shape != shapes[name]]:
             raise weights.WeightFormatError(
-                f"{printable(path)}: {listed(sorted(wrong), most=12)} missing, unexpected or of another shape, expected what "
+                f"{printable(path)}: {listed(sorted(wrong))} missing, unexpected or of another shape, expected what "
                 "config.json says; save the model again"
             )
         check_together(path, asdict(config), None)

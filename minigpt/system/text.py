@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import accumulate
 
 # What a terminal obeys, the controls but newline and tab, and what turns the order of letters; half pairs no encoding holds.
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -35,8 +36,10 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def listed(items: Iterable[object], separator: str = ", ", most: int = 30) -> str:
-    """Return the items as text that is safe to print: the first ones, and how many more there are."""
+def listed(items: Iterable[object], separator: str = ", ", most: int = 700) -> str:
+    """Return the items as text that is safe to print: as many as fit into about `most` characters, and how many more."""
     texts = [printable(item) for item in items]
-    rest = [f"and {len(texts) - most:,} more"] if len(texts) > most else []
-    return separator.join([*texts[:most], *rest])
+    ends = [*accumulate(len(text) + len(separator) for text in texts)]
+    n = max(1, sum(end <= most for end in ends))
+    rest = [f"and {len(texts) - n:,} more"] if len(texts) > n else []
+    return separator.join([*texts[:n], *rest])

@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from minigpt.system.text import for_terminal, printable
+from minigpt.system.text import for_terminal, listed, printable
 
 
 @pytest.mark.parametrize("text", ["", "h.0.attn.c_attn.weight", "C:\\models\\gpt2", "a 'quoted' name", "数字 ελ 🎈"])
@@ -55,3 +55,11 @@ def test_text_of_many_lines_keeps_newlines_tabs_and_joiners():
 ])
 def test_text_of_many_lines_shows_what_a_terminal_would_obey(text, shown):
     assert for_terminal(text) == shown
+
+
+def test_a_list_shows_what_fits_and_counts_the_rest():
+    assert listed([]) == ""
+    assert listed(["a", "b\n"]) == "a, b\\n"
+    assert listed([f"h.{i}" for i in range(10)], "; ", most=20) == "h.0; h.1; h.2; h.3; and 6 more"
+    assert listed(["x" * 30, "y"], most=20) == "x" * 30 + ", and 1 more"
+    assert len(listed(["h.11.attn.c_attn.weight is missing"] * 148, "; ")) < 750
