@@ -84,9 +84,14 @@ class Context:
             with ignore_overflow():
                 return unembedding_forward(last[0], self.model.head(self.scopes[0]))
 
+        def alone() -> np.ndarray:
+            read(self.scopes[0])
+            return head()
+
         def passes() -> np.ndarray:
-            self.pool.run([partial(read, scope) for scope in self.scopes[: len(chunks)]])
-            return self.pool.run([head])[0]         # one product, so with all of BLAS's threads
+            if len(chunks) > 1:
+                self.pool.run([partial(read, scope) for scope in self.scopes[: len(chunks)]])
+            return self.pool.run([head if len(chunks) > 1 else alone])[0]     # one task, so with all of BLAS's threads
 
         logits = self.model.lock.read(passes)
         self.cache.advance(T)
