@@ -82,6 +82,7 @@ def _steps(context: Context, prompts: list[list[int]], max_new_tokens: int, samp
     texts = [row.copy() for row in prompts for _ in range(sampling.num_samples)]   # whole, where a window forgets
     ended = np.zeros(len(logits), bool)
     tokens = np.zeros(len(logits), int)
+    stop_ids = np.array([*sampling.stop_ids], int)
     for n_new in range(max_new_tokens):
         active = np.flatnonzero(~ended)
         warped = sampling.warped(checked_logits(logits[active]), [texts[r] for r in active], n_new, max_new_tokens - n_new)
@@ -90,7 +91,7 @@ def _steps(context: Context, prompts: list[list[int]], max_new_tokens: int, samp
         if sampling.logprobs:
             logprobs[active] = log_softmax(logits[active].astype(np.float64))[np.arange(len(active)), tokens[active]]
         yield tokens.copy(), logprobs
-        ended |= np.isin(tokens, [*sampling.stop_ids])
+        ended |= (tokens[:, None] == stop_ids).any(-1)
         if n_new == max_new_tokens - 1 or ended.all():
             return
         for text, token in zip(texts, tokens.tolist(), strict=True):
