@@ -3,7 +3,9 @@
 Keys and values of what was read are kept in kv_cache.py; which token comes next is decided in generate.py.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -74,28 +76,33 @@ class Context:
 
         def read(scope: Scope) -> None:
             for chunk in remaining:         # whichever thread is free takes the next, so those before it are under way
-                with chunk, ignore_overflow():
+                with chunk:
                     h = self.model.forward(ids[:, chunk.start - start : chunk.stop - start], scope, chunk.positions,
                                            chunk.key_padding_mask, chunk.layers, last=1)
                 if chunk is chunks[-1]:
                     last.append(h[:, -1])
 
         def head() -> np.ndarray:
-            with ignore_overflow():
-                return unembedding_forward(last[0], self.model.head(self.scopes[0]))
+            return unembedding_forward(last[0], self.model.head(self.scopes[0]))
 
-        def alone() -> np.ndarray:
+        def read_alone() -> np.ndarray:
             read(self.scopes[0])
             return head()
 
         def passes() -> np.ndarray:
             if len(chunks) > 1:
-                self.pool.run([partial(read, scope) for scope in self.scopes[: len(chunks)]])
-            return self.pool.run([head if len(chunks) > 1 else alone])[0]     # one task, so with all of BLAS's threads
+                self.pool.run([partial(_quietly, partial(read, scope)) for scope in self.scopes[: len(chunks)]])
+            # one task, so with all of BLAS's threads
+            return self.pool.run([partial(_quietly, head if len(chunks) > 1 else read_alone)])[0]
 
         logits = self.model.lock.read(passes)
         self.cache.advance(T)
         return logits
+
+
+def _quietly(task: Callable[[], Any]) -> Any:
+    with ignore_overflow():
+        return task()
 
 
 def ignore_overflow() -> np.errstate:

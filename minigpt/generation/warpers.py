@@ -191,4 +191,4 @@ def sample(probabilities: ArrayLike, rng: np.random.Generator) -> int:
     if not 0 < total < math.inf:
         raise ValueError(f"probabilities: their sum is {total}, expected a positive number")
     # subtle: u ≤ 1 − 2⁻⁵³, so u Σ p never rounds up to Σ p, where the search would run past the last token
-    return int(np.searchsorted(cdf, rng.random() * total, side="right"))
+    return int(cdf.searchsorted(rng.random() * total, side="right"))

@@ -64,8 +64,10 @@ class _Wishes:
         May be called again where an interrupt has divided it: what is noted changes last.
         """
         with self.lock:
-            wishes = {other: wish for other, wish in self.by_thread.items() if other != thread}
-            if n is not None:
+            wishes = self.by_thread.copy()
+            if n is None:
+                wishes.pop(thread, None)
+            else:
                 wishes[thread] = n
                 if not self.by_thread:
                     self.before = blas_threads()
