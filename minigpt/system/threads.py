@@ -53,13 +53,14 @@ class WorkerPool:
         self._workers: list[threading.Thread] = []
         self._starting = threading.Lock()
 
-    def run(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+    def run(self, tasks: Sequence[Callable[[], Any]], whole: bool = False) -> list[Any]:
         """All results in the order of the tasks.  The first error is raised, once no task is running.
 
         Several tasks are run by the pool's threads alone, not by the caller's: Ctrl-C, which Python raises in the main thread,
         then never stops one of them halfway while others wait for it.
+        whole: a single task, or a single thread's tasks, too: for what changes something, of which half must not be done.
         """
-        if len(tasks) == 1 or self.threads == 1:
+        if not whole and (len(tasks) == 1 or self.threads == 1):
             return with_blas_threads(self.threads, partial(copy_context().run, _in_turn, tasks))
         with self._starting:
             if not self._workers:
@@ -81,10 +82,10 @@ class WorkerPool:
                     continue
             raise
 
-    def run_ranges(self, function: Callable[[int, int], Any], size: int) -> list[Any]:
-        """[function(start, stop), …] over 0 … size cut into as many equal ranges as there are threads."""
+    def run_ranges(self, function: Callable[[int, int], Any], size: int, whole: bool = False) -> list[Any]:
+        """[function(start, stop), …] over 0 … size cut into as many equal ranges as there are threads; whole: as run()."""
         edges = [size * i // self.threads for i in range(self.threads + 1)]
-        return self.run([partial(function, *edge) for edge in pairwise(edges)])
+        return self.run([partial(function, *edge) for edge in pairwise(edges)], whole)
 
 
 def _in_turn(tasks: Sequence[Callable[[], Any]]) -> list[Any]:

@@ -91,7 +91,7 @@ class AdamW:
         return self.model.flat_grads[self.start :]
 
     def step(self, lr: float, scale: float = 1.0) -> None:
-        """One update with learning rate `lr`; gradients are multiplied by `scale` on the way."""
+        """One update with learning rate `lr`; gradients are multiplied by `scale` on the way.  Ctrl-C leaves all or none of it."""
         t = self.t + 1
         b1, b2 = self.betas
         c1 = (1 - b1) / (1 - b1**t)                        # m̂/(√v̂ + ε) is c1 m/(c2 √v + ε) with m and v as they are kept
@@ -115,7 +115,7 @@ class AdamW:
                 w[: max(0, self.decay_stop - i)] *= 1 - lr * self.weight_decay
                 w -= x
 
-        self.model.lock.write(partial(self.model.pool.run_ranges, update, params.size))
+        self.model.lock.write(partial(self.model.pool.run_ranges, update, params.size, whole=True))
 
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint needs: arrays by name, views."""
@@ -153,7 +153,7 @@ class Muon:
             yield from zip(*(np.split(array, parts, axis=1) for array in arrays), strict=True)
 
     def step(self, lr: float) -> None:
-        """One update with learning rate `lr`."""
+        """One update with learning rate `lr`.  Ctrl-C leaves all or none of it."""
         matrices, n = list(self._matrices()), self.model.pool.threads
 
         def update(worker: int) -> None:
@@ -169,7 +169,7 @@ class Muon:
                 w -= o
 
         tasks = [partial(update, worker) for worker in range(n)]
-        self.model.lock.write(partial(self.model.pool.run, tasks))
+        self.model.lock.write(partial(self.model.pool.run, tasks, whole=True))
 
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint needs: arrays by name, views."""

@@ -1,10 +1,12 @@
 """AdamW, Muon, clipping and schedules, each against a plain twin written from its paper's lines."""
 
 import math
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
+from faults.engine import calls_of
 from minigpt import GPT, GPTConfig
 from minigpt.nn.fast.ops import CHUNK
 from minigpt.system.threads import WorkerPool
@@ -157,6 +159,35 @@ def test_one_and_two_threads_make_the_same_step(make, dtype):
             step_with(optimizer, model, rng)
         results.append(model.flat_params)
     np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("make", [AdamW, Muon])
+def test_an_interrupted_step_is_made_whole_or_not_at_all(make, threads):
+    model = make_model(threads)
+    optimizer = make(model)
+    random_gradients(model, np.random.default_rng(0))
+
+    def state():
+        return [model.flat_params.copy(), *(array.copy() for array in optimizer.state().values())]
+
+    def restore(arrays):
+        model.flat_params[...] = arrays[0]
+        optimizer.load_state(dict(zip(optimizer.state(), arrays[1:], strict=True)))
+
+    optimizer.step(1e-2)
+    before = state()
+    n_calls = calls_of(lambda: optimizer.step(1e-2))
+    after = state()
+    seen = set()
+    for k in range(1, n_calls + 1):
+        restore(before)
+        with suppress(KeyboardInterrupt):
+            calls_of(lambda: optimizer.step(1e-2), k)
+        found = [i for i, arrays in enumerate((before, after)) if all(map(np.array_equal, state(), arrays))]
+        assert found, f"call {k} of {n_calls}"
+        seen.update(found)
+    assert seen == {0, 1}
 
 
 # Clipping
