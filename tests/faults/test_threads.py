@@ -5,6 +5,7 @@ import os
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import forkserver
 
 import pytest
 
@@ -79,6 +80,8 @@ def answer(name, m, pipe):
 def in_process(case):
     method, name, threads = case
     context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        forkserver._forkserver.__init__()       # one of this process: Python cannot wait for what an earlier test has started
     m = models(threads)
     CALLS["loss_and_grads"](m)                  # its workers have run
     alone = repr(solid(CALLS[name](m)))
