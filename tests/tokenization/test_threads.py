@@ -210,7 +210,7 @@ def test_after_an_interrupt_at_any_moment_the_next_call_gives_the_right_ids(smal
     tokenizer = Tokenizer.train(TEXT, 300, [END])
     expected = interruptible(from_state(tokenizer.state()), tmp_path)[name]()
     moments = interrupted(interruptible(from_state(tokenizer.state()), tmp_path)[name], 0)
-    for moment in sorted(random.Random(1).sample(range(1, moments + 1), min(moments, 100))):
+    for moment in sorted(random.Random(1).sample(range(1, moments + 1), min(moments, 50))):
         for left_over in (tokenizer, from_state(tokenizer.state())):  # with the caches of all interrupts so far, and of one
             call = interruptible(left_over, tmp_path)[name]
             interrupted(call, moment)
