@@ -9,7 +9,7 @@
 # and its config.json still says "tie_word_embeddings": true, so that the older version reads another model than was saved.
 #
 # minigpt loads such a folder untied, as 5.24 does, warns, and saves it with tie_word_embeddings false, which every version
-# reads alike (tests/weights/test_pretrained.py).
+# reads alike (tests/weights/test_sources.py).
 #
 # Usage: findings/transformers_head_that_is_not_tied.sh        needs Python 3.10 or newer and PyPI; fails if this has changed
 set -euo pipefail

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from .commands import doctor, finetune, generate, score, tokenize, trace, train, translate
+from .commands import doctor, finetune, generate, inspect, score, tokenize, trace, train, translate
 from .commands.common import exit_status
 
 COMMANDS = {
@@ -13,6 +13,7 @@ COMMANDS = {
     "score": (score.main, "measure how likely a text is, or each of several answers"),
     "tokenize": (tokenize.main, "show the tokens of a text"),
     "trace": (trace.main, "show every activation and gradient on a text, as text or as an HTML page"),
+    "inspect": (inspect.main, "say what a model's folder or file is, without loading it"),
     "doctor": (doctor.main, "check a model for mistakes, and show what it costs on this machine"),
     "translate": (translate.main, "train the Transformer of 2017 to translate numbers, and translate with it"),
 }

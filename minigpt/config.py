@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
 from .inputs import is_whole
 from .system.json_reader import parse_json, read_json
-from .system.text import printable
+from .system.text import listed, printable
 
-ACTIVATION_NAMES = ("gelu_new", "gelu", "relu")
+# The activation functions by Hugging Face's names, each with the other names that it has there; all compute the same
+ACTIVATION_NAMES = {
+    "gelu_new": ("gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "gelu_accurate"), "gelu": ("gelu_python",), "relu": (),
+    "silu": ("swish",), "quick_gelu": (), "tanh": (),
+}
+_ONE_NAME = {other: name for name, others in ACTIVATION_NAMES.items() for other in others}
 
 # More than any machine holds, or any hand has trained: a file that asks for it is refused before anything is built
 _MOST_LAYERS = 10_000
@@ -21,18 +28,44 @@ _MOST_PARAMETERS = 10**13
 _LISTED = 30                                    # unknown keys and bad fields that a message lists
 _MOST = 2**31 - 1                               # of all other whole numbers
 
-_AFN = {"gelu_new": "gelu", "relu": "relu"}     # the activation functions by the names in GPT-1's config.json
+_AFN = {"gelu_new": "gelu", "relu": "relu", "silu": "silu"}     # the functions by the names in GPT-1's config.json
 
-# What Hugging Face writes into config.json beside the sizes, with the one value that means what we do; None: any
-_ACCEPTED = {
-    "n_ctx": None, "predict_special_tokens": None, "architectures": None, "bos_token_id": None, "eos_token_id": None,
-    "pad_token_id": None, "summary_activation": None, "summary_first_dropout": None, "summary_proj_to_labels": None,
-    "summary_type": None, "summary_use_proj": None, "task_specific_params": None, "torch_dtype": None, "dtype": None,
-    "transformers_version": None, "use_cache": None, "gradient_checkpointing": None, "_name_or_path": None,
-    "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "reorder_and_upcast_attn": False,
-    "add_cross_attention": False, "is_encoder_decoder": False, "chunk_size_feed_forward": 0, "return_dict": None,
-    "output_attentions": None, "output_hidden_states": None, "output_past": None, "problem_type": None,
-    "id2label": None, "label2id": None, "_num_labels": None, "n_special": None,
+# Other names of sizes; where both are there, these count, as in transformers
+_SIZES = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
+          "max_position_embeddings": "n_positions"}
+
+_GPT2S_ENDS = {"bos_token_id": 50_256, "eos_token_id": 50_256}      # in a GPT-2's config.json that does not name them
+
+# What other models' config.json may ask for, and why it must not be there. A key that ends in _ stands for all that begin so.
+_OTHER_MODELS = {key: reason for reason, keys in {
+    "GPT-2 learns its positions": ("alibi", "position_embedding_type", "rope_", "rotary_"),
+    "GPT-2's blocks see the whole text": ("attention_layers", "attention_types", "sliding_window"),
+    "GPT-2 reads one text": ("add_cross_attention", "is_encoder_decoder"),
+    "GPT-2's heads have keys and values of their own": ("multi_query",),
+    "GPT-2's blocks have one MLP, after the attention": ("num_experts", "num_local_experts", "parallel_attn",
+                                                         "use_parallel_residual"),
+    "GPT-2 has layer norms": ("rms_norm_eps",),
+    "GPT-2 does not change its scores like that": ("attn_logit_softcapping", "final_logit_softcapping", "logit_scale", "mup_"),
+    "heads are missing from the weights; save the model before it is pruned": ("pruned_heads",),
+    "the weights are packed; save the model dequantized": ("quantization_config",),
+    "there are more weights than GPT-2's; merge the adapters": ("adapters",),
+}.items() for key in keys}
+_SAME_AS_GPT2 = {"position_embedding_type": ("absolute", "learned", "learned_absolute"), "logit_scale": (1,)}
+
+# What Hugging Face writes beside the fields and what changes no logit: bookkeeping, heads for other tasks, what a text is drawn
+# with, and reorder_and_upcast_attn, the same mathematics in another order. Keys that begin with _ are bookkeeping too.
+_PASSED_OVER = {
+    "architectures", "chunk_size_feed_forward", "dtype", "finetuning_task", "gradient_checkpointing", "n_ctx",
+    "n_special", "output_attentions", "output_hidden_states", "output_past", "predict_special_tokens", "problem_type",
+    "reorder_and_upcast_attn", "return_dict", "tf_legacy_loss", "tokenizer_class", "torch_dtype", "torchscript",
+    "transformers_version", "use_bfloat16", "use_cache", "cross_attention_hidden_size", "id2label", "is_decoder", "label2id",
+    "num_labels", "summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj",
+    "task_specific_params", "tie_encoder_decoder", "bad_words_ids", "begin_suppress_tokens", "cls_token_id",
+    "decoder_start_token_id", "diversity_penalty", "do_sample", "early_stopping", "encoder_no_repeat_ngram_size",
+    "exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id", "length_penalty", "mask_token_id",
+    "max_length", "min_length", "no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences", "output_scores",
+    "prefix", "remove_invalid_values", "repetition_penalty", "return_dict_in_generate", "sep_token_id", "suppress_tokens",
+    "temperature", "top_k", "top_p", "typical_p", "unk_token_id",
 }
 
 
@@ -45,11 +78,12 @@ _Config = TypeVar("_Config", bound="GPTConfig")
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """The sizes of a GPT, by Hugging Face's field names. The defaults are GPT-2 small.
+    """The sizes and settings of a GPT, by Hugging Face's field names. The defaults are GPT-2 small.
 
         GPTConfig(vocab_size=65, n_positions=128, n_embd=128, n_layer=4, n_head=4)
         GPTConfig.preset("gpt2-medium")
 
+    An activation function may have any of Hugging Face's names for it; the field has the first in ACTIVATION_NAMES.
     Raises ConfigError.  Radford et al. 2019, table 2; article A0 §2.3.
     """
 
@@ -59,7 +93,7 @@ class GPTConfig:
     n_layer: int = 12                    # blocks
     n_head: int = 12                     # heads of n_embd/n_head channels each
     n_inner: int | None = None           # channels inside the MLP; None: 4 n_embd
-    activation_function: str = "gelu_new"
+    activation_function: str = "gelu_new"       # one of ACTIVATION_NAMES
     layer_norm_epsilon: float = 1e-5
     embd_pdrop: float = 0.0              # dropout probabilities: after the embedding,
     attn_pdrop: float = 0.0              # on the attention weights,
@@ -70,8 +104,19 @@ class GPTConfig:
     pre_norm: bool = True                # norms before the branches and at the end; False: after each sum (GPT-1)
     attention_window: int | None = None  # in every second block a position sees so many, itself and before (GPT-3); None: all
     causal: bool = True                  # a position sees itself and those before; False: all positions (BERT)
+    scale_attn_weights: bool = True      # attention's scores are divided by √D, D = n_embd/n_head
+    scale_attn_by_inverse_layer_idx: bool = False       # and in block i by i + 1
+    bos_token_id: int | None = None      # begins a text; None: nothing does
+    eos_token_id: int | tuple[int, ...] | None = None   # ends a text, several if any of them does
+    pad_token_id: int | None = None      # fills up shorter rows
 
     def __post_init__(self) -> None:
+        if isinstance(self.activation_function, str):
+            name = _ONE_NAME.get(self.activation_function, self.activation_function)
+            object.__setattr__(self, "activation_function", name)
+        if isinstance(self.eos_token_id, (list, tuple)) and self.eos_token_id:
+            first, *others = self.eos_token_id
+            object.__setattr__(self, "eos_token_id", (first, *others) if others else first)
         bad = _problems(self)
         if not bad and self.attention_window and not self.causal:
             bad.append(f"attention_window {self.attention_window} looks back, expected None where causal is False")
@@ -81,8 +126,14 @@ class GPTConfig:
     @staticmethod
     def _expected(name: str, value: Any) -> str | None:
         """What one field should be, or None where it is that"""
-        if name in ("bias", "tie_word_embeddings", "pre_norm", "causal"):
+        if name in ("bias", "tie_word_embeddings", "pre_norm", "causal") or name.startswith("scale_"):
             return None if isinstance(value, bool) else "True or False"
+        if name.endswith("_token_id"):
+            several = name == "eos_token_id"
+            ids = value if several and isinstance(value, tuple) and value else (value,)
+            if value is None or all(is_whole(id, 0, _MOST) for id in ids):
+                return None
+            return "an id from 0, or None" + (", or a list of ids" if several else "")
         if name == "activation_function":
             return None if isinstance(value, str) and value in ACTIVATION_NAMES else f"one of {', '.join(ACTIVATION_NAMES)}"
         if name in ("layer_norm_epsilon", "initializer_range") or name.endswith(("_pdrop", "dropout")):
@@ -129,6 +180,11 @@ class GPTConfig:
         With attention_window every second block is banded, from the second on.  Brown et al. 2020 §2.1; Child et al. 2019.
         """
         return self.attention_window if i % 2 else None
+
+    def attention_scale(self, i: int) -> float:
+        """What block i multiplies the products of queries and keys by: 1/√D, unless the two settings of scale say otherwise."""
+        scale = 1 / math.sqrt(self.n_embd // self.n_head) if self.scale_attn_weights else 1.0
+        return scale / (i + 1) if self.scale_attn_by_inverse_layer_idx else scale
 
     @property
     def flops_per_token(self) -> int:
@@ -179,10 +235,13 @@ class GPTConfig:
     def to_json(self) -> str:
         """The text of a config.json that Hugging Face's transformers reads as this GPT-2, or GPT-1 where norms come last.
 
-        What it has no model for, a window, no causal mask or GPT-1 with the exact GELU, gets a model_type that it refuses.
+        What it has no model for, a window, no causal mask or a GPT-1 with another function, width or scale, gets a model_type
+        that it refuses.
         """
         head: dict[str, object]
-        if self.attention_window or not self.causal or not (self.pre_norm or self.activation_function in _AFN):
+        like_gpt1 = (self.activation_function in _AFN and self.mlp_width == 4 * self.n_embd and self.scale_attn_weights
+                     and not self.scale_attn_by_inverse_layer_idx)
+        if self.attention_window or not self.causal or not (self.pre_norm or like_gpt1):
             head = {"model_type": "minigpt"}
         elif self.pre_norm:
             head = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}
@@ -193,30 +252,47 @@ class GPTConfig:
 
     @classmethod
     def from_dict(cls: type[_Config], values: Mapping[str, Any], source: object = "config") -> _Config:
-        """From field names to a configuration; Hugging Face's other keys must have GPT-2's values, unknown ones raise."""
+        """From the fields of a config.json to a configuration, as transformers reads it.
+
+        Keys that change no logit are passed over.  Raises ConfigError for those that would make another model of it.  Other
+        unknown keys get one warning, or an error where model_type is "minigpt".
+        """
         if not isinstance(values, Mapping):
             raise ConfigError(f"{printable(source)}: {_shown(values)}, expected field names and values")
         names = {field.name for field in fields(cls)}
-        bad = []
+        bad, unknown = [], []
         values = dict(values)
-        kind = values.pop("model_type", "gpt2")
+        kind = values.pop("model_type", None)
         if kind == "openai-gpt":
-            functions = {afn: name for name, afn in _AFN.items()}
+            functions = {**{afn: name for name, afn in _AFN.items()}, "swish": "silu"}
             afn = values.pop("afn", "gelu")
             if not (isinstance(afn, str) and afn in functions):
                 bad.append(f"afn {_shown(afn)}, expected one of {', '.join(functions)}")
                 afn = "gelu"
             values = {"activation_function": functions[afn], "pre_norm": False, **values}
-        elif kind not in ("gpt2", "minigpt"):
+        elif kind not in (None, "gpt2", "minigpt"):
             bad.append(f"model_type {_shown(kind)}, expected 'gpt2', 'openai-gpt' or 'minigpt'")
+        values |= {_SIZES[key]: values.pop(key) for key in _SIZES if values.get(key) is not None}
+        if kind == "gpt2" and is_whole(values.get("vocab_size", cls.vocab_size), 50_257):
+            values = {**_GPT2S_ENDS, **values}
+        values |= {key: _read_ids(values[key]) for key in (*_GPT2S_ENDS, "pad_token_id") if key in values}
         for key, value in values.items():
-            if key in names:
+            if value is None or key in names or key in _PASSED_OVER or str(key).startswith("_"):
                 continue
-            if key not in _ACCEPTED:
-                bad.append(f"unknown key {_shown(key)}")
-            elif _ACCEPTED[key] is not None and value != _ACCEPTED[key]:
-                bad.append(f"{key} {_shown(value)}, expected {_ACCEPTED[key]!r}")
-        return _made(cls, {key: value for key, value in values.items() if key in names}, bad, source)
+            if reason := _OTHER_MODELS.get(key) or _OTHER_MODELS.get(str(key).partition("_")[0] + "_"):
+                same = _SAME_AS_GPT2.get(key, ())
+                if not (_is_empty(value) or value in same):
+                    expected = repr(same[0]) if same else "False" if value is True else "none"
+                    bad.append(f"{key} {_shown(value)}, expected {expected}: {reason}")
+            else:
+                unknown.append(_shown(key))
+        if kind == "minigpt":
+            bad += [f"unknown key {key}" for key in unknown]
+        config = _made(cls, {key: value for key, value in values.items() if key in names}, bad, source)
+        if unknown:
+            warnings.warn(f"{printable(source)}: unknown keys {listed(unknown)}, expected GPT-2's; they are passed over, see "
+                          "whether the model was trained with something of its own", stacklevel=2)
+        return config
 
     @classmethod
     def from_json(cls: type[_Config], text: str | bytes, source: object = "config.json") -> _Config:
@@ -322,6 +398,18 @@ def _made(cls: Any, values: Mapping[str, Any], bad: list[str], source: object) -
         listed = "; ".join(bad[:_LISTED]) + (f"; and {len(bad) - _LISTED} more" if len(bad) > _LISTED else "")
         raise ConfigError(f"{printable(source)}: {listed}") from None
     return config
+
+
+def _read_ids(value: Any) -> Any:
+    """Ids of special tokens as the fields have them: transformers writes −1 for none."""
+    if isinstance(value, list):
+        return [id for id in value if not is_whole(id, -_MOST, -1)] or None
+    return None if is_whole(value, -_MOST, -1) else value
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether a value asks for nothing: False, 0, {}, or {"adapters": {}, "config_map": {}}"""
+    return not value or (isinstance(value, dict) and not any(value.values()))
 
 
 def _shown(value: object) -> str:

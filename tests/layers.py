@@ -1,6 +1,6 @@
 """Every layer with what to call it with: a forward and its backward on random arrays, for tests that go through all of them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -201,6 +201,8 @@ def attention_cases():
         yield attention_case(2, 7, 7, mask)
         yield attention_case(3, 9, 7, mask, padded=True, dropout=0.3)
     yield attention_case(3, 70, 131, "two-sided window beyond a tile", padded=True, dropout=0.3)
+    scaled = attention_case(3, 9, 7, "causal", padded=True, dropout=0.3)
+    yield replace(scaled, name="attention with a scale", options={**scaled.options, "scale": 1.7})
     for B, shape in ("a sequence", (5, 3)), ("heads without a batch", (2, 5, 3)):
         inputs = dict.fromkeys("qkv", shape)
         yield Case(f"attention of {B}", nn.attention_forward, nn.attention_backward, inputs, options={"dropout": 0.3})
@@ -299,13 +301,15 @@ def composite_cases():
         "a window": {"window": 2, "eps": 0.3},
         "bidirectional": {"causal": False, "activation": "gelu"},
         "padding, dropout": {"key_padding_mask": padding(3, 5), **drops},
+        "a scale": {"attn_scale": 0.2, "activation": "tanh"},
         "post-norm, padding, dropout": {"key_padding_mask": padding(3, 5), "pre_norm": False, **drops},
     }.items():
         yield Case(f"block, {name}", nn.block_forward, nn.block_backward, {"x": (3, 5, C)}, block_params(),
                    {"n_head": H, **options})
     yield Case("block with LoRA without bias", nn.block_forward, nn.block_backward, {"x": (2, 5, C)},
                block_params(bias=False, rank=1), {"n_head": H, **drops})
-    yield Case("block with a cache", block_in_parts, None, {"x": (2, 9, C)}, block_params(), {"padded": [1, 0], "last": 1})
+    yield Case("block with a cache", block_in_parts, None, {"x": (2, 9, C)}, block_params(),
+               {"padded": [1, 0], "last": 1, "attn_scale": 0.2})
     memory = {"x": (3, 5, C), "memory": (3, 4, C)}
     yield Case("decoder block", nn.decoder_block_forward, nn.decoder_block_backward, memory, decoder_params(), {"n_head": H})
     yield Case("decoder block, padding, dropout", nn.decoder_block_forward, nn.decoder_block_backward, memory,

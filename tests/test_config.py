@@ -30,9 +30,9 @@ def trained(config, batch_size, threads, dropout_key=(1, 2)):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("changes", [
     {}, {"n_positions": 30}, {"n_positions": 100, "n_inner": 77, "bias": False},
-    {"vocab_size": 2065, "tie_word_embeddings": False},
-    {"embd_pdrop": 0.1, "n_layer": 1}, {"attn_pdrop": 0.1}, {"resid_pdrop": 0.1, "activation_function": "relu"}, {"n_head": 1},
-    {"causal": False},
+    {"vocab_size": 2065, "tie_word_embeddings": False}, {"embd_pdrop": 0.1, "n_layer": 1},
+    {"attn_pdrop": 0.1, "activation_function": "silu"}, {"resid_pdrop": 0.1, "activation_function": "relu"},
+    {"n_head": 1, "activation_function": "tanh"}, {"causal": False},
 ])
 def test_activation_bytes_are_what_a_training_step_holds(changes, threads):
     config = GPTConfig(**{**SIZES, **changes})
@@ -153,14 +153,15 @@ def test_wrong_types_in_all_fields_are_all_listed(config):
 @pytest.mark.parametrize(("text", "parts"), [
     ('{"afn": [], "model_type": "openai-gpt"}', ["afn [], expected one of gelu, relu"]),
     ('{"model_type": []}', ["model_type [], expected 'gpt2'"]),
-    ('{"n_layer": "2", "n_heads": 3, "add_cross_attention": {}}',
-     ["n_layer '2', expected", "unknown key 'n_heads'", "add_cross_attention {}, expected False"]),
+    ('{"n_layer": "2", "model_type": "minigpt", "n_heads": 3, "add_cross_attention": true, "rope_theta": 1e4}',
+     ["n_layer '2', expected", "unknown key 'n_heads'", "add_cross_attention True, expected False: GPT-2 reads one text",
+      "rope_theta 10000.0, expected none: GPT-2 learns its positions"]),
     ('{"n_layer": -0}', ["n_layer -0.0, expected a whole number"]),
     ('{"n_layer": 2, "n_layer": 3}', ["duplicate key 'n_layer', expected each key once"]),
     ('{"layer_norm_epsilon": NaN}', ["layer_norm_epsilon: NaN, expected a finite number"]),
     ('{"n_embd": "\\u001b[2J\\n"}', [r"n_embd '\x1b[2J\n', expected"]),
-    ('{"a\\u202eb": 1}', [r"unknown key 'a\u202eb'"]),
-    (json.dumps({"x" * i: 1 for i in range(1, 1000)} | {"n_layer": []}),
+    ('{"model_type": "minigpt", "a\\u202eb": 1}', [r"unknown key 'a\u202eb'"]),
+    (json.dumps({"x" * i: 1 for i in range(1, 1000)} | {"n_layer": [], "model_type": "minigpt"}),
      ["n_layer [], expected", "unknown key 'xx'", "and 970 more"]),
     ("[" * 100_000, ["brackets nested too deeply"]),
 ], ids=range(10))

@@ -10,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from ..system.threads import WorkerPool, cpu_count
 from ..training.corpora import load_corpus
 from ..training.recipe import PRESETS as RUNS
 from ..training.recipe import Recipe
+from ..weights.inspection import inspect
 from .common import exit_status, failed
 from .train import DEFAULT_PRESET
 
@@ -96,6 +98,7 @@ def _trained(name: str, text_source: str | None) -> int:
     flops = machine.matmul_flops(WorkerPool())
     return _screen(f"minigpt doctor: the trained model {name}", {
         "this machine": _machine(flops),
+        "what are its files?": _files(name),
         "is it healthy?": {
             "weights": lambda: checks.weights(model),
             "tokenizer": lambda: checks.vocabulary(model, text),
@@ -161,6 +164,13 @@ def _machine(flops: float) -> Checks:
         "NumPy": lambda: Finding(f"{np.__version__}, BLAS: {machine.blas()}"),
         "threads": lambda: Finding(f"{pool.threads}, {blas}; matrix products at {costs.si(flops, 'FLOP/s')}"),
     }
+
+
+def _files(name: str) -> Checks:
+    """The rows about a model's files, those of the command `inspect` that no check has"""
+    wanted = ("format", "written by", "weights", "special ids", "missing", "passed over", "notes")
+    rows = inspect(name).rows
+    return {row: partial(Finding, rows[row]) for row in wanted if row in rows}
 
 
 def _screen(title: str, sections: dict[str, Checks]) -> int:

@@ -7,6 +7,7 @@ warpers.py, text instead of tokens in streaming.py.  Articles A1 §3.2 推理, A
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,8 @@ def _start(model: GPT, ids: Any, max_new_tokens: int,
     config = model.config
     config.require_causal("generate")
     check_count(max_new_tokens, 0, "max_new_tokens", "0 returns the prompt")
+    if sampling.vocab_size is None and model.tokenizer is not None:
+        sampling = replace(sampling, vocab_size=model.tokenizer.vocab_size)
     sampling = sampling.for_vocabulary(config.vocab_size)
     seeds = np.random.SeedSequence(sampling.seed)
     prompts = _checked_prompts(ids, sampling.start_id, config.vocab_size)

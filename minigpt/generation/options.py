@@ -55,6 +55,8 @@ class Sampling:
     num_samples: int = 1                # n > 1 continues each prompt n times
     # also return log p of each new token under the model itself, before any warper, as in GPT.score(); 0 where a row had ended
     logprobs: bool = False
+    # Ids from here on are never drawn.  None: those that model.tokenizer has no text for, where the model's table is padded
+    vocab_size: int | None = None
     # When a row has n_positions tokens, forget the older half of them (rounded up) and go on.  The others are read anew from
     # position 0, at the cost of one prompt every n_positions/2 tokens, and nothing of the forgotten half has an effect any
     # more.  Longer prompts are truncated on the left
@@ -91,6 +93,8 @@ class Sampling:
             check(check_count, self.start_id, 0, "start_id", "give an id, or None")
         check(_check_seed, self.seed)
         check(check_count, self.num_samples, 1, "num_samples", "1 continues each prompt once")
+        if self.vocab_size is not None:
+            check(check_count, self.vocab_size, 1, "vocab_size", "None leaves out ids without text")
         for name in ("logprobs", "sliding_window"):
             check(_check_is, isinstance(getattr(self, name), (bool, np.bool_)), self, name, "True or False")
         if bad:     # one of them keeps its kind; of several, a wrong type counts more than a wrong value
@@ -108,7 +112,8 @@ class Sampling:
         bad_words = _checked_words(self.bad_words_ids, "bad_words_ids", vocab_size)
         stop_ids = checked_row(list(self.stop_ids), vocab_size, "stop_ids")
         banned = [*bad_words, *(list(word) for word, value in bias.items() if value == -math.inf), *([id] for id in stop_ids)]
-        forced = _checked_words(self.force_words_ids, "force_words_ids", vocab_size)
+        drawn = vocab_size if self.vocab_size is None else min(self.vocab_size, vocab_size)
+        forced = _checked_words(self.force_words_ids, "force_words_ids", drawn)
         for i, word in enumerate(forced):
             if found := [other for other in banned if occurs_in(word, other)]:
                 raise ValueError(
@@ -117,7 +122,7 @@ class Sampling:
                 )
         processors: Any = (self.logits_processor,) if callable(self.logits_processor) else self.logits_processor
         return replace(self, bad_words_ids=bad_words, force_words_ids=forced, logit_bias=bias, stop_ids=stop_ids,
-                       logits_processor=tuple(processors))
+                       logits_processor=tuple(processors), vocab_size=drawn)
 
     def _checked_bias(self, vocab_size: int) -> dict[Any, float]:
         """Check logit_bias -> {ids: value}, ids a tuple."""
@@ -139,6 +144,8 @@ class Sampling:
         temperature.  A temperature of 0 ends it there: what follows cannot change which token is the most likely.
         Raises ValueError where no token is left.
         """
+        if self.vocab_size is not None and self.vocab_size < logits.shape[-1]:
+            logits = forbid(logits, slice(self.vocab_size, None))
         if self.logit_bias:
             logits = add_bias(logits, texts, self.logit_bias)
         if self.repetition_penalty != 1:

@@ -47,13 +47,18 @@ def whole_characters(tokenizer: Any, ids: Iterable[int]) -> Iterator[str]:
 
         the ids of b"a", b"\xc3", b"\xa9" -> "a", "", "é", ""
 
+    An id beyond the vocabulary, from a model whose table is larger, has no text.
     Bytes of a character that has begun are held back until it is complete.  One piece more comes at the end: U+FFFD where the
     last character is incomplete, else "".
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for id in ids:
-        yield decoder.decode(tokenizer.token_bytes(id))
+        yield decoder.decode(_text_of(tokenizer, id))
     yield decoder.decode(b"", final=True)
+
+
+def _text_of(tokenizer: Any, id: int) -> bytes:
+    return b"" if id >= tokenizer.vocab_size else tokenizer.token_bytes(id)
 
 
 def until(pieces: Iterable[str], stop_strings: Collection[str]) -> Iterator[str]:
@@ -120,7 +125,11 @@ def forbid_texts(tokenizer: Any, texts: Collection[str],
     longest = max(len(begun) for begun, _ in rules)
 
     def process(ids: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        tail = b"".join(token_bytes[id] for id in ids[max(0, len(ids) - longest) :])    # long enough: a token has a byte
+        tail = b""
+        for id in reversed(ids.tolist()):
+            if len(tail) >= longest:
+                break
+            tail = _text_of(tokenizer, id) + tail
         for begun, completing in rules:
             if tail.endswith(begun):
                 logits[completing] = -np.inf

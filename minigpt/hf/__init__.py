@@ -3,9 +3,14 @@
     from minigpt.hf import GPT2LMHeadModel, GPT2Tokenizer
 """
 
-from .model import CausalLMOutput, GPT2Config, GPT2LMHeadModel, GPT3LMHeadModel, GPT3Tokenizer
+from .auto import AutoTokenizer
+from .bert import BertTokenizer
+from .config import GPT2Config
+from .generation_config import GenerationConfig
+from .model import CausalLMOutput, GPT2LMHeadModel, GPT3LMHeadModel, GPT3Tokenizer
 from .tokenizer import Encoding, GPT2Tokenizer
 
 __all__ = [
-    "CausalLMOutput", "Encoding", "GPT2Config", "GPT2LMHeadModel", "GPT2Tokenizer", "GPT3LMHeadModel", "GPT3Tokenizer",
+    "AutoTokenizer", "BertTokenizer", "CausalLMOutput", "Encoding", "GPT2Config", "GPT2LMHeadModel", "GPT2Tokenizer",
+    "GPT3LMHeadModel", "GPT3Tokenizer", "GenerationConfig",
 ]

@@ -23,38 +23,25 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from ..config import GPTConfig
 from ..generation.generate import stream
-from ..inputs import is_whole
+from ..inputs import check_count
 from ..models.gpt import GPT
 from ..nn.cross_entropy import cross_entropy_forward
 from ..nn.scope import Scope
 from ..system.files import write_atomic, write_together
 from ..weights.pretrained import find, save_pretrained
-from .tokenizer import GPT2Tokenizer
+from .config import SPECIAL_IDS, GPT2Config, without_negative
+from .generation_config import SETTINGS, GenerationConfig
+from .stop_strings import StopStrings
+from .tokenizer import PretrainedTokenizer
+from .unsupported import check_no_others, warn_of_ignored, warn_of_types
 
 DEFAULT_NEW_TOKENS = 20     # where neither max_length nor max_new_tokens is given
 
-
-@dataclass(frozen=True)
-class GPT2Config(GPTConfig):
-    """A GPTConfig with Hugging Face's defaults for dropout, and with the ids of special tokens; None: there is none."""
-
-    embd_pdrop: float = 0.1
-    attn_pdrop: float = 0.1
-    resid_pdrop: float = 0.1
-    bos_token_id: int | None = 50_256           # where an empty prompt starts
-    eos_token_id: int | None = 50_256           # ends a text
-    pad_token_id: int | None = None             # pads a row that has ended; None: eos_token_id does
-
-    @staticmethod
-    def _expected(name: str, value: object) -> str | None:
-        if not name.endswith("_token_id"):
-            return GPTConfig._expected(name, value)
-        return None if value is None or is_whole(value, 0, 2**31 - 1) else "an id from 0, or None"
-
-    @classmethod
-    def from_pretrained(cls, name_or_folder: str | os.PathLike[str]) -> "GPT2Config":
-        """Load the config.json of a model.  Raises ConfigError, and what weights.pretrained.find() does."""
-        return cls.from_file(find(name_or_folder) / "config.json")
+# What a setting is where neither the call nor the model's generation_config has it
+_DEFAULTS = {
+    "min_length": 0, "do_sample": False, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0, "bad_words_ids": (), "force_words_ids": (), "num_return_sequences": 1, "num_beams": 1,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,43 +53,123 @@ class CausalLMOutput:
 
 
 class GPT2LMHeadModel:
-    """GPT-2 with Hugging Face's calls; `gpt` is the GPT under it.  There is no dropout, so no eval() is needed.
+    """GPT-2 with Hugging Face's calls; `gpt` is the GPT under it.
 
-    config: a GPT2Config; the weights are drawn from `seed`.
+    config: a GPT2Config; the weights are drawn from `seed`.  generation_config: what generate() does unless a call says
+    otherwise.
     """
+
+    device = "cpu"
 
     def __init__(self, config: GPT2Config, *, seed: Any = 0, dtype: DTypeLike = np.float32) -> None:
         self.config = config
         sizes = GPTConfig(**{field.name: getattr(config, field.name) for field in fields(GPTConfig)})
         self.gpt = GPT(sizes, seed=seed, dtype=dtype)
+        self.generation_config = GenerationConfig()
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | os.PathLike[str], *, dtype: DTypeLike = np.float32) -> "GPT2LMHeadModel":
-        """Load the model of a folder, or by name.  Raises what GPT.from_pretrained() does."""
-        folder = find(name_or_folder)
+    def from_pretrained(cls, name_or_folder: str | os.PathLike[str], *, dtype: Any = None, torch_dtype: Any = None,
+                        **changes: Any) -> "GPT2LMHeadModel":
+        """Load a model as GPT.from_pretrained() does, with the generation_config.json beside it.
+
+            GPT2LMHeadModel.from_pretrained("gpt2", pad_token_id=tokenizer.eos_token_id)
+
+        dtype: what it computes in, float32 or float64, also by its name; None and "auto" are float32.  torch_dtype: the same by
+        its old name.  changes: bos_token_id, eos_token_id, pad_token_id instead of the files'.
+        Raises what GPT.from_pretrained() does; ConfigError; TypeError for other changes.
+        """
+        if unknown := [name for name in changes if name not in SPECIAL_IDS]:
+            raise TypeError(
+                f"from_pretrained: {', '.join(unknown)}, expected dtype or {', '.join(SPECIAL_IDS)}; leave out what tells "
+                "transformers how to download or compute"
+            )
+        place = find(name_or_folder)
         model = cls.__new__(cls)
-        model.config = GPT2Config.from_pretrained(folder)
-        model.gpt = GPT.from_pretrained(folder, dtype=dtype)
+        settings = GenerationConfig.from_pretrained(place if place.is_dir() else place.parent)
+        model.gpt = GPT.from_pretrained(place, dtype=_numpy_dtype(torch_dtype if dtype is None else dtype))
+        model.config = GPT2Config(**model.gpt.config.to_dict())
+        model.generation_config = settings
+        for name, value in changes.items():
+            setattr(model.config, name, value)
+            delattr(settings, name)
         return model
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write config.json and model.safetensors, which transformers loads too."""
+        """Write config.json, generation_config.json and model.safetensors, which transformers loads too."""
 
         def write() -> None:
             save_pretrained(self.gpt, folder)
             write_atomic(Path(folder) / "config.json", replace(self.config, bias=True).to_json().encode("utf-8"))
+            self.generation_config.save_pretrained(folder)
 
         write_together(write)
 
-    def __call__(self, input_ids: ArrayLike, attention_mask: ArrayLike | None = None,
-                 labels: ArrayLike | None = None) -> CausalLMOutput:
+    @property
+    def generation_config(self) -> GenerationConfig:
+        """What generate() does unless a call says otherwise; its settings can be set, and it can be replaced."""
+        return self._generation_config.of(self.config)
+
+    @generation_config.setter
+    def generation_config(self, settings: GenerationConfig) -> None:
+        if not isinstance(settings, GenerationConfig):
+            raise TypeError(f"generation_config: {type(settings).__name__}, expected a minigpt.hf.GenerationConfig; make one")
+        self._generation_config = settings
+
+    def eval(self) -> "GPT2LMHeadModel":
+        """Do nothing, since nothing drops out here -> the model."""
+        return self
+
+    def train(self, mode: bool = True) -> "GPT2LMHeadModel":
+        """As eval() for train(False).  Raises ValueError for train(), with what trains a model here."""
+        if mode:
+            raise ValueError("train: True, expected False, since this class only computes; `minigpt train` and "
+                             "minigpt.training.Trainer(model.gpt, …) train a model")
+        return self
+
+    def to(self, *places: Any) -> "GPT2LMHeadModel":
+        """Return the model for "cpu".  Raises ValueError for any other device, and for a dtype."""
+        if [str(place) for place in places] != ["cpu"]:
+            raise ValueError(f"to: {', '.join(map(repr, places))}, expected 'cpu', where NumPy computes; choose a dtype when "
+                             "loading: from_pretrained(…, dtype='float32')")
+        return self
+
+    def num_parameters(self) -> int:
+        """The number of parameters; a tied output layer shares the embedding's."""
+        return self.config.n_params
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None) -> None:
+        """Give the vocabulary another size, for tokens that were added: new rows are the mean of the old ones.
+
+        As in transformers, which adds noise too small to see to the mean.  Fewer tokens cut the last rows off.
+        Raises TypeError, ValueError.
+        """
+        if new_num_tokens is None or new_num_tokens == self.config.vocab_size:
+            return
+        check_count(new_num_tokens, 1, "new_num_tokens", "pass len(tokenizer)")
+        old = self.gpt
+        gpt = GPT(replace(old.config, vocab_size=int(new_num_tokens)), seed=None, dtype=old.dtype, threads=old.pool.threads,
+                  fast=old.fast)
+        for name, array in gpt.params.items():
+            n = min(len(array), len(old.params[name]))
+            array[:n] = old.params[name][:n]
+            array[n:] = old.params[name].mean(axis=0)       # only tables of tokens have another length
+        gpt.tokenizer = old.tokenizer
+        self.gpt = gpt
+        object.__setattr__(self.config, "vocab_size", int(new_num_tokens))
+
+    def __call__(self, input_ids: ArrayLike, attention_mask: ArrayLike | None = None, labels: ArrayLike | None = None,
+                 token_type_ids: ArrayLike | None = None, **options: Any) -> CausalLMOutput:
         """Score the next token at every position: input_ids (B, T) -> logits (B, T, V), the caller's own.
 
         attention_mask (B, T): 1 at tokens, 0 at padding, which nothing attends to.  As in Hugging Face's forward, positions
         count from the first column all the same; only generate() counts them from the first token.
         labels (B, T): the same ids; they are shifted here, −100 is ignored, and the loss is the mean over the others.
+        token_type_ids, which a BertTokenizer gives, are left out with a warning: transformers would add the embeddings of
+        tokens 0 and 1, which no GPT-2 was trained with.  options: use_cache, return_dict and others that change no logit.
         Raises TypeError, ValueError.
         """
+        check_no_others("model", options)
+        warn_of_types(token_type_ids)
         mask = None if attention_mask is None else self._checked_mask(attention_mask, np.shape(input_ids))
         logits = self.gpt(input_ids, mask)
         if labels is None:
@@ -116,92 +183,113 @@ class GPT2LMHeadModel:
 
     def generate(
         self, inputs: ArrayLike | None = None, *, input_ids: ArrayLike | None = None, attention_mask: ArrayLike | None = None,
-        max_length: int | None = None, max_new_tokens: int | None = None, min_length: int = 0,
-        min_new_tokens: int | None = None, do_sample: bool = False, temperature: float = 1.0, top_k: int | None = 50,
-        top_p: float | None = 1.0, min_p: float | None = None, repetition_penalty: float = 1.0, no_repeat_ngram_size: int = 0,
-        bad_words_ids: Sequence[Sequence[int]] | None = None, force_words_ids: Sequence[Sequence[int]] | None = None,
-        sequence_bias: Mapping[tuple[int, ...], float] | list[Any] | None = None,
-        logits_processor: Sequence[Callable[..., Any]] | None = None, num_return_sequences: int = 1, num_beams: int = 1,
-        eos_token_id: int | Sequence[int] | None = None, pad_token_id: int | None = None,
-        stop_strings: str | Sequence[str] | None = None, tokenizer: GPT2Tokenizer | None = None,
-        seed: int | Sequence[int] | None = None, sliding_window: bool = False,
+        generation_config: GenerationConfig | None = None, logits_processor: Sequence[Callable[..., Any]] | None = None,
+        tokenizer: PretrainedTokenizer | None = None, token_type_ids: ArrayLike | None = None,
+        seed: int | Sequence[int] | None = None, sliding_window: bool = False, **options: Any,
     ) -> np.ndarray:
         """Continue every row: inputs (B, T) ids -> (B num_return_sequences, T + new) int64, the caller's own.
 
-        attention_mask (B, T): 0 at padding, which must be on the left; each row equals what it gives alone.
+        Without inputs a text starts from bos_token_id.  Each option is taken from the call, then from `generation_config`, then
+        from the model's generation_config and, of special ids, its config:
+
+        attention_mask (B, T): 0 at padding, which should be on the left; each row equals what it gives alone.
         max_length        tokens of a row with its prompt and padding; max_new_tokens, without them, wins.  Neither: 20 new
-        min_length, min_new_tokens      the same for how many there are before a row may end
-        do_sample         False takes the most likely token; then temperature, top_k, top_p, min_p do not count, with a warning
+        min_length, min_new_tokens      the same for how many there are before a row may end; by default 0
+        do_sample         False, the default, takes the most likely token; then temperature, top_k, top_p, min_p do not count,
+                          with a warning.  True draws: temperature 1.0, top_k 50, top_p 1.0, min_p None unless given
         bad_words_ids     as in Sampling, like repetition_penalty and no_repeat_ngram_size; eos_token_id is left out of them
         sequence_bias     {(id, …): value} or [[[id, …], value], …]: logit_bias of Sampling
         logits_processor  a list of f(input_ids (1, T), scores (1, V)) -> scores, arrays; each row comes alone, unpadded
         num_return_sequences            continuations of each prompt, side by side; more than one only with do_sample
-        eos_token_id      an id or several that end a row; kept, then followed by pad_token_id; None: the config's
+        eos_token_id      an id or several that end a row; kept, then followed by pad_token_id; None, in the call: nothing does
         stop_strings      texts that end a row once they occur in it, as `tokenizer` decodes it; the row includes them
 
         Not Hugging Face's: seed, as in generation.options.Sampling, instead of torch's; sliding_window=True goes on past
         n_positions, which otherwise raises ValueError.  There are no beams: force_words_ids, which needs them there, is that
-        of Sampling, lists of ids.
+        of Sampling, lists of ids; early_stopping and length_penalty do not count, with a warning.  use_cache and others that
+        change no token are passed over; what else transformers has raises ValueError with what to do instead.
+        token_type_ids: left out, as by the model itself.  A row that ends in padding is continued from its last token.
         Raises TypeError, ValueError before anything is computed.
         """
-        if sum(given is None for given in (inputs, input_ids)) != 1:
+        if inputs is not None and input_ids is not None:
             raise ValueError("generate: inputs and input_ids, expected one of the two; pass tokenizer.encode(…)")
-        eos = _id_list(self.config.eos_token_id if eos_token_id is None else eos_token_id)
-        pad = self.config.pad_token_id if pad_token_id is None else pad_token_id
-        rows = self._rows(inputs if inputs is not None else input_ids)
+        check_no_others("generate", options)
+        warn_of_types(token_type_ids)
+        chosen = self._chosen(options, generation_config)
+        eos = _id_list(chosen["eos_token_id"])
+        pad = chosen["pad_token_id"]
+        prompt = input_ids if inputs is None else inputs
+        rows = self._rows([[]] if prompt is None else prompt, chosen["bos_token_id"])
         mask = self._prompt_mask(rows, attention_mask, pad, eos)
         T = rows.shape[1]
-        if num_beams != 1:
+        if chosen["num_beams"] != 1:
             raise ValueError(
-                f"num_beams: {num_beams}, expected 1; a GPT is not searched by beams here, do_sample=True gives several rows"
+                f"num_beams: {chosen['num_beams']}, expected 1; a GPT is not searched by beams here: pass num_beams=1, "
+                "do_sample=True gives several rows"
             )
-        if num_return_sequences != 1 and not do_sample:
+        if chosen["num_return_sequences"] != 1 and not chosen["do_sample"]:
             raise ValueError(
-                f"num_return_sequences: {num_return_sequences}, expected 1 while greedy, since all would be equal; "
+                f"num_return_sequences: {chosen['num_return_sequences']}, expected 1 while greedy, since all would be equal; "
                 "pass do_sample=True"
             )
-        if do_sample and temperature == 0:
+        if chosen["do_sample"] and chosen["temperature"] == 0:
             raise ValueError("temperature: 0, expected a number above 0 when sampling; do_sample=False takes the likeliest")
+        stop_strings = chosen["stop_strings"]
         if stop_strings is not None and tokenizer is None:
             raise ValueError("stop_strings: no tokenizer, expected one to read the text with; pass tokenizer=tokenizer")
-        if max_new_tokens is None:
-            if max_length is None:
-                max_length = T + DEFAULT_NEW_TOKENS if sliding_window else min(T + DEFAULT_NEW_TOKENS, self.config.n_positions)
-            if max_length <= T:
-                raise ValueError(f"input_ids: {T} tokens, expected fewer than max_length {max_length}; pass max_new_tokens")
-            max_new_tokens = max_length - T
-        if min_new_tokens is None:
-            min_new_tokens = max(0, min_length - T)
-        if do_sample:
-            options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+        max_new_tokens, min_new_tokens = self._lengths(T, chosen, options, sliding_window)
+        if chosen["do_sample"]:
+            sampling = {name: chosen[name] for name in ("temperature", "top_k", "top_p", "min_p")}
+            sampling["temperature"] = 1.0 if sampling["temperature"] is None else sampling["temperature"]
         else:
-            options = {"temperature": 0}
-            given = {"temperature": (temperature, 1.0), "top_k": (top_k, 50), "top_p": (top_p, 1.0), "min_p": (min_p, None)}
-            if ignored := [f"{name}={value!r}" for name, (value, default) in given.items() if value not in (default, None)]:
-                warnings.warn(
-                    f"generate: {', '.join(ignored)} ignored, expected do_sample=True with it; "
-                    "the most likely token is taken at each step", stacklevel=2,
-                )
-        n_vocab = self.config.vocab_size
+            sampling = {"temperature": 0}
+        warn_of_ignored(options, chosen["do_sample"])
+        alone = [[id] for id in eos]
         steps = stream(
-            self.gpt, [row[is_token].tolist() for row, is_token in zip(rows, mask, strict=True)], max_new_tokens, **options,
-            repetition_penalty=repetition_penalty, no_repeat_ngram_size=no_repeat_ngram_size,
-            bad_words_ids=[word for word in bad_words_ids or () if [*word] not in [[id] for id in eos]],
-            force_words_ids=force_words_ids or (), logit_bias=_bias_by_ids(sequence_bias),
-            logits_processor=_row_processor(logits_processor or ()),
-            min_new_tokens=min_new_tokens, num_samples=num_return_sequences, seed=seed, sliding_window=sliding_window,
-            # the config's may lie outside a small vocabulary, where it is never drawn
-            stop_ids=[id for id in eos if eos_token_id is not None or id < n_vocab],
+            self.gpt, [row[is_token].tolist() for row, is_token in zip(rows, mask, strict=True)], max_new_tokens, **sampling,
+            repetition_penalty=chosen["repetition_penalty"], no_repeat_ngram_size=chosen["no_repeat_ngram_size"],
+            bad_words_ids=[word for word in chosen["bad_words_ids"] if not (np.iterable(word) and [*word] in alone)],
+            force_words_ids=chosen["force_words_ids"], logit_bias=_bias_by_ids(chosen["sequence_bias"]),
+            logits_processor=_row_processor(logits_processor or ()), min_new_tokens=min_new_tokens,
+            num_samples=chosen["num_return_sequences"], seed=seed, sliding_window=sliding_window,
+            # the files' may lie outside a small vocabulary, where they are never drawn
+            stop_ids=[id for id in eos if "eos_token_id" in options or id < self.config.vocab_size],
+            vocab_size=self.config.vocab_size,      # as in transformers also ids that the tokenizer has no text for
         )
-        rows = np.repeat(rows, num_return_sequences, axis=0)
+        rows = np.repeat(rows, chosen["num_return_sequences"], axis=0)
         fill = pad if pad is not None else eos[0] if eos else None
-        stops = None if stop_strings is None or tokenizer is None else _StopStrings(tokenizer, stop_strings, rows)
+        stops = None if stop_strings is None or tokenizer is None else StopStrings(tokenizer, stop_strings, rows)
         if stops is not None and fill is None:
             raise ValueError("pad_token_id: None, expected an id to fill rows that end at stop_strings; pass pad_token_id=0")
         return self._filled(rows, steps, eos, fill, stops)
 
+    def _chosen(self, options: Mapping[str, Any], generation_config: GenerationConfig | None) -> dict[str, Any]:
+        """Collect every setting: the call's, that of the generation_config passed, of the model's own, or the default."""
+        passed = {} if generation_config is None else generation_config.to_dict()
+        given = {
+            **self.generation_config.to_dict(), **{name: value for name, value in passed.items() if value is not None},
+            **{name: without_negative(value) if name in SPECIAL_IDS else value for name, value in options.items()},
+        }
+        none = {name for name in ("temperature", "top_k", "top_p") if name in given}        # of these None counts: it is off
+        return {name: value if (value := given.get(name)) is not None or name in none else _DEFAULTS.get(name)
+                for name in SETTINGS}
+
+    def _lengths(self, T: int, chosen: Mapping[str, Any], options: Mapping[str, Any], sliding_window: bool) -> tuple[int, int]:
+        """Tell how many new tokens there are at most, and before a row may end, for prompts of T tokens."""
+        most, max_length, least = chosen["max_new_tokens"], chosen["max_length"], chosen["min_new_tokens"]
+        if most is None:
+            if max_length is None:
+                max_length = T + DEFAULT_NEW_TOKENS if sliding_window else min(T + DEFAULT_NEW_TOKENS, self.config.n_positions)
+            if max_length <= T:
+                raise ValueError(f"input_ids: {T} tokens, expected fewer than max_length {max_length}; pass max_new_tokens")
+            most = max_length - T
+        elif options.get("max_length") is not None and "max_new_tokens" not in options:
+            warnings.warn(f"generate: max_length={max_length} ignored, since generation_config has max_new_tokens {most}, "
+                          "which wins; pass max_new_tokens", stacklevel=3)
+        return most, max(0, chosen["min_length"] - T) if least is None else least
+
     def _filled(self, rows: np.ndarray, steps: Iterable[np.ndarray], eos: list[int], fill: int | None,
-                stops: "_StopStrings | None") -> np.ndarray:
+                stops: StopStrings | None) -> np.ndarray:
         """Append the tokens of each step to the prompts, up to where a row ends; from there on `fill`."""
         columns = [rows]
         ended = np.zeros(len(rows), bool)
@@ -216,30 +304,35 @@ class GPT2LMHeadModel:
                 break
         return np.concatenate(columns, axis=1)
 
-    def _rows(self, ids: ArrayLike | None) -> np.ndarray:
-        """Check ids (B, T) -> an array of its own; an empty prompt starts from bos_token_id."""
+    @staticmethod
+    def _rows(ids: ArrayLike, bos: int | None) -> np.ndarray:
+        """Check ids (B, T) -> an array of its own; an empty prompt starts from `bos`."""
         rows = np.asarray(ids)
         if rows.ndim != 2 or len(rows) == 0:
             raise ValueError(f'input_ids: shape {rows.shape}, expected (batch, time); encode with return_tensors="np"')
         if rows.shape[1] == 0:
-            if self.config.bos_token_id is None:
+            if bos is None:
                 raise ValueError("input_ids: empty, expected a token, since config.bos_token_id is None; give a prompt")
-            rows = np.full((len(rows), 1), self.config.bos_token_id)
+            rows = np.full((len(rows), 1), bos)
         if rows.dtype.kind not in "iu":
             raise TypeError(f"input_ids: dtype {rows.dtype}, expected integers")
         return rows.astype(np.int64)
 
     def _prompt_mask(self, rows: np.ndarray, attention_mask: ArrayLike | None, pad: int | None, eos: list[int]) -> np.ndarray:
-        """Make a mask (B, T), True at tokens.  Without attention_mask a pad token other than eos shows where the padding is."""
+        """Make a mask (B, T), True at tokens.  Without attention_mask a pad token other than eos shows where the padding is.
+
+        Of a row that is all padding the last token counts.
+        """
         if attention_mask is None or np.shape(attention_mask) == (len(rows), 0):
             mask = rows != pad if pad is not None and pad not in eos else np.ones(rows.shape, bool)
         else:
             mask = self._checked_mask(attention_mask, rows.shape)
         if not mask[:, -1].all():
-            raise ValueError(
-                f"attention_mask: row {mask[:, -1].argmin()} ends in padding, expected padding at the left when generating; "
-                "set tokenizer.padding_side = 'left'"
+            warnings.warn(
+                f"generate: row {mask[:, -1].argmin()} ends in padding, expected padding at the left; the row is continued "
+                "from its last token. Set tokenizer.padding_side = 'left'", stacklevel=3,
             )
+            mask[~mask.any(axis=1), -1] = True
         return mask
 
     @staticmethod
@@ -250,32 +343,6 @@ class GPT2LMHeadModel:
         if not np.isin(mask, (0, 1)).all():
             raise ValueError("attention_mask: other values, expected 1 at tokens and 0 at padding")
         return mask.astype(bool)
-
-
-class _StopStrings:
-    """Watch the bytes of each row for stop strings.
-
-    As in Hugging Face, a string may begin in the prompt, but must end in the output.
-    """
-
-    def __init__(self, tokenizer: GPT2Tokenizer, stop_strings: Any, rows: np.ndarray) -> None:
-        stop_strings = [stop_strings] if isinstance(stop_strings, str) else stop_strings
-        if not all(isinstance(string, str) and string for string in stop_strings):
-            raise TypeError(f"stop_strings: {stop_strings!r}, expected a text or several, none empty")
-        self.stops = [string.encode() for string in stop_strings]
-        self.token_bytes = tokenizer.tokenizer.token_bytes
-        self.longest = max(map(len, self.stops), default=0)
-        self.tails = [b"".join(map(self.token_bytes, row)) for row in rows.tolist()]
-
-    def reached(self, tokens: np.ndarray) -> np.ndarray:
-        """Add one more token to each row, (B,) -> (B,) booleans: whether it completed a stop string."""
-        reached = np.zeros(len(tokens), bool)
-        for r, token in enumerate(tokens.tolist()):
-            new = self.token_bytes(token)
-            tail = self.tails[r][-(self.longest - 1) :] if self.longest > 1 else b""    # no new match begins earlier
-            self.tails[r] = text = tail + new
-            reached[r] = any(text.find(stop, max(0, len(tail) - len(stop) + 1)) >= 0 for stop in self.stops)
-        return reached
 
 
 class GPT3LMHeadModel:
@@ -293,6 +360,19 @@ class GPT3LMHeadModel:
 
 class GPT3Tokenizer(GPT3LMHeadModel):
     """The same for the article's tokenizer."""
+
+
+def _numpy_dtype(dtype: Any) -> np.dtype:
+    """A dtype, or its name, also behind "torch." -> NumPy's; None and "auto" are float32.  Raises ValueError."""
+    name = "float32" if dtype is None or (isinstance(dtype, str) and dtype == "auto") else dtype
+    try:
+        found = np.dtype(name.removeprefix("torch.") if isinstance(name, str) else name)
+    except TypeError:
+        found = None
+    if found not in (np.float32, np.float64):
+        raise ValueError(f"dtype: {dtype!r}, expected 'float32' or 'float64', which NumPy computes in; weights of any "
+                         "precision are read into it")
+    return np.dtype(found)
 
 
 def _id_list(ids: int | Iterable[int] | None) -> list[int]:

@@ -40,14 +40,20 @@ class Classifier(GPT):
                  threads: int | None = None, fast: bool = True) -> None:
         config.require_causal("Classifier")         # what is padded at the end is seen by no token before
         self.labels = tuple(labels)
-        if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
-            raise ValueError(f"labels: {list(labels)}, expected at least two, each once")
+        if not self.labels or len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels: {list(labels)}, expected each once and at least one")
         super().__init__(replace(config, tie_word_embeddings=True), seed, dtype, threads, fast)     # there is no lm_head
 
     @classmethod
     def from_model(cls, model: GPT, labels: Sequence[str], seed: Any = 0) -> Classifier:
         """A classifier with a trained model's weights, copied, and a new head drawn from `seed`."""
         refuse_adapters(model)
+        if len(labels) < 2:
+            raise ValueError(f"labels: {list(labels)}, expected at least two, each once")
+        return cls._with_body(model, labels, seed)
+
+    @classmethod
+    def _with_body(cls, model: GPT, labels: Sequence[str], seed: Any = 0) -> Classifier:
         classifier = cls(model.config, labels, seed, model.dtype, model.pool.threads, model.fast)
         for name in classifier.params.keys() - {HEAD}:
             classifier.params[name][...] = model.params[name]
@@ -63,30 +69,32 @@ class Classifier(GPT):
 
         Errors: pretrained.from_pretrained; WeightFormatError where the folder holds no such classifier.
         """
-        from ..weights import pretrained  # here and below: it stands above the models
+        from ..weights import pretrained, sources  # here and below: they stand above the models
         from ..weights.folder import check_together, facts_of
 
-        folder = pretrained.find(name_or_folder)
-        path = folder / "config.json"
-        values = read_json(path, dict, error=ConfigError)
-        config = replace(GPTConfig.from_dict(values, path), tie_word_embeddings=True)
-        config.require_causal(printable(path))
-        path = pretrained.weight_file(folder)
+        path = sources.weight_file(pretrained.find(name_or_folder))
+        values = read_json(path.with_name("config.json"), dict, error=ConfigError)
+        config = replace(GPTConfig.from_dict(values, path.with_name("config.json")), tie_word_embeddings=True)
+        config.require_causal(printable(path.with_name("config.json")))
         tensors = weights.load(path)
-        head, labels = tensors.pop(HEAD, None), _labels(names := values.get("id2label"))
-        if head is None or head.dtype.kind != "f" or head.shape != (len(labels), config.n_embd) or len(labels) < 2:
+        head = next((tensors.pop(name) for name in list(tensors) if name.split(".")[-2:] == ["score", "weight"]), None)
+        names = values.get("id2label")
+        labels = _labels(names)
+        if names is None and head is not None and head.ndim:        # transformers writes no names that nobody chose
+            labels = [f"LABEL_{i}" for i in range(len(head))]
+        if head is None or head.dtype.kind != "f" or head.shape != (len(labels), config.n_embd) or not labels:
             found = "no score.weight"
             if head is not None:
                 found = f"score.weight {head.dtype} {head.shape} and id2label {printable(repr(names), 80)}"
             raise weights.WeightFormatError(
-                f"{printable(folder)}: {found}, expected a classifier; for a new head write "
+                f"{printable(path)}: {found}, expected a classifier; for a new head write "
                 "Classifier.from_model(model, labels)"
             )
         model = pretrained.from_state_dict(
             tensors, config, dtype=dtype, threads=threads, fast=fast, strict=strict, source=str(path)
         )
-        model.tokenizer = pretrained.tokenizer_of(folder)
-        classifier = cls.from_model(model, labels)
+        model.tokenizer = sources.tokenizer_of(path, config)
+        classifier = cls._with_body(model, labels)
         classifier.params[HEAD][...] = head
         facts = {**facts_of(classifier.config), "labels": list(classifier.labels)}
         check_together(path, facts, model.tokenizer)

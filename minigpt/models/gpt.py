@@ -100,7 +100,8 @@ class GPT(Shortcuts, Network):
             x = block_forward(
                 x, s.layer("h", i), c.n_head, activation=c.activation_function, eps=c.layer_norm_epsilon, pre_norm=c.pre_norm,
                 causal=c.causal, window=c.window(i), key_padding_mask=key_padding_mask, attn_dropout=c.attn_pdrop,
-                resid_dropout=c.resid_pdrop, cache=caches[i] if caches else None, last=last if i == c.n_layer - 1 else None,
+                attn_scale=c.attention_scale(i), resid_dropout=c.resid_pdrop, cache=caches[i] if caches else None,
+                last=last if i == c.n_layer - 1 else None,
             )
         return layernorm_forward(x, s.at("ln_f"), c.layer_norm_epsilon) if c.pre_norm else x
 

@@ -10,7 +10,20 @@ Each layer marked @has_fast_twin has a tuned form in fast/, which runs where the
 write over its inputs, and what it returns is a buffer that the next call on the same scope overwrites.
 """
 
-from .activations import gelu_backward, gelu_forward, gelu_tanh_backward, gelu_tanh_forward, relu_backward, relu_forward
+from .activations import (
+    gelu_backward,
+    gelu_forward,
+    gelu_tanh_backward,
+    gelu_tanh_forward,
+    quick_gelu_backward,
+    quick_gelu_forward,
+    relu_backward,
+    relu_forward,
+    silu_backward,
+    silu_forward,
+    tanh_backward,
+    tanh_forward,
+)
 from .attention import attention_backward, attention_forward
 from .block import block_backward, block_forward, decoder_block_backward, decoder_block_forward
 from .cross_entropy import cross_entropy_backward, cross_entropy_forward
@@ -35,12 +48,12 @@ from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backwar
 
 __all__ = [
     "Gradients", "Pass", "Scope", "Store",
-    "attention_backward", "attention_forward", "attention_mask", "block_backward", "block_forward",
-    "cross_attention_backward", "cross_attention_forward", "cross_entropy_backward", "cross_entropy_forward",
-    "decoder_block_backward", "decoder_block_forward", "dropout_backward", "dropout_forward", "embedding_backward",
-    "embedding_forward", "gelu_backward", "gelu_forward", "gelu_tanh_backward", "gelu_tanh_forward", "layernorm_backward",
-    "layernorm_forward", "linear_backward", "linear_forward", "log_softmax", "log_softmax_backward", "lora_backward",
-    "lora_forward", "merge_heads", "mlp_backward", "mlp_forward", "multihead_backward", "multihead_forward", "relu_backward",
-    "relu_forward", "residual_backward", "residual_forward", "sinusoidal_positions", "softmax", "softmax_backward",
-    "split_heads", "unembedding_backward", "unembedding_forward",
+    "attention_backward", "attention_forward", "attention_mask", "block_backward", "block_forward", "cross_attention_backward",
+    "cross_attention_forward", "cross_entropy_backward", "cross_entropy_forward", "decoder_block_backward",
+    "decoder_block_forward", "dropout_backward", "dropout_forward", "embedding_backward", "embedding_forward", "gelu_backward",
+    "gelu_forward", "gelu_tanh_backward", "gelu_tanh_forward", "layernorm_backward", "layernorm_forward", "linear_backward",
+    "linear_forward", "log_softmax", "log_softmax_backward", "lora_backward", "lora_forward", "merge_heads", "mlp_backward",
+    "mlp_forward", "multihead_backward", "multihead_forward", "quick_gelu_backward", "quick_gelu_forward", "relu_backward",
+    "relu_forward", "residual_backward", "residual_forward", "silu_backward", "silu_forward", "sinusoidal_positions", "softmax",
+    "softmax_backward", "split_heads", "tanh_backward", "tanh_forward", "unembedding_backward", "unembedding_forward",
 ]

@@ -1,4 +1,4 @@
-"""The activation functions: GELU in its two forms, and ReLU."""
+"""The activation functions: GELU in its two forms and its quick one, SiLU, ReLU and tanh."""
 
 import math
 
@@ -84,8 +84,85 @@ def relu_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
     return dy * (s.acts["x"] > 0)
 
 
+@has_fast_twin
+def silu_forward(x: np.ndarray, s: Scope) -> np.ndarray:
+    r"""Multiply x by its own sigmoid, which damps negative numbers.
+
+        y = x σ(x),   σ(x) = 1/(1 + exp(−x)) = ½ (1 + tanh(x/2))
+
+    x (...) -> y (...).  Hendrycks and Gimpel 2016 §2.
+    """
+    s.acts["x"] = x
+    s.acts["sigma"] = sigma = 0.5 * (1 + np.tanh(0.5 * x))        # exp(−x) would overflow
+    return x * sigma
+
+
+@has_fast_twin
+def silu_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
+    r"""Multiply by the slope; by the product rule it has a term for each x in the equation.
+
+        dx = y' ⊙ dy,   y' = σ + x σ (1 − σ)
+
+    dy (...) -> dx (...)
+    """
+    x, sigma = s.acts["x"], s.acts["sigma"]
+    return dy * (sigma + x * sigma * (1 - sigma))
+
+
+@has_fast_twin
+def quick_gelu_forward(x: np.ndarray, s: Scope) -> np.ndarray:
+    r"""GELU in its quick form: SiLU with a sigmoid so steep that it comes near Φ.
+
+        y = x σ(1.702 x)
+
+    x (...) -> y (...).  Hendrycks and Gimpel 2016 §2.
+    """
+    s.acts["x"] = x
+    s.acts["sigma"] = sigma = 0.5 * (1 + np.tanh(0.5 * 1.702 * x))
+    return x * sigma
+
+
+@has_fast_twin
+def quick_gelu_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
+    r"""Multiply by the slope.
+
+        dx = y' ⊙ dy,   y' = σ + 1.702 x σ (1 − σ)
+
+    dy (...) -> dx (...)
+    """
+    x, sigma = s.acts["x"], s.acts["sigma"]
+    return dy * (sigma + 1.702 * x * sigma * (1 - sigma))
+
+
+@has_fast_twin
+def tanh_forward(x: np.ndarray, s: Scope) -> np.ndarray:
+    r"""Bend a line so that it stays between −1 and 1.
+
+        y = tanh(x)
+
+    x (...) -> y (...)
+    """
+    s.acts["y"] = y = np.tanh(x)
+    return y
+
+
+@has_fast_twin
+def tanh_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
+    r"""Multiply by the slope, 1 in the middle and 0 far out.
+
+        dx = y' ⊙ dy,   y' = 1 − y²
+
+    dy (...) -> dx (...)
+    """
+    y = s.acts["y"]
+    return dy * (1 - y * y)
+
+
 ACTIVATIONS = {                             # Hugging Face's names: (forward, backward)
     "gelu_new": (gelu_tanh_forward, gelu_tanh_backward),
     "gelu": (gelu_forward, gelu_backward),
     "relu": (relu_forward, relu_backward),
+    "silu": (silu_forward, silu_backward),
+    "quick_gelu": (quick_gelu_forward, quick_gelu_backward),
+    "tanh": (tanh_forward, tanh_backward),
 }

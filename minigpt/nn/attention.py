@@ -14,7 +14,7 @@ from .twins import has_fast_twin
 @has_fast_twin
 def attention_forward(
     q: np.ndarray, k: np.ndarray, v: np.ndarray, s: Scope, *, causal: bool = True, window: int | None = None,
-    key_padding_mask: np.ndarray | None = None, dropout: float = 0.0,
+    key_padding_mask: np.ndarray | None = None, dropout: float = 0.0, scale: float | None = None,
 ) -> np.ndarray:
     r"""Each query takes the average of the values, weighted by how well their keys match it.
 
@@ -22,13 +22,15 @@ def attention_forward(
 
     q (B, H, T, D), k, v (B, H, S, D) -> o (B, H, T, D); the axes B and H may be absent where there is no padding.  What a
     query sees is mask.attention_mask()'s; one that sees no key gets zeros.  m is dropout's mask, with probability `dropout`; 1
-    without.  Records q, k, v, scores and att (B, H, T, S), o.  Raises ValueError for shapes that do not fit.
+    without.  `scale` is what the products are multiplied by in place of 1/√D.  Records q, k, v, scores and att (B, H, T, S), o.
+    Raises ValueError for shapes that do not fit.
     Vaswani et al. 2017, eq. 1; articles A0 §3.1.1, A3 §4.1, A4 §4.1.
     """
     check_shapes(q, k, v, key_padding_mask)
     q, k, v = s.record("q", q), s.record("k", k), s.record("v", v)
+    scale = s.saved["scale"] = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     seen = attention_mask(q.shape[-2], k.shape[-2], causal=causal, window=window, key_padding_mask=key_padding_mask)
-    scores = s.record("scores", np.where(seen, q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1]), -np.inf))
+    scores = s.record("scores", np.where(seen, scale * (q @ k.swapaxes(-1, -2)), -np.inf))
     att = s.record("att", softmax(scores))
     drop = s.acts["drop"] = dropout_mask(s, "drop", att.shape, att.dtype, dropout)         # 1 without dropout
     return s.record("o", (att * drop) @ v)
@@ -41,16 +43,17 @@ def attention_backward(do: np.ndarray, s: Scope) -> tuple[np.ndarray, np.ndarray
         dV = (att ⊙ m)ᵀ dO,   datt = dO Vᵀ ⊙ m,   dscores = att ⊙ (datt − Σ_j datt ⊙ att)
         dQ = dscores K/√D,    dK = dscoresᵀ Q/√D
 
-    do (B, H, T, D) -> dq, dk, dv in the shapes of q, k, v.  A hidden score gets 0, since its att is 0.
-    Records the gradients of all that the forward records.
+    do (B, H, T, D) -> dq, dk, dv in the shapes of q, k, v.  A hidden score gets 0, since its att is 0.  Where the forward
+    had a `scale` in place of 1/√D, so has the backward.  Records the gradients of all that the forward records.
     """
     q, k, v, att, drop = (s.acts[name] for name in ("q", "k", "v", "att", "drop"))
+    scale = s.saved["scale"]
     do = s.record_grad("o", do)
     dv = s.record_grad("v", (att * drop).swapaxes(-1, -2) @ do)
     datt = s.record_grad("att", do @ v.swapaxes(-1, -2) * drop)
     dscores = s.record_grad("scores", softmax_backward(datt, att))
-    dq = s.record_grad("q", dscores @ k / math.sqrt(q.shape[-1]))
-    dk = s.record_grad("k", dscores.swapaxes(-1, -2) @ q / math.sqrt(q.shape[-1]))
+    dq = s.record_grad("q", scale * (dscores @ k))
+    dk = s.record_grad("k", scale * (dscores.swapaxes(-1, -2) @ q))
     return dq, dk, dv
 
 

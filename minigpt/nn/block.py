@@ -19,7 +19,7 @@ from .scope import Scope
 def block_forward(
     x: np.ndarray, s: Scope, n_head: int, *, activation: str = "gelu_new", eps: float = 1e-5, pre_norm: bool = True,
     causal: bool = True, window: int | None = None, key_padding_mask: np.ndarray | None = None, attn_dropout: float = 0.0,
-    resid_dropout: float = 0.0, cache: Any = None, last: int | None = None,
+    attn_scale: float | None = None, resid_dropout: float = 0.0, cache: Any = None, last: int | None = None,
 ) -> np.ndarray:
     r"""Attention mixes positions, the MLP transforms each one; both add to the residual stream.
 
@@ -33,7 +33,7 @@ def block_forward(
 
     def attn(h: np.ndarray) -> np.ndarray:
         a = multihead_forward(h, s.at("attn"), n_head, causal=causal, window=window, key_padding_mask=key_padding_mask,
-                              dropout=attn_dropout, cache=cache, last=last)
+                              dropout=attn_dropout, scale=attn_scale, cache=cache, last=last)
         return dropout_forward(a, s.at("attn.dropout"), resid_dropout)
 
     def mlp(h: np.ndarray) -> np.ndarray:

@@ -13,7 +13,8 @@ from .twins import has_fast_twin
 
 def multihead_forward(
     x: np.ndarray, s: Scope, n_head: int, *, causal: bool = True, window: int | None = None,
-    key_padding_mask: np.ndarray | None = None, dropout: float = 0.0, cache: Any = None, last: int | None = None,
+    key_padding_mask: np.ndarray | None = None, dropout: float = 0.0, scale: float | None = None, cache: Any = None,
+    last: int | None = None,
 ) -> np.ndarray:
     r"""Let every position attend to the others with several heads, each on its own D = C/H channels.
 
@@ -21,7 +22,7 @@ def multihead_forward(
 
     x (B, T, C) -> y (B, T, C).  Parameters c_attn (C, 3C) and c_proj (C, C).  With a cache, this layer's keys and values of
     earlier positions come first, and y may be asked for at the `last` positions alone, (B, last, C).  `dropout` applies to
-    att.  Records out (y) beside what attention records.
+    att, `scale` is attention's.  Records out (y) beside what attention records.
     Vaswani et al. 2017 §3.2.2; articles A0 §3.1.3, A1 §3.1.
     """
     q, k, v = split_heads(linear_forward(x, s.at("c_attn")), 3, n_head)     # (B, H, T, D) each
@@ -29,7 +30,8 @@ def multihead_forward(
         k, v = cache.append(k, v)                                           # (B, H, S, D)
     if last is not None:
         q = q[:, :, -last:]
-    o = attention_forward(q, k, v, s, causal=causal, window=window, key_padding_mask=key_padding_mask, dropout=dropout)
+    o = attention_forward(q, k, v, s, causal=causal, window=window, key_padding_mask=key_padding_mask, dropout=dropout,
+                          scale=scale)
     s.saved["n_head"] = n_head
     return s.record("out", linear_forward(merge_heads([o], s), s.at("c_proj")))
 

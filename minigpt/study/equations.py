@@ -36,6 +36,9 @@ ACTIVATION_FUNCTIONS = {
     "gelu_new": ("½ pre (1 + tanh(√(2/π) (pre + 0.044715 pre³)))", "A1 §3.1 FFN"),
     "gelu": ("pre Φ(pre)", "A1 §3.1 FFN"),
     "relu": ("max(pre, 0)", "A4 §4.2 位置前馈网络"),
+    "silu": ("pre σ(pre)", "A1 §3.1 FFN"),
+    "quick_gelu": ("pre σ(1.702 pre)", "A1 §3.1 FFN"),
+    "tanh": ("tanh(pre)", "A1 §3.1 FFN"),
 }
 
 # A function that records the name on one of its lines; or a function and text that its line contains
@@ -123,11 +126,14 @@ def _attn(config: GPTConfig, i: int) -> dict[str, Equation]:
     hidden = "key > query" if window is None else f"key > query or key ≤ query − {window}"
     mask = f", −∞ where {hidden}" if config.causal else ""
     section = "A0 §3.1.1, A3 §4.1, A4 §4.1 自注意力"
+    divisors = ["√D"] * config.scale_attn_weights + [str(i + 1)] * (config.scale_attn_by_inverse_layer_idx and i > 0)
+    over = "/" + divisors[0] if len(divisors) == 1 else f"/({' · '.join(divisors)})" if divisors else ""
     return {
-        "q": Equation("B H T D", f"q = {x} W_q{b}", "dq = dscores k/√D", HEADS, section),
-        "k": Equation("B H T D", f"k = {x} W_k{b}", "dk = dscoresᵀ q/√D", HEADS, section),
+        "q": Equation("B H T D", f"q = {x} W_q{b}", f"dq = dscores k{over}", HEADS, section),
+        "k": Equation("B H T D", f"k = {x} W_k{b}", f"dk = dscoresᵀ q{over}", HEADS, section),
         "v": Equation("B H T D", f"v = {x} W_v{b}", "dv = attᵀ do", HEADS, section),
-        "scores": Equation("B H T T", f"scores = q kᵀ/√D{mask}", "dscores = att ⊙ (datt − Σ_j datt ⊙ att)", ATTENTION, section),
+        "scores": Equation("B H T T", f"scores = q kᵀ{over}{mask}", "dscores = att ⊙ (datt − Σ_j datt ⊙ att)", ATTENTION,
+                           section),
         "att": Equation("B H T T", "att = softmax(scores)", "datt = do vᵀ", ATTENTION, section),
         "o": Equation("B H T D", "o = att v", "do = dout Wᵀ, in heads",
                       (attention_forward, (multihead_backward, "do = ")), section),

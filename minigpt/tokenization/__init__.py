@@ -1,6 +1,7 @@
-"""Text to token ids and back: byte-level BPE, and single characters.
+"""Text to token ids and back: byte-level BPE, single characters, and BERT's WordPiece.
 
-Tokenizer and CharTokenizer are the two kinds; load and from_state find out which one a folder or a checkpoint holds.
+Tokenizer, CharTokenizer and WordPieceTokenizer are the kinds; load and from_state find out which one a folder or a checkpoint
+holds, read_settings what stands beside it.
 """
 
 from __future__ import annotations
@@ -12,34 +13,46 @@ from typing import Any
 from ..system.text import printable
 from .char import CharTokenizer
 from .checks import shortened
+from .settings import Settings, read_settings
 from .tokenizer import Tokenizer
+from .wordpiece import WordPieceTokenizer
 
-__all__ = ["Tokenizer", "CharTokenizer", "load", "from_state"]
+__all__ = ["Tokenizer", "CharTokenizer", "WordPieceTokenizer", "Settings", "load", "from_state", "read_settings"]
 
 
-def load(folder: str | os.PathLike[str]) -> Tokenizer | CharTokenizer:
-    """Read the tokenizer that a folder holds, of either kind.
+def load(folder: str | os.PathLike[str]) -> Tokenizer | CharTokenizer | WordPieceTokenizer:
+    """Read the tokenizer that a folder holds, of any kind.
 
-    Raises FileNotFoundError where there is none; ValueError where there are both, or a file is damaged.
+    chars.json; tokenizer.json, which goes before vocab.json and merges.txt; vocab.txt, where there are no such or where
+    tokenizer_config.json says that they are not meant.
+    Raises FileNotFoundError where there is none; ValueError where there are two, or a file is damaged or of another kind.
     """
     folder = Path(folder)
-    bpe = [name for name in ("vocab.json", "merges.txt") if (folder / name).exists()]
-    char = (folder / "chars.json").exists()
-    if bpe and char:
-        raise ValueError(f"{printable(folder)}: {bpe[0]} and chars.json, expected one tokenizer; delete the files of the other")
-    if not bpe and not char:
+    bpe = [name for name in ("tokenizer.json", "vocab.json", "merges.txt") if (folder / name).exists()]
+    words = (folder / "vocab.txt").exists()
+    if (folder / "chars.json").exists():
+        if bpe or words:
+            found = f"{printable(folder)}: {bpe[0] if bpe else 'vocab.txt'} and chars.json"
+            raise ValueError(f"{found}, expected one tokenizer; delete the files of the other")
+        return CharTokenizer.load(folder)
+    if not bpe and not words:
         found = f"{printable(folder)}: no tokenizer"
-        raise FileNotFoundError(f"{found}, expected vocab.json and merges.txt, or chars.json; save one there")
-    return CharTokenizer.load(folder) if char else Tokenizer.load(folder)
+        expected = "tokenizer.json, vocab.json and merges.txt, vocab.txt, or chars.json"
+        raise FileNotFoundError(f"{found}, expected {expected}; save one there")
+    name = read_settings(folder, {}).tokenizer_class or ""
+    is_word_piece = name.startswith("Bert") or (words and not name.startswith("GPT2") and "vocab.json" not in bpe)
+    return WordPieceTokenizer.load(folder) if is_word_piece else Tokenizer.load(folder)
 
 
-def from_state(state: dict[str, Any]) -> Tokenizer | CharTokenizer:
-    """Make the tokenizer, of either kind, whose state() this is.  Raises ValueError for anything else."""
+def from_state(state: dict[str, Any]) -> Tokenizer | CharTokenizer | WordPieceTokenizer:
+    """Make the tokenizer, of any kind, whose state() this is.  Raises ValueError for anything else."""
     match state:
-        case {"type": "bpe", "merges": list(merges), "special_tokens": list(special_tokens)}:
-            return Tokenizer(merges, special_tokens)
+        case {"type": "bpe"}:
+            return Tokenizer.from_state(state)
         case {"type": "char", "chars": list(chars)}:
             return CharTokenizer(chars)
+        case {"type": "wordpiece"}:
+            return WordPieceTokenizer.from_state(state)
     raise ValueError(
         f"state: {shortened(state)}, expected type 'bpe' with merges and special_tokens or type 'char' with chars; "
         "pass what state() returned"

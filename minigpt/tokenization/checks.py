@@ -34,14 +34,15 @@ def checked_special_tokens(special_tokens: Sequence[str]) -> Sequence[str]:
     """
     if isinstance(special_tokens, str):
         raise TypeError(f"special_tokens: {special_tokens!r}, expected a list; write [{special_tokens!r}]")
+    seen: set[str] = set()
     for i, token in enumerate(special_tokens):
         if not isinstance(token, str):
             raise TypeError(f"special_tokens[{i}]: {shortened(token)}, expected str; give the token's text")
         if not token:
             raise ValueError(f"special_tokens[{i}]: empty, expected at least one character; remove it")
-        if token in special_tokens[:i]:
+        if token in seen:
             raise ValueError(f"special_tokens[{i}]: {shortened(token)} a second time, expected distinct tokens; remove it")
-        checked_text(token)
+        seen.add(checked_text(token))
     return special_tokens
 
 

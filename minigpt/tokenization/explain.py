@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..system.text import printable
-from .bpe import Pair, byte_ids, merge_steps
 
 if TYPE_CHECKING:
     from .tokenizer import Tokenizer
@@ -46,16 +45,17 @@ class Explanation:
 
 
 def explanation(
-    tokenizer: Tokenizer, parts: Iterable[tuple[list[str], bool]], merged: Mapping[Pair, int], special: Mapping[str, int]
+    tokenizer: Tokenizer,
+    parts: Iterable[tuple[list[str], bool]],
+    steps_of: Callable[[str], list[list[int]]],
+    added: Mapping[str, int],
 ) -> Explanation:
     """Merge each piece by the textbook and keep every step.
 
-    parts: lists of pieces with False, lists of special tokens with True.  merged: each pair and the id it becomes.
-    special: special token -> id.
+    parts: lists of pieces with False, lists of added tokens with True.  steps_of: a piece's ids, of its bytes and after each
+    merge.  added: added token -> id.
     """
-    pieces = []
-    for texts, is_special in parts:
-        for text in texts:
-            steps = [[special[text]]] if is_special else list(merge_steps(byte_ids(text.encode()), merged))
-            pieces.append((text, steps))
+    pieces = [
+        (text, [[added[text]]] if is_added else steps_of(text)) for texts, is_added in parts for text in texts
+    ]
     return Explanation(tokenizer, pieces)

@@ -1,9 +1,10 @@
 """The files that tokenizers are kept in: GPT-2's, the tokenizers package's, tiktoken's ranks, and our list of characters.
 
-    vocab.json           {token: id}, special tokens included; bytes as name_of_bytes writes them, a space as "Ġ"
+    vocab.json           {token: id}, added tokens included; bytes as name_of_bytes writes them, a space as "Ġ"
     merges.txt           one merge a line under "#version: 0.2", earliest first
-    added_tokens.json    {special token: id}
-    tokenizer.json       all of it once more, for Hugging Face's tokenizers package; we do not read it
+    added_tokens.json    {added token: id}
+    tokenizer.json       all of it once more, and more exactly: tokenizer_json.py; where it stands it alone is read
+    tokenizer_config.json  which of the tokens have a meaning: settings.py
     r50k_base.tiktoken   a token in base64, a space and its rank on each line; we do not write it
     chars.json           {"type": "char", "chars": [the characters in the order of their ids]}
 """
@@ -13,83 +14,120 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..system.files import naming, remove_atomic, write_atomic, write_together
 from ..system.json_reader import read_json
 from ..system.text import printable
-from .bpe import BYTE_NAMES, BYTE_ORDER, Pair, byte_ids, name_of_bytes
+from .added import AddedToken
+from .bpe import BYTE_NAMES, BYTE_ORDER, Pair, byte_ids
 from .checks import shortened
 from .fast import apply_merges
+from .settings import END_OF_TEXT, Settings, read_settings
+from .tokenizer_json import tokenizer_json_of, vocabulary_of
+from .vocabulary import Vocabulary, checked_vocab
 
-END_OF_TEXT = "<|endoftext|>"  # GPT-2's token between documents; its own vocab.json has it without listing it elsewhere
+_FILES = (
+    "merges.txt", "vocab.json", "added_tokens.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "vocab.txt",
+)  # fmt: skip
 _GPT2_MERGES = Path(__file__).parents[1] / "assets" / "gpt2" / "merges.txt.gz"
 
 
 def gpt2_merges() -> list[Pair]:
     """Read the 50,000 merges of GPT-2, which come with minigpt."""
-    return _read_merges(gzip.decompress(_GPT2_MERGES.read_bytes()).decode(), _GPT2_MERGES)[1]
+    lines = gzip.decompress(_GPT2_MERGES.read_bytes()).decode().removesuffix("\n").split("\n")[1:]
+    numbers = {name: i for i, name in enumerate(BYTE_NAMES)}
+    merges = []
+    for new, line in enumerate(lines, start=256):
+        left, _, right = line.partition(" ")
+        merges.append((numbers[left], numbers[right]))
+        numbers[left + right] = new
+    return merges
 
 
-def write_gpt2_files(folder: Path, tokens: Sequence[bytes], merges: Collection[Pair], special: Mapping[str, int]) -> None:
-    """Write vocab.json, merges.txt, added_tokens.json and tokenizer.json, and make the folder where there is none.
+def write_gpt2_files(folder: Path, vocabulary: Vocabulary) -> None:
+    """Write vocab.json, merges.txt, added_tokens.json, tokenizer.json and tokenizer_config.json.
 
-    tokens: the bytes of each ordinary token, by id.  special: special token -> id.  Raises OSError.
+    Makes the folder where there is none.  Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    names = [*map(name_of_bytes, tokens), *special]
-    vocab = {name: id for id, name in enumerate(names)}
-    lines = [f"{names[left]} {names[right]}" for left, right in merges]
+    added = vocabulary.added_ids
+    lines = [f"{left} {right}" for left, right in vocabulary.merges]
+    end = END_OF_TEXT if END_OF_TEXT in added else None
+    settings = {
+        # GPT-2's class would make its own parts, without unk_token
+        "tokenizer_class": "GPT2Tokenizer" if vocabulary.unk_token is None else "PreTrainedTokenizerFast",
+        "add_prefix_space": vocabulary.add_prefix_space,
+        **dict.fromkeys(("bos_token", "eos_token"), end), "unk_token": vocabulary.unk_token or end,
+    }  # fmt: skip
 
     def write() -> None:
         write_atomic(folder / "merges.txt", "".join(f"{line}\n" for line in ["#version: 0.2", *lines]).encode())
-        write_atomic(folder / "vocab.json", _json_bytes(vocab))
-        write_atomic(folder / "added_tokens.json", _json_bytes(special))
-        write_atomic(folder / "tokenizer.json", _json_bytes(_hugging_face(vocab, lines, special)))
-        remove_atomic(folder / "chars.json")        # of another tokenizer, whose place this one takes
+        write_atomic(folder / "vocab.json", _json_bytes(vocabulary.ids | added))
+        write_atomic(folder / "added_tokens.json", _json_bytes(added))
+        write_atomic(folder / "tokenizer.json", _json_bytes(tokenizer_json_of(vocabulary)))
+        write_atomic(folder / "tokenizer_config.json", _json_bytes(settings))
+        for name in ("chars.json", "vocab.txt", "special_tokens_map.json"):  # of another tokenizer, whose place this one takes
+            remove_atomic(folder / name)
 
     write_together(write)
 
 
-def read_gpt2_files(folder: Path) -> tuple[list[Pair], list[str]]:
-    """Read the merges and the special tokens of vocab.json, merges.txt and, where there is one, added_tokens.json.
+def read_gpt2_files(folder: Path) -> Vocabulary:
+    """Read tokenizer.json, or where there is none vocab.json, merges.txt and added_tokens.json; and the settings beside them.
 
-    Raises FileNotFoundError; ValueError naming file and line for a merge that is missing, repeated or out of order, for
-    holes in the ids, and for a token that is neither a byte, nor merged, nor listed as special.
+    Raises FileNotFoundError; ValueError naming the file, and in merges.txt the line, for what is damaged or of another kind.
     """
-    names, merges = _read_merges(_read_text(folder / "merges.txt"), folder / "merges.txt")
+    path = folder / "tokenizer.json"
+    if path.exists():
+        data = _read_json(path)
+        return vocabulary_of(data, read_settings(folder, data), path)
+    merges = _read_merges(_read_text(folder / "merges.txt"), folder / "merges.txt")
     path = folder / "vocab.json"
-    vocab = _read_vocab(path)
-    for id, name in enumerate(names):
-        if vocab.get(name) != id:
-            source = "a byte" if id < 256 else f"made by line {_line_of(id)} of merges.txt"
-            raise ValueError(
-                f"{printable(path)}: {name!r} has id {vocab.get(name)}, expected {id}: it is {source}; "
-                "a part of one of the two files is missing or out of order: take both from one source"
-            )
-    added_path = folder / "added_tokens.json"
-    added = _read_vocab(added_path) if added_path.exists() else {}
-    for name, id in added.items():
-        if vocab.setdefault(name, id) != id:
-            found = f"{printable(added_path)}: {shortened(name)} has id {id}"
-            raise ValueError(f"{found}, expected {vocab[name]} as in vocab.json; fix it")
-    by_id = {id: name for name, id in vocab.items()}
-    if sorted(vocab.values()) != list(range(len(vocab))):
-        hole = next(id for id in range(len(vocab)) if id not in by_id)
-        raise ValueError(
-            f"{printable(path)}: no token has id {hole}, expected {len(vocab)} ids without holes or repeats; "
-            "take vocab.json and merges.txt from one source"
-        )
-    special_tokens = [by_id[id] for id in range(len(names), len(vocab))]
-    for name in special_tokens:
-        if name not in added and name != END_OF_TEXT:
-            raise ValueError(
-                f"{printable(folder / 'merges.txt')} line {_line_of(len(names))}: the end, but {shortened(name)} of vocab.json "
-                "is not made, expected its merge; restore the missing lines, or list it in added_tokens.json if special"
-            )
-    return merges, special_tokens
+    vocab = _read_json(path)
+    settings = read_settings(folder)
+    added = settings.added(_read_added(folder, settings, vocab), vocab)
+    vocab = checked_vocab(vocab, printable(path))
+    try:
+        vocabulary = Vocabulary(vocab, merges, added, settings.add_prefix_space)
+    except ValueError as error:
+        raise ValueError(f"{printable(path)}: {error}") from None
+    _check_all_made(vocabulary, folder / "merges.txt")
+    return vocabulary
+
+
+def _read_added(folder: Path, settings: Settings, vocab: Mapping[str, Any]) -> list[AddedToken]:
+    """Read added_tokens.json.  Its tokens are special where settings name them, or where no such file stands beside it."""
+    path = folder / "added_tokens.json"
+    table = _read_json(path) if path.exists() else {}
+    for name, id in table.items():
+        if type(id) is not int or vocab.get(name, id) != id or not name:
+            found = f"{printable(path)}: {shortened(name)} has id {shortened(id)}"
+            expected = f"{vocab[name]} as in vocab.json" if vocab.get(name, id) != id else "an integer"
+            raise ValueError(f"{found}, expected {expected}; fix it")
+    special = not any((folder / name).exists() for name in ("tokenizer_config.json", "special_tokens_map.json"))
+    return [AddedToken(name, special=special, normalized=not special) for name in sorted(table, key=table.__getitem__)]
+
+
+def _check_all_made(vocabulary: Vocabulary, path: Path) -> None:
+    """Raise ValueError where a line of merges.txt is missing: a token among those that are made is not, though it has parts."""
+    made = {left + right: vocabulary.ids[left + right] for left, right in vocabulary.merges}
+    known = {*BYTE_NAMES, *made, *(token.text for token in vocabulary.added)}
+    first = min(made.values(), default=0)
+    for name in vocabulary.ids.keys() - known:
+        if (id := vocabulary.ids[name]) < first or len(name) > 1000:  # of long ones the parts would take too long to find
+            continue
+        for i in range(1, len(name)):
+            if name[:i] in vocabulary.ids and name[i:] in vocabulary.ids:
+                line = 2 + sum(other < id for other in made.values())
+                raise ValueError(
+                    f"{printable(path)} line {line}: no merge makes {shortened(name)}, which vocab.json has with id {id}, "
+                    f"expected '{printable(name[:i])} {printable(name[i:])}'; restore the missing lines, or list the token "
+                    "in added_tokens.json if it is never made"
+                )
 
 
 def read_ranks(path: Path) -> list[Pair]:
@@ -142,7 +180,7 @@ def write_chars(folder: Path, chars: Sequence[str]) -> None:
 
     def write() -> None:
         write_atomic(folder / "chars.json", _json_bytes({"type": "char", "chars": list(chars)}))
-        for name in ("merges.txt", "vocab.json", "added_tokens.json", "tokenizer.json"):    # of one whose place this takes
+        for name in _FILES:     # of one whose place this takes
             remove_atomic(folder / name)
 
     write_together(write)
@@ -181,70 +219,30 @@ def _check_there(path: Path) -> None:
         raise FileNotFoundError(f"{printable(path)}: no such file, expected part of a saved tokenizer; check the folder")
 
 
-def _read_vocab(path: Path) -> dict[str, int]:
-    vocab = _read_json(path)
-    for name, id in vocab.items():
-        if type(id) is not int:
-            found = f"{printable(path)}: {shortened(name)} has id {shortened(id)}"
-            raise ValueError(f"{found}, expected an integer; fetch the file again")
-    return vocab
-
-
-def _read_merges(text: str, path: Path) -> tuple[list[str], list[Pair]]:
-    """Read the text of merges.txt: the names of all tokens in the order of their ids, and the merged pairs of ids."""
+def _read_merges(text: str, path: Path) -> list[tuple[str, str]]:
+    """Read the text of merges.txt: the merged pairs of tokens."""
     where = printable(path)
     lines = text.removesuffix("\n").split("\n")
     if not lines[0].startswith("#version"):
         raise ValueError(f"{where} line 1: {shortened(lines[0])}, expected '#version: 0.2'; restore the first line")
-    ids = {name: id for id, name in enumerate(BYTE_NAMES)}
-    merges: list[Pair] = []
-    for new, line in enumerate(lines[1:], start=256):
-        parts = line.split(" ")
-        if len(parts) != 2:
-            raise ValueError(f"{where} line {_line_of(new)}: {shortened(line)}, expected two tokens, one space; fix it")
-        left, right = parts
-        try:
-            merges.append((ids[left], ids[right]))
-        except KeyError as error:
+    merges: dict[tuple[str, str], int] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        left, space, right = line.partition(" ")
+        if not (left and right) or " " in right:
+            raise ValueError(f"{where} line {number}: {shortened(line)}, expected two tokens, one space; fix it")
+        if (old := merges.setdefault((left, right), number)) != number:
             raise ValueError(
-                f"{where} line {_line_of(new)}: {shortened(error.args[0])} is not known here, expected a byte or what an "
-                "earlier line makes; a line is missing or out of order: fetch the file again"
-            ) from None
-        if (old := ids.setdefault(left + right, new)) != new:
-            raise ValueError(
-                f"{where} line {_line_of(new)}: makes {shortened(left + right)} again, expected a new token: line "
-                f"{_line_of(old)} has it; remove one"
+                f"{where} line {number}: makes {shortened(left + right)} again, expected a new token: line {old} has it; "
+                "remove one"
             )
-    return list(ids), merges
-
-
-def _line_of(id: int) -> int:
-    """Return the line of merges.txt that makes an id: one line of version stands before them."""
-    return id - 256 + 2
-
-
-def _hugging_face(vocab: Mapping[str, int], merges: list[str], special: Mapping[str, int]) -> dict[str, Any]:
-    """Say GPT-2's splitting and merging in the terms of Hugging Face's tokenizers package: what tokenizer.json holds."""
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": True}
-    as_written = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [{"id": id, "content": text, **as_written, "special": True} for text, id in special.items()],
-        "normalizer": None,
-        "pre_tokenizer": byte_level,
-        "post_processor": byte_level,
-        "decoder": byte_level,
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": "",
-            "end_of_word_suffix": "",
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "vocab": vocab,
-            "merges": merges,
-        },
-    }
+    made: dict[str, int] = {}
+    for (left, right), number in merges.items():
+        made.setdefault(left + right, number)
+    for (left, right), number in merges.items():
+        for part in (left, right):
+            if part not in BYTE_NAMES and made.get(part, number) >= number:
+                raise ValueError(
+                    f"{where} line {number}: {shortened(part)} is not known here, expected a byte or what an earlier line "
+                    "makes; a line is missing or out of order: fetch the file again"
+                )
+    return list(merges)

@@ -3,7 +3,8 @@
 Byte-level BPE starts from the 256 bytes, so that any text can be written, and gives an id of its own to each pair of
 neighbors that is often seen together (Sennrich et al. 2016; on bytes, Radford et al. 2019, §2.2; A2 §2, A1 §3.2).
 Here is the tokenizer as it is used.  The algorithm is in bpe.py to be read and in fast/ to be run, the splitting pattern in
-split.py, files are in formats.py, single characters in char.py.  Ids become vectors in nn/embedding.py; corpora and batches
+split.py, single characters in char.py.  Files are in formats.py, what they can say beyond GPT-2's own order in vocabulary.py,
+added.py and ranked.py.  Ids become vectors in nn/embedding.py; corpora and batches
 are made in training/corpora.py and training/batches.py.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import operator
 import os
 import warnings
@@ -22,13 +24,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .bpe import BYTE_ORDER, Pair, bytes_of_name
+from .added import AddedToken, Span, split_added
+from .bpe import BYTE_NAMES, BYTE_ORDER, Pair, byte_ids, bytes_of_name, merge_steps, name_of_bytes
 from .checks import allowed_in, checked_special_tokens, checked_text
 from .explain import Explanation, explanation
 from .fast import PieceCache, learn_merges, split_pieces
-from .formats import END_OF_TEXT, gpt2_merges, read_gpt2_files, read_ranks, write_gpt2_files
+from .formats import gpt2_merges, read_gpt2_files, read_ranks, write_gpt2_files
 from .ids import IdArray, check_id, checked_ids, id_dtype
+from .ranked import RankedCache
+from .settings import END_OF_TEXT
 from .split import split_special
+from .vocabulary import Vocabulary
 
 
 class Tokenizer:
@@ -73,16 +79,61 @@ class Tokenizer:
             made.add(token)
             self._merged[left, right] = new
             self._bytes.append(token)
-        self._special: dict[str, int] = {}
+        self._vocabulary: Vocabulary | None = None  # of ids in another order than GPT-2's
+        self._numbers: dict[str, int] = {}  # added token -> the number that stands for it until ids are given
         for text in checked_special_tokens(special_tokens):
             if (written := bytes_of_name(text)) in made:
                 raise ValueError(
                     f"special_tokens: vocab.json writes {text!r} for token {self._bytes.index(written)}, "
                     "expected a text of its own; choose another, such as '<|name|>'"
                 )
-            self._special[text] = len(self._bytes)
+            self._numbers[text] = len(self._bytes)
             self._bytes.append(text.encode())
+        self._special = self._added = self._refused = self._numbers
+        self._tokens = list(map(AddedToken, self._numbers))
+        self._prefix_space = False
+        self._id_of_number: npt.NDArray[np.uint32] | None = None
         self._pieces = PieceCache(self._merged)
+        self._sizes = [*map(len, self._bytes)]  # of tokens of text: an added token can have the id of one
+
+    @classmethod
+    def _of(cls, vocabulary: Vocabulary) -> Tokenizer:
+        """Make the tokenizer of a vocabulary in any order.
+
+        Merging works on numbers in GPT-2's order, and a table gives each its id at the end.  Where the merges have no such
+        order, ranked.py merges ids themselves.
+        """
+        merged = vocabulary.merged
+        if (special_tokens := vocabulary.special_tokens()) is not None and merged is not None:
+            return cls(merged, special_tokens)
+        self = cls()
+        ids, ordinary = vocabulary.ids, dict.fromkeys(vocabulary.ordinary())
+        self._vocabulary, self._tokens, self._prefix_space = vocabulary, vocabulary.added, vocabulary.add_prefix_space
+        self._added = vocabulary.added_ids
+        self._special = {token.text: self._added[token.text] for token in vocabulary.added if token.special}
+        self._refused = {text: id for text, id in self._special.items() if text not in ordinary}
+        self._bytes = [b""] * (max([*ids.values(), *self._added.values()]) + 1)
+        for name, id in ids.items():
+            if name in ordinary or name not in self._added:
+                self._bytes[id] = bytes_of_name(name) or name.encode()
+        self._sizes = [*map(len, self._bytes)]
+        for name, id in self._added.items():
+            if name not in ordinary:
+                self._bytes[id] = name.encode()
+        if merged is not None:
+            self._merged = merged
+            self._pieces = PieceCache(merged)
+            self._numbers = {text: len(ordinary) + i for i, text in enumerate(self._added)}
+            self._id_of_number = np.array([*map(ids.__getitem__, ordinary), *self._added.values()], np.uint32)
+        else:
+            self._numbers = self._added
+            self._pieces = RankedCache(
+                {byte: ids[name] for byte, name in zip(BYTE_ORDER, BYTE_NAMES, strict=True) if name in ids},
+                {(ids[left], ids[right]): (rank, ids[left + right]) for rank, (left, right) in enumerate(vocabulary.merges)},
+                None if vocabulary.unk_token is None else ids[vocabulary.unk_token],
+                vocabulary.fuse_unk,
+            )
+        return self
 
     @classmethod
     def train(cls, text: str, vocab_size: int, special_tokens: Sequence[str] = (), progress: bool = False) -> Tokenizer:
@@ -233,13 +284,22 @@ class Tokenizer:
         Where several tokens share a character, here the three that "日" takes, each gets all of it.
         Arguments as in encode; raises as in encode.
         """
-        ids = self.encode(text, allowed_special, disallowed_special)
-        data = np.frombuffer(text.encode(), np.uint8)
-        char_of_byte = np.cumsum((data & 0xC0) != 0x80) - 1  # in UTF-8 all but the first byte of a character are 10xxxxxx
-        ends = np.cumsum([len(self._bytes[id]) for id in ids], dtype=np.int64)
-        starts = np.concatenate([[0], ends])[:-1]
-        spans = zip(char_of_byte[starts].tolist(), (char_of_byte[ends - 1] + 1).tolist(), strict=True)
-        return ids, list(spans)
+        ids: list[int] = []
+        spans: list[tuple[int, int]] = []
+        for part, start, end, token in self._parts(text, allowed_special, disallowed_special):
+            if token is not None:
+                ids.append(self._added[token.text])
+                spans.append((start, end))
+                continue
+            data = np.frombuffer(part.encode(), np.uint8)
+            char_of_byte = np.cumsum((data & 0xC0) != 0x80) - 1  # in UTF-8 all but the first byte of a character are 10xxxxxx
+            before = len(part) - (end - start)  # of a space that was put there
+            char_of_byte = start + np.maximum(char_of_byte - before, 0)
+            found, firsts, ends = self._byte_spans(part)
+            ids += found
+            chars = char_of_byte.tolist()
+            spans += [(chars[first], chars[end - 1] + 1) for first, end in zip(firsts, ends, strict=True)]
+        return ids, spans
 
     def explain(
         self, text: str, allowed_special: Collection[str] = (), disallowed_special: Collection[str] = "all"
@@ -259,8 +319,7 @@ class Tokenizer:
         Of all neighbors that make a token, those that make the lowest id are merged first.  "␣" stands for a space.
         Arguments as in encode; raises as in encode.
         """
-        parts = self._split(text, allowed_special, disallowed_special)
-        return explanation(self, parts, self._merged, self._special)
+        return explanation(self, self._split(text, allowed_special, disallowed_special), self._steps, self._added)
 
     def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
         """Turn ids into text.  A token can end within a character: by default a broken one reads as U+FFFD.
@@ -281,13 +340,23 @@ class Tokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """The number of tokens: bytes, merges and special tokens."""
+        """The number of ids, the largest and one: of bytes, merges, added tokens and holes between them."""
         return len(self._bytes)
 
     @property
     def special_tokens(self) -> dict[str, int]:
         """The special tokens and their ids, a copy."""
         return dict(self._special)
+
+    @property
+    def added_tokens(self) -> dict[str, int]:
+        """The texts that are one token wherever they stand, special or not, and their ids; a copy."""
+        return dict(self._added)
+
+    def token_names(self) -> dict[int, str]:
+        """Return the name of each id as vocab.json writes it, a space as "Ġ"; without ids that no token has."""
+        names = {id: name for name, id in self._as_vocabulary().ids.items()}
+        return names | {id: text for text, id in self._added.items()}
 
     def __len__(self) -> int:
         return self.vocab_size
@@ -298,27 +367,36 @@ class Tokenizer:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tokenizer):
             return NotImplemented
-        return self._merged == other._merged and self._special == other._special
+        return (self._merged, self._special, self._vocabulary) == (other._merged, other._special, other._vocabulary)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write vocab.json, merges.txt and added_tokens.json, as Hugging Face's GPT2Tokenizer reads them, and tokenizer.json.
+        """Write vocab.json, merges.txt, added_tokens.json, tokenizer.json and tokenizer_config.json, for transformers too.
 
-        vocab.json: {token: id}, special tokens included. merges.txt: one merge a line under "#version: 0.2", earliest
-        first. added_tokens.json: {special token: id}. tokenizer.json: all of it once more, for the tokenizers package;
-        load does not need it.  Bytes are written as GPT-2 writes them, a space as "Ġ".  Makes the folder where there is none.
-        Raises OSError.
+        vocab.json: {token: id}, special tokens included.  merges.txt: one merge a line under "#version: 0.2", earliest
+        first.  added_tokens.json: {added token: id}.  tokenizer.json: all of it once more.  tokenizer_config.json: which class
+        of transformers reads it.  Bytes are written as GPT-2 writes them, a space as "Ġ".  Makes the folder where there is
+        none.  Raises OSError.
         """
-        ordinary = len(self._bytes) - len(self._special)
-        write_gpt2_files(Path(folder), self._bytes[:ordinary], self._merged, self._special)
+        write_gpt2_files(Path(folder), self._as_vocabulary())
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Tokenizer:
-        """Read what save wrote, or GPT-2's own vocab.json and merges.txt.
+        """Read tokenizer.json, or where there is none vocab.json and merges.txt: those of save, of GPT-2 or of transformers.
 
-        Raises FileNotFoundError; ValueError naming file and line for a merge that is missing, repeated or out of
-        order, for holes in the ids, and for a token that is neither a byte, nor merged, nor listed as special.
+        Ids can be in any order and have holes, and tokens can be added, as tokenizer_config.json, special_tokens_map.json and
+        added_tokens.json say.
+        Raises FileNotFoundError; ValueError naming the file for a tokenizer of another kind and for a damaged one, and the
+        line of merges.txt for a merge that is missing, repeated or out of order.
         """
-        return cls(*read_gpt2_files(Path(folder)))
+        return cls._of(read_gpt2_files(Path(folder)))
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Tokenizer:
+        """Read what state() returned.  Raises ValueError for anything else."""
+        match state:
+            case {"type": "bpe", "merges": list(merges), "special_tokens": list(special_tokens)}:
+                return cls(merges, special_tokens)
+        return cls._of(Vocabulary.from_state(state))
 
     @classmethod
     def from_tiktoken(cls, path: str | os.PathLike[str], special_tokens: Sequence[str] = ()) -> Tokenizer:
@@ -335,15 +413,26 @@ class Tokenizer:
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of the tokens in the order of their ids, the special ones apart: equal for equal tokenizers."""
-        return hashlib.sha256(f"bpe {self._bytes!r} {self._special!r}".encode()).hexdigest()
+        content = f"{self._bytes!r} {self._special!r}" if self._vocabulary is None else json.dumps(self.state(), sort_keys=True)
+        return hashlib.sha256(f"bpe {content}".encode()).hexdigest()
 
     def state(self) -> dict[str, Any]:
         """Return all of the tokenizer as JSON-able values, for checkpoints; from_state reads it."""
+        if self._vocabulary is not None:
+            return self._vocabulary.state()
         return {
             "type": "bpe",
             "merges": [list(pair) for pair in self._merged],
             "special_tokens": list(self._special),
         }
+
+    def _as_vocabulary(self) -> Vocabulary:
+        if self._vocabulary is not None:
+            return self._vocabulary
+        names = [*map(name_of_bytes, self._bytes[: 256 + len(self._merged)]), *self._special]
+        ids = {name: id for id, name in enumerate(names)}
+        merges = [(names[left], names[right]) for left, right in self._merged]
+        return Vocabulary(ids, merges, self._tokens)
 
     def _encode_parts(
         self,
@@ -354,8 +443,13 @@ class Tokenizer:
         name: str = "text",
     ) -> Iterator[bytes]:
         """Yield the ids, a few thousand at a time, in four bytes each."""
-        parts = self._split(text, allowed_special, disallowed_special, errors, name)
-        return self._pieces.ids(parts, self._special)
+        numbers = self._pieces.ids(self._split(text, allowed_special, disallowed_special, errors, name), self._numbers)
+        return numbers if self._id_of_number is None else map(self._ids, numbers)
+
+    def _ids(self, numbers: bytes) -> bytes:
+        """Give each number its id, both in four bytes."""
+        assert self._id_of_number is not None
+        return self._id_of_number.take(np.frombuffer(numbers, np.uint32)).tobytes()
 
     def _split(
         self,
@@ -365,12 +459,47 @@ class Tokenizer:
         errors: str = "strict",
         name: str = "text",
     ) -> Iterator[tuple[list[str], bool]]:
-        """Yield the pieces of a text, a few thousand at a time, with False, and special tokens, one at a time, with True."""
-        text = checked_text(text, errors, name)
-        allowed = allowed_in(text, self._special, allowed_special, disallowed_special, name)
-        for i, span in enumerate(split_special(text, allowed)):
-            if i % 2:
-                yield [span], True
+        """Yield the pieces of a text, a few thousand at a time, with False, and added tokens, one at a time, with True."""
+        for part, _, _, token in self._parts(text, allowed_special, disallowed_special, errors, name):
+            if token is not None:
+                yield [token.text], True
                 continue
-            for pieces in split_pieces(span):
+            for pieces in split_pieces(part):
                 yield pieces, False
+
+    def _parts(
+        self,
+        text: str,
+        allowed_special: Collection[str],
+        disallowed_special: Collection[str],
+        errors: str = "strict",
+        name: str = "text",
+    ) -> Iterator[Span]:
+        """Yield what is between added tokens, and these; with add_prefix_space the former begin with a space."""
+        text = checked_text(text, errors, name)
+        allowed = allowed_in(text, self._refused, allowed_special, disallowed_special, name)
+        tokens = [token for token in self._tokens if token.text in allowed or token.text not in self._refused]
+        for part, start, end, token in split_added(text, tokens):
+            is_short = token is None and self._prefix_space and not part.startswith(" ")
+            yield f" {part}" if is_short else part, start, end, token
+
+    def _steps(self, piece: str) -> list[list[int]]:
+        """Return the ids of a piece's bytes, those after each merge, and last its tokens."""
+        if isinstance(self._pieces, RankedCache):
+            return self._pieces.steps(piece)
+        steps = merge_steps(byte_ids(piece.encode()), self._merged)
+        return [ids if self._id_of_number is None else self._id_of_number[ids].tolist() for ids in steps]
+
+    def _byte_spans(self, part: str) -> tuple[list[int], list[int], list[int]]:
+        """Return the ids of a part, with the place of the first byte of each and the place behind its last."""
+        pieces = [piece for pieces in split_pieces(part) for piece in pieces]
+        if isinstance(self._pieces, RankedCache):
+            spans, start = [], 0
+            for piece in pieces:
+                spans += [(id, start + a, start + b) for id, a, b in self._pieces.spans(piece, self._sizes)]
+                start += len(piece.encode())
+            return [id for id, _, _ in spans], [first for _, first, _ in spans], [end for _, _, end in spans]
+        numbers = b"".join(self._pieces.ids([(pieces, False)], {}))
+        ids = memoryview(numbers if self._id_of_number is None else self._ids(numbers)).cast("I").tolist()
+        ends = np.cumsum([self._sizes[id] for id in ids], dtype=np.int64).tolist()
+        return ids, [0, *ends[:-1]], ends

@@ -108,7 +108,7 @@ def _are_texts(value: object) -> bool:
 
 
 def _are_labels(value: object) -> bool:
-    return value is None or _are_texts(value)
+    return value is None or (isinstance(value, list) and len(value) > 1 and _are_texts(value))
 
 
 def _is_table(value: object) -> bool:

@@ -91,7 +91,10 @@ class AdamW:
         return self.model.flat_grads[self.start :]
 
     def step(self, lr: float, scale: float = 1.0) -> None:
-        """One update with learning rate `lr`; gradients are multiplied by `scale` on the way.  Ctrl-C leaves all or none of it."""
+        """One update with learning rate `lr`; gradients are multiplied by `scale` on the way.
+
+        Ctrl-C leaves all or none of it.
+        """
         t = self.t + 1
         b1, b2 = self.betas
         c1 = (1 - b1) / (1 - b1**t)                        # m̂/(√v̂ + ε) is c1 m/(c2 √v + ε) with m and v as they are kept

@@ -1,13 +1,14 @@
-"""Arrays by name in a safetensors or npz file: load, save, and a WeightFormatError for every file that is neither.
+"""Arrays by name in a file: load, save, and a WeightFormatError for every file that is damaged or something else.
 
-Nothing in either format is code: a stranger's file can fail to load, but cannot run anything. That is why PyTorch's
-pickles are not read here; scripts/convert_gpt2.py converts them. Which names a GPT needs is decided in pretrained.py.
+Nothing in such a file can run: of PyTorch's pickles torch_zip.py obeys only what makes tensors, the other formats hold no code.
+Which names a GPT needs is decided in state_dict.py, which files a model has in sources.py.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +17,44 @@ import numpy as np
 from ..system.files import naming
 from ..system.text import printable
 from . import npz, safetensors
+from .kinds import kind_of
 from .validation import WeightFormatError
 
 __all__ = ["WeightFormatError", "load", "read_metadata", "save"]
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Read the arrays of a safetensors or npz file, by name, in the order in which the file lists them.
+    """Read the arrays of a file, by name, in the order in which the file lists them.
 
-    Which of the two it is, the file's first bytes say. A safetensors file's arrays are views of the memory-mapped file,
-    read from the disk when first touched. They are writable: a write stays in memory and never reaches the file. F16
-    and BF16 become float32 and BOOL becomes bool, as copies; F32, F64 and the integers keep their type. An npz file's
-    arrays are read at once, with the same types.
+    What it is, the content says: safetensors, npz, PyTorch's .bin and .pt, the index.json of a model in several files, a
+    TensorFlow checkpoint (its folder, NAME or NAME.index), llm.c's .bin, or GGUF, for which the gguf package is needed. The
+    arrays of the last two are given by GPT-2's names.
+
+    Arrays are views of the memory-mapped file where they can be, read from the disk when first touched. They are writable: a
+    write stays in memory and never reaches the file. F16, BF16 and quantized numbers become float32 and BOOL becomes bool, as
+    copies; F32, F64 and the integers keep their type. An npz file's arrays are read at once, with the same types.
 
     Raises: WeightFormatError for a file that breaks the format, found before any array is read or allocated, but for
-    the checksums inside an npz; OSError for one that cannot be opened.
+    the checksums inside; OSError for one that cannot be opened.
     """
-    return naming(path, lambda: npz.load(path) if _is_npz(path) else safetensors.load(path))
+
+    def read() -> dict[str, np.ndarray]:
+        return import_module(f".{kind_of(path)}", __name__).load(path)
+
+    return naming(path, read)
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Return the file's metadata, {} where it has none.
+    """Return the metadata of a safetensors or npz file, {} where it has none or is another kind of file.
 
     Raises: as load().
     """
-    return naming(path, lambda: npz.read_metadata(path) if _is_npz(path) else safetensors.read_metadata(path))
+
+    def read() -> dict[str, str]:
+        kind = kind_of(path)
+        return npz.read_metadata(path) if kind == "npz" else safetensors.read_metadata(path) if kind == "safetensors" else {}
+
+    return naming(path, read)
 
 
 def save(
@@ -74,9 +88,3 @@ def _check(name: Any, tensor: Any) -> None:
         known = ", ".join(str(dtype) for dtype in safetensors.CODES)
         raise ValueError(f"{printable(name)}: dtype {tensor.dtype}, expected one of {known}; convert it with .astype")
 
-
-def _is_npz(path: str | os.PathLike[str]) -> bool:
-    if Path(path).is_dir():
-        raise WeightFormatError(f"{printable(path)}: a folder, expected a safetensors or npz file; name the file inside it")
-    with open(path, "rb") as file:
-        return file.read(4) in npz.MAGIC

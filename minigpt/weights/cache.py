@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -52,8 +52,8 @@ def hugging_face_cache() -> Path:
     return _expanded(home) / "hub"
 
 
-def hugging_face_snapshot(repository: str, filenames: Collection[str], revision: str | None = None) -> Path | None:
-    """Return the folder of a repository's files in Hugging Face's own cache if all of `filenames` are there, else None.
+def hugging_face_snapshot(repository: str, is_enough: Callable[[Path], bool], revision: str | None = None) -> Path | None:
+    """Return the folder of a repository's files in Hugging Face's own cache if what is there of them is enough, else None.
 
         models--openai-community--gpt2/refs/main                             the revision last downloaded
         models--openai-community--gpt2/snapshots/607a30d783…/config.json
@@ -65,7 +65,7 @@ def hugging_face_snapshot(repository: str, filenames: Collection[str], revision:
     for name in (repository, repository.partition("/")[2]):
         folder = hugging_face_cache() / ("models--" + name.replace("/", "--"))
         for snapshot in (folder / "snapshots" / each for each in (revision, _main_revision(folder)) if each):
-            if _is_usable(snapshot, filenames, folder):
+            if _is_usable(snapshot, is_enough, folder):
                 return snapshot
     return None
 
@@ -80,11 +80,11 @@ def _main_revision(folder: Path) -> str | None:
     return named if re.fullmatch("[0-9a-f]+", named) else None
 
 
-def _is_usable(snapshot: Path, filenames: Collection[str], folder: Path) -> bool:
-    """Whether these files are there, and everything beside them lies in the folder when all links are followed."""
+def _is_usable(snapshot: Path, is_enough: Callable[[Path], bool], folder: Path) -> bool:
+    """Whether the files are there, and all of them lie in the folder when all links are followed."""
     try:
-        whole = all((snapshot / filename).is_file() for filename in filenames)
-        return whole and all(path.resolve().is_relative_to(folder.resolve()) for path in snapshot.iterdir())
+        inside = all(path.resolve().is_relative_to(folder.resolve()) for path in snapshot.iterdir())
+        return inside and is_enough(snapshot)
     except (OSError, RuntimeError):             # RuntimeError: links in a circle, before Python 3.13
         return False
 

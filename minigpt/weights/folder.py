@@ -21,7 +21,7 @@ from ..system.json_reader import parse_json
 from ..system.text import printable
 
 # What one may change in a GPT's config.json without changing what the weights compute
-_FREE = ("embd_pdrop", "attn_pdrop", "resid_pdrop", "initializer_range", "bos_token_id", "eos_token_id")
+_FREE = ("embd_pdrop", "attn_pdrop", "resid_pdrop", "initializer_range", "bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def facts_of(config: GPTConfig) -> dict[str, Any]:

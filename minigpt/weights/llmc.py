@@ -91,6 +91,15 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, int]:
         return _read_header(path, file.read(_HEADER), os.fstat(file.fileno()).st_size).sizes
 
 
+def read_table(path: str | os.PathLike[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return each tensor's type and shape, as load() names and shapes them, from the header.  Raises: as read_config()."""
+    with open(path, "rb") as file:
+        header = _read_header(path, file.read(_HEADER), os.fstat(file.fileno()).st_size)
+    dtype = "float32" if header.dtype.itemsize == 4 else "bfloat16"
+    layout = _layout(header.sizes, header.sizes["vocab_size"])
+    return {name: (dtype, shape[::-1] if _is_linear(name) else shape) for name, shape in layout}
+
+
 def save(
     path: str | os.PathLike[str], config: GPTConfig, tensors: Mapping[str, np.ndarray], dtype: str = "float32"
 ) -> None:
@@ -126,6 +135,19 @@ def save(
                 yield bytes((padded - V) * C * (4 if dtype == "float32" else 2))
 
     write_atomic(path, pieces())
+
+
+def vocabulary_of(tokenizer: Any, config: GPTConfig) -> tuple[list[bytes], int]:
+    """Return what save_vocabulary() writes of a tokenizer: the bytes of every id, and the id that begins a text.
+
+    An id that is none of the tokenizer's becomes a zero byte, which llm.c does not print.
+    """
+    tokens = [tokenizer.token_bytes(id) for id in range(min(tokenizer.vocab_size, config.vocab_size))]
+    tokens += [b""] * (config.vocab_size - len(tokens))
+    ids = config.eos_token_id if isinstance(config.eos_token_id, tuple) else (config.eos_token_id,)
+    starts = [config.bos_token_id, *ids, *tokenizer.special_tokens.values(), 0]
+    start = next(id for id in starts if id is not None and id < len(tokens))
+    return [token or b"\0" for token in tokens], start
 
 
 def save_vocabulary(path: str | os.PathLike[str], tokens: Sequence[bytes], start: int) -> None:

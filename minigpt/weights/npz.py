@@ -25,9 +25,8 @@ from numpy.lib import format as npy
 from ..system.files import write_atomic
 from ..system.json_reader import parse_json
 from ..system.text import printable
-from .validation import PICKLE, WeightFormatError, refuse, refuse_kind, size_of
+from .validation import WeightFormatError, refuse, refuse_kind, size_of
 
-MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # the first bytes of an archive, and of an empty one
 _MAX_HEADER = 4096  # bytes of a member before its array; 32 dimensions of 20 digits are 700
 # Bytes written at once, and also the longest list of members, which zipfile parses into many times its size. GPT-2 XL's
 # has 60,000 bytes.
@@ -44,6 +43,13 @@ def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         for member in members:
             _check_header(path, archive.zip, member)
         return {member.filename.removesuffix(".npy"): _read(path, archive, member.filename) for member in members}
+
+
+def read_table(path: str | os.PathLike[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return each array's type and shape by name, from the members' headers alone."""
+    with _open(path) as archive:
+        headers = {member.filename: _check_header(path, archive.zip, member) for member in archive.zip.infolist()}
+    return {name.removesuffix(".npy"): (dtype.name, shape) for name, (dtype, shape) in headers.items()}
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -153,7 +159,7 @@ def _check_end(path: str | os.PathLike[str], file: io.FileIO, position: int, fou
 def _check_members(path: str | os.PathLike[str], members: list[zipfile.ZipInfo], file_size: int) -> None:
     names = [member.filename for member in members]
     if any(name.endswith("data.pkl") for name in names):
-        refuse_kind(path, PICKLE)
+        refuse_kind(path, "an archive of PyTorch's that was packed again")
     if len(set(names)) < len(names):
         refuse(path, f"{max(names, key=names.count)!r} twice", "each name once")
     for member in members:
@@ -178,8 +184,10 @@ def _name_problem(name: str) -> str | None:
     return None
 
 
-def _check_header(path: str | os.PathLike[str], archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Refuse a member whose header is none, or declares something other than numbers in just the bytes that follow."""
+def _check_header(
+    path: str | os.PathLike[str], archive: zipfile.ZipFile, member: zipfile.ZipInfo
+) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Return what a member's header declares; refuse one that is none, or other than numbers in just the bytes that follow."""
     name = member.filename
     with _refusing_damage(path, repr(name)), archive.open(member) as file:
         head = io.BytesIO(file.read(_MAX_HEADER))  # NumPy would read a header of any length
@@ -191,10 +199,13 @@ def _check_header(path: str | os.PathLike[str], archive: zipfile.ZipFile, member
         refuse(path, found, f"one of npy version 1 to 3 in the first {_MAX_HEADER:,} bytes", error)
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
         found = "Python objects" if dtype.hasobject else f"dtype {dtype.str!r}"
+        if dtype.str == "|V2":      # what numpy.savez makes of ml_dtypes' bfloat16
+            found += ", two bytes of no type, perhaps bfloat16 to be saved as float32"
         refuse(path, f"{name!r} of {found}", "numbers of at most 8 bytes each")
     size, data = size_of(path, name, shape, dtype.itemsize), member.file_size - head.tell()
     if data != size:
         refuse(path, f"{name!r} with {data} bytes of data", f"{size} for shape {shape} of {dtype}")
+    return dtype, shape
 
 
 def _read(path: str | os.PathLike[str], archive: Any, name: str) -> np.ndarray:

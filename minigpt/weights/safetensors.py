@@ -59,6 +59,12 @@ def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     return {name: _array(data, start, entry) for name, entry in entries.items()}
 
 
+def read_table(path: str | os.PathLike[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return each array's type and shape by name, from the header alone."""
+    names = {code: dtype.name for code, dtype in _DTYPES.items()} | {"BF16": "bfloat16"}
+    return {name: (names[entry.code], entry.shape) for name, entry in _read_header(path)[0].items()}
+
+
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """Return the strings under "__metadata__", {} where there are none."""
     return _read_header(path)[1]
@@ -140,7 +146,7 @@ def _check_length(length: int, path: str | os.PathLike[str]) -> None:
 def _parse(header: bytes, data_size: int, path: str | os.PathLike[str]) -> tuple[dict[str, _Entry], dict[str, str]]:
     """Check the whole header against the data_size bytes that follow it: (entries by name, metadata)."""
     _check_length(len(header), path)
-    if not header.startswith(b"{"):
+    if not header.lstrip(b" \t\r\n").startswith(b"{"):      # padding may also stand in front
         refuse(path, f"a header that starts with {header[:8]!r}", "'{'")
     table = parse_json(header, f"{path}: header", dict, error=WeightFormatError, most_values=_MAX_VALUES)
     metadata = table.pop("__metadata__", {})

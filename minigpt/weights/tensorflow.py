@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from ..system.files import naming
 from ..system.json_reader import read_json
 from ..system.text import printable
 from .crc32c import crc32c
@@ -81,23 +82,34 @@ class _Flaw(Exception):
 def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Map the data files into memory, check them, and return their tensors by name, in the order of the index.
 
-    path: NAME.index or the NAME that TensorFlow calls the checkpoint by. The arrays are views of the mapped files, writable
-    without changing these. float16 and bfloat16 become float32 and bool becomes bool, as copies; string tensors are left out.
+    path: NAME.index, the NAME that TensorFlow calls the checkpoint by, or the folder of the newest. The arrays are views of the
+    mapped files, writable without changing these. float16 and bfloat16 become float32 and bool becomes bool, as copies; string
+    tensors are left out.
 
     Raises: WeightFormatError for files that break the format, found before any array is read or allocated, but for the
     checksums; for partitioned variables, and checkpoints of version 1. OSError for an index that cannot be opened.
     """
-    index, prefix = _index_of(path)
-    shards, entries = _read_index(index)
-    used = {entry.shard: f"{prefix}.data-{entry.shard:05}-of-{shards:05}" for entry in entries.values()}
-    for shard, file in used.items():
-        _check_layout(file, {name: entry for name, entry in entries.items() if entry.shard == shard})
+    entries, used = _read_entries(path)
     mapped = {shard: _mapped(file) for shard, file in used.items()}
     return {
         name: _array(used[entry.shard], mapped[entry.shard], name, entry)
         for name, entry in entries.items()
         if entry.dtype != _STRING
     }
+
+
+def read_table(path: str | os.PathLike[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return each tensor's type and shape by name, from the index alone.  Raises: as load()."""
+    return {
+        name: ("bfloat16" if entry.dtype == _BFLOAT16 else _DTYPES[entry.dtype].name, entry.shape)
+        for name, entry in _read_entries(path)[0].items()
+        if entry.dtype != _STRING
+    }
+
+
+def data_files(path: str | os.PathLike[str]) -> list[Path]:
+    """Return the files with the numbers of a checkpoint.  Raises: as load()."""
+    return [Path(file) for _, file in sorted(_read_entries(path)[1].items())]
 
 
 def newest(folder: str | os.PathLike[str]) -> Path:
@@ -108,10 +120,11 @@ def newest(folder: str | os.PathLike[str]) -> Path:
     found = {path.name: path for path in sorted(Path(folder).glob("*.index"))}
     if (state := Path(folder) / "checkpoint").is_file():
         with open(state, "rb") as file:
-            # The path may be one of another machine, and of another system.
-            if match := re.match(rb'model_checkpoint_path: "(?:[^"\n]*[/\\])?([^"\n/\\]+)"', file.read(10_000)):
-                name = f"{match[1].decode('utf-8', 'replace')}.index"
-                found = {name: found[name]} if name in found else found
+            text = naming(state, lambda: file.read(10_000))
+        # The path may be one of another machine, and of another system.
+        if match := re.match(rb'model_checkpoint_path: "(?:[^"\n]*[/\\])?([^"\n/\\]+)"', text):
+            name = f"{match[1].decode('utf-8', 'replace')}.index"
+            found = {name: found[name]} if name in found else found
     if len(found) != 1:
         listed = printable(", ".join(found), 100) or "no .index file"
         refuse(folder, listed, "one checkpoint, or one named by the file 'checkpoint'; name the .index file that you mean")
@@ -130,6 +143,12 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, int]:
         if not are_sizes([sizes.get(name)]) or not sizes[name]:
             refuse(path, f"{name} {sizes.get(name)!r:.40}", "a whole number above 0")
     return {ours: sizes[theirs] for theirs, ours in _SIZES.items()}
+
+
+def is_parameter(name: str) -> bool:
+    """Whether a tensor has the name of a parameter of GPT-2, and not of what an optimizer keeps for one."""
+    match = _PARAMETER.fullmatch(name)
+    return match is not None and not match["slot"]
 
 
 def gpt2_parameters(tensors: Mapping[str, np.ndarray], source: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -161,6 +180,7 @@ def gpt2_parameters(tensors: Mapping[str, np.ndarray], source: str | os.PathLike
 
 def _index_of(path: str | os.PathLike[str]) -> tuple[str, str]:
     """Return the path of the index and what all files of the checkpoint start with."""
+    path = newest(path) if os.path.isdir(path) else path
     prefix = re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", str(path))
     index = f"{prefix}.index"
     if os.path.isfile(prefix) and not os.path.exists(index):
@@ -171,6 +191,16 @@ def _index_of(path: str | os.PathLike[str]) -> tuple[str, str]:
         found = "a checkpoint of version 1" if is_table else recognize(head) or "no .index file beside it"
         refuse(prefix, found, "NAME.index and NAME.data-00000-of-00001, as TensorFlow's Saver writes them since version 1.0")
     return index, prefix
+
+
+def _read_entries(path: str | os.PathLike[str]) -> tuple[dict[str, _Entry], dict[int, str]]:
+    """Return the entries by name and the data files by number, checked against each other."""
+    index, prefix = _index_of(path)
+    shards, entries = _read_index(index)
+    used = {entry.shard: f"{prefix}.data-{entry.shard:05}-of-{shards:05}" for entry in entries.values()}
+    for shard, file in used.items():
+        _check_layout(file, {name: entry for name, entry in entries.items() if entry.shard == shard})
+    return entries, used
 
 
 # --- the index

@@ -30,7 +30,7 @@ import numpy as np
 
 from ..system.text import printable
 from .npz import BoundedFile
-from .validation import PICKLE, WeightFormatError, are_sizes, recognize, refuse, size_of
+from .validation import PICKLE, WeightFormatError, are_sizes, recognize, refuse, refuse_kind, size_of
 
 # As they lie in a little-endian file. bfloat16 (the upper half of a float32) is unknown to NumPy: its bits are read as
 # integers.
@@ -166,6 +166,36 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     return {key: value for key, value in sizes.items() if type(key) is str and _is_plain(value)}
 
 
+def read_table(path: str | os.PathLike[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return each tensor's type and shape by name, without reading a storage.  Raises: as load()."""
+    with _open(path) as archive:
+        tensors = _state_dict(path, _content(archive))
+    return {name: (tensor.storage.type.removeprefix("torch."), tensor.shape) for name, tensor in tensors.items()}
+
+
+class Origin(NamedTuple):
+    """What a file tells beside its weights"""
+
+    facts: dict[str, str]  # what torch.save wrote of itself: {"archive": "ckpt", "version": "3", "byteorder": "little"}
+    others: list[str]  # keys beside the weights, such as "optimizer"
+    twins: dict[str, str]  # names of tensors that are a view of the same numbers as an earlier one, and that one's name
+
+
+def read_origin(path: str | os.PathLike[str]) -> Origin:
+    """Return what a file tells beside its weights, without reading a storage.  Raises: as load()."""
+    with _open(path) as archive:
+        content = _content(archive)
+        tensors = _state_dict(path, content)
+        facts = {"archive": archive.folder.rstrip("/")}
+        for name in ("version", "byteorder"):
+            if f"{archive.folder}{name}" in archive.members:
+                facts[name] = archive.read(f"{archive.folder}{name}", 100).decode("ascii", "replace").strip()
+    table, first = _weights_of(content), dict[_Tensor, str]()
+    twins = {name: other for name, tensor in tensors.items() if (other := first.setdefault(tensor, name)) != name}
+    others = [str(key) for key, value in content.items() if value is not table and not isinstance(value, _Tensor)]
+    return Origin(facts, others, twins)
+
+
 def _is_plain(value: Any) -> bool:
     # Python refuses to print an integer of 5,000 digits, and a message would have to.
     return value is None or type(value) in (bool, float, str) or (type(value) is int and abs(value) < 2**63)
@@ -176,7 +206,7 @@ def _state_dict(path: str | os.PathLike[str], content: Any) -> dict[str, _Tensor
     expected = f"a state dict: tensors by name, or under one of {', '.join(map(repr, _WRAPPERS))}"
     if type(content) is not dict:
         refuse(path, f"a saved {_kind(content)}", expected)
-    table = next((content[key] for key in _WRAPPERS if type(content.get(key)) is dict), content)
+    table = _weights_of(content)
     arrays = [name for name, value in table.items() if isinstance(value, _Object) and value.name.endswith("._reconstruct")]
     if arrays:
         refuse(path, f"{arrays[0]!r}, a NumPy array", "tensors")
@@ -186,6 +216,11 @@ def _state_dict(path: str | os.PathLike[str], content: Any) -> dict[str, _Tensor
     if numbers := [name for name in tensors if type(name) is not str]:
         refuse(path, f"a tensor by the name {numbers[0]!r}", expected)
     return tensors
+
+
+def _weights_of(content: dict[Any, Any]) -> dict[Any, Any]:
+    """Return the part that holds the weights, or the whole."""
+    return next((content[key] for key in _WRAPPERS if type(content.get(key)) is dict), content)
 
 
 def _kind(value: Any) -> str:
@@ -316,10 +351,11 @@ def _refuse_form(path: str | os.PathLike[str], head: bytes) -> NoReturn:
     if head.startswith(_OLD_FORM):
         raise WeightFormatError(
             f"{printable(path)}: PyTorch's form of before version 1.6, expected the zip form; open it once with torch and save "
-            "it again, torch.save(torch.load(OLD, weights_only=True), NEW), or use scripts/convert_gpt2.py"
+            "it again, torch.save(torch.load(OLD, weights_only=True), NEW)"
         )
-    kind = recognize(head)
-    refuse(path, "a plain pickle" if kind == PICKLE else kind or f"{head[:8]!r} at its start", "a zip archive of torch.save")
+    if (kind := recognize(head)) == PICKLE:
+        refuse_kind(path, PICKLE)
+    refuse(path, kind or f"{head[:8]!r} at its start", "a zip archive of torch.save")
 
 
 # --- the pickle
@@ -377,7 +413,7 @@ class _Reader(pickle._Unpickler):
             raise WeightFormatError(
                 f"{printable(self.archive.path)}: {printable(repr(self.archive.pickle))} needs {printable(full)} before byte "
                 f"{self.source.tell():,}, expected only tensors, numbers and plain containers; nothing of it was run. Save "
-                "the weights alone with torch, torch.save(model.state_dict(), FILE), or use scripts/convert_gpt2.py"
+                "the weights alone with torch, torch.save(model.state_dict(), FILE)"
             )
         return _Name(full)
 

@@ -1,4 +1,4 @@
-"""WeightFormatError, and what safetensors and npz files refuse alike: files that are something else, impossible shapes."""
+"""WeightFormatError, and what the formats refuse alike: files that are something else, impossible shapes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeGuard
 
 from ..system.text import printable
 
-PICKLE = "a pickle, such as PyTorch's .bin and .pt"
+PICKLE = "a pickle, as PyTorch wrote before version 1.6"
 _MAX_DIMENSIONS = 32  # NumPy 1.26's limit
 
 
@@ -25,10 +25,10 @@ def refuse(path: str | os.PathLike[str], found: str, expected: str, cause: Excep
 def refuse_kind(path: str | os.PathLike[str], kind: str, cause: Exception | None = None) -> NoReturn:
     """Raise WeightFormatError about a file that is something else altogether, such as recognize() names."""
     if kind == PICKLE:
-        remedy = "convert it with scripts/convert_gpt2.py FILE --out FOLDER, where PyTorch is installed"
+        remedy = "open it once with torch and save it again, torch.save(torch.load(OLD, weights_only=True), NEW)"
     else:
         remedy = "download the file itself"
-    raise WeightFormatError(f"{printable(path)}: {kind}, expected a safetensors or npz file; {remedy}") from cause
+    raise WeightFormatError(f"{printable(path)}: {kind}, expected a file of weights; {remedy}") from cause
 
 
 def recognize(head: bytes) -> str | None:

@@ -47,7 +47,7 @@ def closed():
 
 
 BAD = {"absent": lambda: None, "closed": closed, "full": full, "full with a buffer": lambda: full(True), "unread": unread}
-PRINTING = ["generate", "score", "tokenize", "trace", "doctor", "translate"]
+PRINTING = ["generate", "score", "tokenize", "trace", "inspect", "doctor", "translate"]
 WRITING = ["train", "finetune", "translate"]
 
 
@@ -84,6 +84,7 @@ def run(command, folder, out, writing=False):
         "score": ["to be", "--model", gpt],
         "tokenize": ["to be", "--model", gpt],
         "trace": ["to be", "--model", gpt],
+        "inspect": [gpt],
         "doctor": ["--config", str(folder / "gpt" / "config.json")],
         "translate": ["ten", "--model", str(folder / "translator")],
         "train": ["--data", text, "--out", str(out), "--steps", "2", *sizes],

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import shutil
 import tracemalloc
 import warnings
 from contextlib import redirect_stderr
@@ -15,12 +16,13 @@ import pytest
 from faults.engine import Disk, complaint, failing, failures, in_children, operations_of
 from faults.mutations import bytes_mutations, json_mutations, line_mutations
 from faults.test_folders import classifier, gpt, translator
+from make_torch_fixture import FIXTURES
 from minigpt import GPT, weights
 from minigpt.config import ConfigError, GPTConfig
 from minigpt.hf import GPT2LMHeadModel, GPT2Tokenizer
 from minigpt.models.classifier import Classifier
 from minigpt.models.transformer import Transformer
-from minigpt.tokenization import CharTokenizer, Tokenizer
+from minigpt.tokenization import CharTokenizer, Tokenizer, from_state
 from minigpt.training.log import read_log
 from minigpt.training.translation import Translator
 from minigpt.weights import WeightFormatError
@@ -110,9 +112,9 @@ def round_trip(tokenizer):
 class Loader:
     """A file that `make` writes into a folder, what loads it, its documented errors, and what is wrong with what was loaded."""
 
-    def __init__(self, make, filename, load, documented, mutations, right=lambda loaded: None):
+    def __init__(self, make, filename, load, documented, mutations, right=lambda loaded: None, sample=40):
         self.make, self.filename, self.load, self.documented = make, filename, load, documented
-        self.mutations, self.right = mutations, right
+        self.mutations, self.right, self.sample = mutations, right, sample
 
 
 ARRAYS = {"a.weight": np.arange(24, dtype=np.float32).reshape(4, 6), "b": np.arange(5), "half": np.ones((3, 2), np.float16),
@@ -121,6 +123,34 @@ ARRAYS = {"a.weight": np.arange(24, dtype=np.float32).reshape(4, 6), "b": np.ara
 
 def save_arrays(name, folder):
     weights.save(folder / name, ARRAYS, {"who": "test", "minigpt": "1"})
+
+
+def goes_on(tokenizer):
+    """Whatever the vocabulary is now, it encodes and decodes, and is saved and loaded"""
+    tokenizer.decode(tokenizer.encode("low lower, naïve 日", disallowed_special=()))
+    return None if from_state(json.loads(json.dumps(tokenizer.state()))) == tokenizer else "another from its own state"
+
+
+def released(tokenizer, folder):
+    """As GPT-2 was: vocab.json and merges.txt, and with them added_tokens.json"""
+    tokenizer.save(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+
+
+def added(folder):
+    """tokenizer.json and tokenizer_config.json, with all that they can say"""
+    special.save(folder)
+    state = special._as_vocabulary().state()
+    tokens = [*state["added_tokens"], {**state["added_tokens"][0], "text": "<c>", "special": False, "lstrip": True}]
+    vocab = {name: id for name, id in state["vocab"].items() if name not in "äö"} | {"<c>": 300}
+    Tokenizer.from_state({**state, "vocab": vocab, "added_tokens": tokens, "unk_token": "<|a|>", "fuse_unk": True}).save(folder)
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": {"content": "<pad>", "lstrip": True},
+                "eos_token": "<|b|>", "additional_special_tokens": ["<x>"], "model_max_length": 1e30, "padding_side": "left",
+                "add_prefix_space": True, "added_tokens_decoder": {"262": {"content": "<|a|>", "special": True}}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    special_map = {"mask_token": {"content": "<m>", "lstrip": True}, "additional_special_tokens": ["<y>"], "unk_token": "<|a|>"}
+    (folder / "special_tokens_map.json").write_text(json.dumps(special_map), encoding="utf-8")
 
 
 def hf_tokenizer(folder):
@@ -139,6 +169,23 @@ def by_hand(folder):
     model.tokenizer.save(folder)
     (folder / "config.json").write_text(model.config.to_json(), encoding="utf-8")
     weights.save(folder / "model.safetensors", model.params)
+
+
+def sharded(folder):
+    """As transformers writes a large model"""
+    model = gpt(TEXT, 1)
+    (folder / "config.json").write_text(model.config.to_json(), encoding="utf-8")
+    places = {name: f"model-0000{i % 2 + 1}-of-00002.safetensors" for i, name in enumerate(sorted(model.params))}
+    for place in set(places.values()):
+        weights.save(folder / place, {name: model.params[name] for name in places if places[name] == place})
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}), encoding="utf-8")
+
+
+def copied(name, folder):
+    """A fixture that another program wrote"""
+    source = FIXTURES / name
+    for path in source.iterdir() if source.is_dir() else [source]:
+        shutil.copy(path, folder)
 
 
 def log(folder):
@@ -179,6 +226,18 @@ LOADERS = {
                   lambda loaded: unchanged_arrays(GOOD, *loaded)),
     "npz's metadata": Loader(in_npz, "x.npz", partial(load_metadata, "x.npz"), FORMAT, bytes_mutations),
     "GPT's weights": Loader(by_hand, "model.safetensors", load_gpt, MODEL, safetensors_mutations, works),
+    "index.json of several files": Loader(sharded, "model.safetensors.index.json", load_gpt, MODEL, json_mutations, works, 8),
+    "one of several files": Loader(sharded, "model-00001-of-00002.safetensors", load_gpt, MODEL, safetensors_mutations, works,
+                                   8),
+    "nanoGPT's ckpt.pt": Loader(partial(copied, "torch_nanogpt_2.13.0.pt"), "torch_nanogpt_2.13.0.pt", load_gpt, MODEL,
+                                partial(bytes_mutations, header=3000), works, 8),
+    "TensorFlow's index": Loader(partial(copied, "tensorflow_gpt2"), "model-1000.index", load_gpt, MODEL, bytes_mutations,
+                                 works, 8),
+    "TensorFlow's data": Loader(partial(copied, "tensorflow_gpt2"), "model-1000.data-00000-of-00001", load_gpt, MODEL,
+                                bytes_mutations, works, 8),
+    "hparams.json": Loader(partial(copied, "tensorflow_gpt2"), "hparams.json", load_gpt, MODEL, json_mutations, works, 8),
+    "llm.c's file": Loader(partial(copied, "llmc_float32.bin"), "llmc_float32.bin", load_gpt, MODEL,
+                           partial(bytes_mutations, header=40), works, 8),
     "GPT's config.json": Loader(gpt(TEXT, 1).save_pretrained, "config.json", load_gpt, MODEL, json_mutations, works),
     "config.json of other programs": Loader(by_hand, "config.json", load_gpt, MODEL, json_mutations, works),
     "config.json, its bytes": Loader(by_hand, "config.json", load_gpt, MODEL, bytes_mutations, works),
@@ -192,11 +251,17 @@ LOADERS = {
                                     works),
     "Translator's words.json": Loader(save_translator, "words.json", partial(Translator.load, threads=1), MODEL,
                                       json_mutations, right_words),
-    "vocab.json": Loader(bpe.save, "vocab.json", Tokenizer.load, TOKENIZER, json_mutations, round_trip),
-    "vocab.json, its bytes": Loader(bpe.save, "vocab.json", Tokenizer.load, TOKENIZER, bytes_mutations, round_trip),
-    "merges.txt": Loader(bpe.save, "merges.txt", Tokenizer.load, TOKENIZER, line_mutations, round_trip),
-    "merges.txt, its bytes": Loader(bpe.save, "merges.txt", Tokenizer.load, TOKENIZER, bytes_mutations, round_trip),
-    "added_tokens.json": Loader(special.save, "added_tokens.json", Tokenizer.load, TOKENIZER, json_mutations, round_trip),
+    "vocab.json": Loader(partial(released, bpe), "vocab.json", Tokenizer.load, TOKENIZER, json_mutations, goes_on),
+    "vocab.json, its bytes": Loader(partial(released, bpe), "vocab.json", Tokenizer.load, TOKENIZER, bytes_mutations, goes_on),
+    "merges.txt": Loader(partial(released, bpe), "merges.txt", Tokenizer.load, TOKENIZER, line_mutations, round_trip),
+    "merges.txt, its bytes": Loader(partial(released, bpe), "merges.txt", Tokenizer.load, TOKENIZER, bytes_mutations,
+                                    round_trip),
+    "added_tokens.json": Loader(partial(released, special), "added_tokens.json", Tokenizer.load, TOKENIZER, json_mutations,
+                                round_trip),
+    "tokenizer.json": Loader(added, "tokenizer.json", Tokenizer.load, TOKENIZER, json_mutations, goes_on),
+    "tokenizer.json, its bytes": Loader(added, "tokenizer.json", Tokenizer.load, TOKENIZER, bytes_mutations, goes_on),
+    "a Tokenizer's settings": Loader(added, "tokenizer_config.json", Tokenizer.load, TOKENIZER, json_mutations, goes_on),
+    "special_tokens_map.json": Loader(added, "special_tokens_map.json", Tokenizer.load, TOKENIZER, json_mutations, goes_on),
     "chars.json": Loader(CharTokenizer.train(TEXT).save, "chars.json", CharTokenizer.load, TOKENIZER, json_mutations),
     "chars.json, its bytes": Loader(CharTokenizer.train(TEXT).save, "chars.json", CharTokenizer.load, TOKENIZER,
                                     bytes_mutations),
@@ -246,7 +311,7 @@ def test_a_damaged_file_is_refused_or_loaded_right(name, campaign, tmp_path):
 
     with campaign(f"damaged {name}") as one:
         cases = list(loader.mutations(good))
-        for (what, _), problem in in_children(check, one.choose(cases, 40), memory=2 << 30):
+        for (what, _), problem in in_children(check, one.choose(cases, loader.sample), memory=2 << 30):
             one.record(what, problem)
 
 

@@ -59,7 +59,8 @@ def test_a_saved_model_comes_back_with_its_special_ids(model, tmp_path):
     model.save_pretrained(tmp_path)
     loaded = GPT2LMHeadModel.from_pretrained(tmp_path, dtype=np.float64)
     assert loaded.config == model.config
-    np.testing.assert_array_equal(loaded(IDS).logits, model(IDS).logits)
+    # the matrices may lie otherwise in memory, which BLAS rounds otherwise
+    np.testing.assert_allclose(loaded(IDS).logits, model(IDS).logits, rtol=0, atol=1e-13)
 
 
 # The model
@@ -301,11 +302,13 @@ def test_the_ids_of_the_caller_are_not_changed(model):
     (IDS, {"force_words_ids": [[1] * 21]}, ValueError, "force_words_ids: 21 tokens, expected at most max_new_tokens 20"),
     (IDS, {"stop_strings": ["x", ""], "tokenizer": True}, TypeError, r"stop_strings: \['x', ''\], expected a text or several"),
     (IDS, {"stop_strings": "x"}, ValueError, "stop_strings: no tokenizer, expected one"),
-    (IDS, {"attention_mask": [[1, 1, 1, 1, 0]] * 2}, ValueError, r"row 0 ends in padding.*tokenizer\.padding_side = 'left'"),
     (IDS, {"attention_mask": [[1, 1]]}, ValueError, r"attention_mask: shape \(1, 2\)"),
     (IDS, {"eos_token_id": 280}, ValueError, r"stop_ids\[0\]: 280"),
     (IDS, {"input_ids": IDS}, ValueError, "inputs and input_ids, expected one of the two"),
-    (None, {}, ValueError, "inputs and input_ids, expected one of the two"),
+    (IDS, {"num_beams": 4, "early_stopping": True}, ValueError, "num_beams: 4, expected 1"),
+    (IDS, {"return_dict_in_generate": True}, ValueError, r"return_dict_in_generate: True, expected none; .*logprobs=True"),
+    (IDS, {"streamer": object()}, ValueError, "streamer: .*model.gpt.stream_text"),
+    (IDS, {"typical_p": 0.9}, ValueError, "typical_p: 0.9, expected none; top_p and min_p"),
     (IDS[0], {}, ValueError, r"input_ids: shape \(5,\), expected \(batch, time\)"),
     (IDS * 1.0, {}, TypeError, "input_ids: dtype float64, expected integers"),
     (IDS + 300, {}, ValueError, r"ids\[0\]\[0\]: 303"),
@@ -426,9 +429,10 @@ def test_a_saved_tokenizer_comes_back_with_its_settings(tokenizer, core, tmp_pat
 
 
 @pytest.mark.parametrize(("stored", "settings"), [
-    ('{"pad_token": {"__type": "AddedToken", "content": "<|endoftext|>", "lstrip": false}}', ("<|endoftext|>", "right", 1024)),
-    ('{"pad_token": null, "padding_side": null, "model_max_length": null}', (None, "right", 1024)),
-    ('{"model_max_length": 1000000000000000019884624838656}', (None, "right", 10**30 + 19884624838656)),
+    ('{"pad_token": {"__type": "AddedToken", "content": "<|endoftext|>"}}', ("<|endoftext|>", "right", int(1e30))),
+    ('{"pad_token": null, "padding_side": null, "model_max_length": null}', (None, "right", int(1e30))),
+    ('{"model_max_length": 1000000000000000019884624838656}', (None, "right", int(1e30))),
+    ('{"pad_token": "<pad>", "padding_side": "left", "model_max_length": 77}', ("<pad>", "left", 77)),
 ])
 def test_a_tokenizer_config_of_transformers_is_read(core, tmp_path, stored, settings):
     core.save(tmp_path)
@@ -438,8 +442,8 @@ def test_a_tokenizer_config_of_transformers_is_read(core, tmp_path, stored, sett
 
 
 @pytest.mark.parametrize(("stored", "message"), [
-    ('{"pad_token": {}}', r"pad_token: \{\}, expected a token of the vocabulary"),
-    ('{"pad_token": {"content": []}}', r"pad_token: \[\], expected a token"),
+    ('{"pad_token": {}}', r"pad_token: \{\}, expected .*content"),
+    ('{"pad_token": {"content": []}}', r"pad_token: \{'content': \[\]\}, expected .*content"),
     ('{"pad_token": ["\\u001b[2J"]}', r"pad_token: \['\\x1b\[2J'\], expected a token"),
     ('{"padding_side": []}', r"padding_side: \[\], expected 'left' or 'right'"),
     ('{"model_max_length": "1024"}', "model_max_length: '1024', expected a whole number of tokens above 0"),

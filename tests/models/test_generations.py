@@ -71,8 +71,9 @@ def test_gpt1s_own_config_is_read():
     text = """{"model_type": "openai-gpt", "afn": "gelu", "vocab_size": 40478, "n_positions": 512, "n_ctx": 512, "n_special": 0,
                "n_embd": 768, "n_layer": 12, "n_head": 12, "predict_special_tokens": true, "initializer_range": 0.02}"""
     assert GPTConfig.from_json(text) == GPTConfig.preset("gpt1")
-    with pytest.raises(ConfigError, match="afn 'swish'"):
-        GPTConfig.from_json(text.replace('"gelu"', '"swish"'))
+    assert GPTConfig.from_json(text.replace('"gelu"', '"swish"')) == GPTConfig.preset("gpt1", activation_function="silu")
+    with pytest.raises(ConfigError, match="afn 'mish'"):
+        GPTConfig.from_json(text.replace('"gelu"', '"mish"'))
     with pytest.raises(ConfigError, match="model_type 'bert'"):
         GPTConfig.from_json(text.replace("openai-gpt", "bert"))
 

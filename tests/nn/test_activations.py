@@ -15,6 +15,9 @@ ONE_NUMBER = {
     "gelu_new": lambda x: 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     "gelu": lambda x: 0.5 * x * (1 + math.erf(x / math.sqrt(2))),
     "relu": lambda x: max(x, 0.0),
+    "silu": lambda x: x / (1 + math.exp(-x)),
+    "quick_gelu": lambda x: x / (1 + math.exp(-1.702 * x)),
+    "tanh": math.tanh,
 }
 every_function = pytest.mark.parametrize("name", ACTIVATIONS)
 
@@ -39,13 +42,21 @@ def test_values(name, fast):
     np.testing.assert_allclose(y, expected, rtol=1e-13, atol=2e-15)         # 9 · (rounding of tanh, erf)
 
 
-@every_function
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "tanh"])
 @textbook_and_engine
 def test_what_is_far_to_the_right_passes_and_what_is_far_to_the_left_does_not(name, fast):
     forward, backward = ACTIVATIONS[name]
     s = Scope.of(fast=fast)
     np.testing.assert_allclose(forward(np.array([-40.0, 40.0]), s), [0, 40], rtol=0, atol=1e-15)       # 40 exp(−40) = 2e-16
     np.testing.assert_allclose(backward(np.array([3.0, 3.0]), s), [0, 3], rtol=0, atol=1e-15)
+
+
+@textbook_and_engine
+def test_tanh_is_flat_far_out(fast):
+    forward, backward = ACTIVATIONS["tanh"]
+    s = Scope.of(fast=fast)
+    np.testing.assert_array_equal(forward(np.array([-40.0, 40.0]), s), [-1, 1])
+    np.testing.assert_array_equal(backward(np.ones(2), s), [0, 0])
 
 
 @textbook_and_engine

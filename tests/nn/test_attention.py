@@ -65,6 +65,20 @@ def test_gradients_with_dropout(fast, small_tiles):
     check_gradients(attention_forward, attention_backward, heads(4, T=9, S=9), s, dropout=0.3)
 
 
+@textbook_and_engine
+def test_gradients_with_a_scale_of_ones_own(fast, small_tiles):
+    check_gradients(attention_forward, attention_backward, heads(7, T=9, S=9), Scope.of(fast=fast), scale=1.3)
+
+
+@textbook_and_engine
+def test_a_scale_takes_the_place_of_one_over_the_root_of_the_channels(fast):
+    inputs = heads(8)
+    expected = called({**inputs, "q": inputs["q"] * 0.3 * math.sqrt(3)}, Scope.of(fast=fast))
+    np.testing.assert_allclose(called(inputs, Scope.of(fast=fast), scale=0.3), expected, rtol=1e-12)
+    usual = called(inputs, Scope.of(fast=fast))
+    np.testing.assert_array_equal(called(inputs, Scope.of(fast=fast), scale=1 / math.sqrt(3)), usual)
+
+
 @pytest.mark.parametrize("axes", [2, 3])
 @textbook_and_engine
 def test_gradients_of_a_single_sequence_or_head(axes, fast):

@@ -37,6 +37,7 @@ LEARNING = [case for case in CASES if case.params and case.backward]
 OVERWRITTEN = {
     nn.attention_forward: {"q"}, nn.cross_entropy_forward: {"logits"},
     nn.gelu_tanh_forward: {"x", "dy"}, nn.gelu_forward: {"x", "dy"}, nn.relu_forward: {"x", "dy"},
+    nn.silu_forward: {"x", "dy"}, nn.quick_gelu_forward: {"x", "dy"}, nn.tanh_forward: {"x", "dy"},
     nn.residual_forward: {"branch"}, nn.residual_backward: {"dbranch"},
 }
 
@@ -288,8 +289,9 @@ def test_attention_in_parts_of_a_batch_drops_the_weights_that_it_drops_in_the_wh
 MODELS = {
     "GPT-2's": {},
     "GPT-1's": {"pre_norm": False, "activation_function": "gelu"},
-    "GPT-3's": {"attention_window": 3, "tie_word_embeddings": False},
-    "no bias": {"bias": False},
+    "GPT-3's, scaled by layers": {"attention_window": 3, "tie_word_embeddings": False, "activation_function": "silu",
+                                  "scale_attn_by_inverse_layer_idx": True},
+    "no bias, not scaled": {"bias": False, "scale_attn_weights": False, "activation_function": "quick_gelu"},
     "BERT's mask": {"causal": False, "activation_function": "relu"},
 }
 every_model = pytest.mark.parametrize("name", MODELS)

@@ -35,7 +35,8 @@ CONFIG = GPTConfig(vocab_size=7, n_positions=5, n_embd=6, n_layer=2, n_head=2)
 VARIANTS = {
     "GPT-2's": CONFIG,
     "untied, no biases, relu": GPTConfig(vocab_size=7, n_positions=5, n_embd=6, n_layer=2, n_head=3, n_inner=10, bias=False,
-                                         tie_word_embeddings=False, activation_function="relu", layer_norm_epsilon=0.1),
+                                         tie_word_embeddings=False, activation_function="relu", layer_norm_epsilon=0.1,
+                                         scale_attn_by_inverse_layer_idx=True),
     "GPT-1's": GPTConfig(**{**CONFIG.to_dict(), "pre_norm": False}),
     "GPT-3's, banded": GPTConfig(**{**CONFIG.to_dict(), "attention_window": 2}),
     "BERT's, both ways": GPTConfig(**{**CONFIG.to_dict(), "causal": False}),
@@ -132,7 +133,8 @@ def neighbors(variant):
         dqkv = merge_heads([grad(f"{h}.attn.{name}") for name in "qkv"], s)
         qkv, from_attn = linear(f"{h}.attn.c_attn", x, dqkv)
         attn, dheads = linear(f"{h}.attn.c_proj", merge_heads([value(f"{h}.attn.o")], s), grad(f"{h}.attn.out"))
-        attention_forward(*(value(f"{h}.attn.{name}") for name in "qkv"), s, causal=c.causal, window=c.window(i))
+        attention_forward(*(value(f"{h}.attn.{name}") for name in "qkv"), s, causal=c.causal, window=c.window(i),
+                          scale=c.attention_scale(i))
         attention_backward(grad(f"{h}.attn.o"), s)
         expected |= {f"{h}.attn.{name}": (s.acts[name], s.dacts[name]) for name in ("q", "k", "v", "scores", "att", "o")}
         for name, part in zip("qkv", split_heads(qkv, 3, c.n_head), strict=True):
@@ -345,7 +347,8 @@ def test_every_activation_function_has_its_equation():
 
 @pytest.mark.parametrize("changes", [
     {}, {"pre_norm": False, "activation_function": "relu", "tie_word_embeddings": False}, {"activation_function": "gelu"},
-], ids=["GPT-2's", "post-norm, relu, untied", "exact gelu"])
+    {"activation_function": "silu"}, {"activation_function": "quick_gelu"}, {"activation_function": "tanh"},
+], ids=["GPT-2's", "post-norm, relu, untied", "exact gelu", "silu", "quick gelu", "tanh"])
 def test_sources_point_at_the_lines(changes):
     root = Path(minigpt.__file__).parents[1]
     config = GPTConfig(**{**CONFIG.to_dict(), **changes})
@@ -418,3 +421,14 @@ def test_unknown_names_say_what_is_close():
 ])
 def test_the_equation_of_the_scores_says_what_is_hidden(variant, hidden):
     assert activations(VARIANTS[variant])["h.1.attn.scores"].forward == "scores = q kᵀ/√D" + hidden
+
+
+@pytest.mark.parametrize("root, layers, first, second", [
+    (True, False, "/√D", "/√D"), (True, True, "/√D", "/(√D · 2)"), (False, False, "", ""), (False, True, "", "/2"),
+])
+def test_the_equations_of_attention_say_what_the_products_are_divided_by(root, layers, first, second):
+    config = GPTConfig(**{**CONFIG.to_dict(), "scale_attn_weights": root, "scale_attn_by_inverse_layer_idx": layers})
+    for i, divisor in enumerate((first, second)):
+        rows = {name: activations(config)[f"h.{i}.attn.{name}"] for name in ("scores", "q", "k")}
+        assert rows["scores"].forward == f"scores = q kᵀ{divisor}, −∞ where key > query"
+        assert (rows["q"].backward, rows["k"].backward) == (f"dq = dscores k{divisor}", f"dk = dscoresᵀ q{divisor}")

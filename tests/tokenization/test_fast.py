@@ -329,14 +329,17 @@ def steps_of_encoding(text: str, monkeypatch) -> Counter[str]:
         return call
 
     merges = CountedMerges(Tokenizer.gpt2()._merged)
-    split_basic, to_cut, higher = fast.split._split_basic(), fast.split._to_cut, fast.split._HIGHER
+    with_classes, higher = fast.split.with_classes, fast.split._HIGHER
+
+    def counted_pattern(*args):
+        pattern = with_classes(*args)
+        passed = counted("characters passed to cut", pattern.match, lambda text, at: pattern.match(text, at).end() - at)
+        return SimpleNamespace(findall=counted("characters split", pattern.findall, len), match=passed)
+
     with monkeypatch.context() as patch:
-        patch.setattr(fast.split, "_split_basic", lambda: counted("characters split", split_basic, len))
-        for name in ("_split_any", "_has_word"):
-            patch.setattr(fast.split, name, counted("characters split", getattr(fast.split, name), len))
-        patch.setattr(fast.split, "_HIGHER", SimpleNamespace(findall=counted("characters split", higher.findall, len)))
-        passed = counted("characters passed to cut", to_cut, lambda text, start: max(0, to_cut(text, start).end() - start))
-        patch.setattr(fast.split, "_to_cut", passed)
+        patch.setattr(fast.split, "with_classes", counted_pattern)
+        patch.setattr(fast.split, "_HIGHER", SimpleNamespace(search=counted("characters split", higher.search, len)))
+        patch.setattr(fast.split, "_with_basic_words", counted("characters split", fast.split._with_basic_words, len))
         patch.setattr(fast.merging, "min", counted("ids compared", min, len), raising=False)
         heap = {name: counted("heap operations", getattr(heapq, name), lambda *_: 1) for name in ("heappush", "heappop")}
         patch.setattr(fast.merging, "heapq", SimpleNamespace(heapify=counted("heap operations", heapq.heapify, len), **heap))

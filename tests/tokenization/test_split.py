@@ -15,6 +15,7 @@ from minigpt.tokenization.split import split_pieces, split_special
         ("a\tb", ["a", "\t", "b"]),  # a tab does not
         ("今天，天气 Ⅷ", ["今天", "，", "天气", " Ⅷ"]),
         ("e\u0301", ["e", "\u0301"]),  # an accent of its own is a sign
+        ("a\x1c!\xa0b \x85c", ["a", "\x1c!", "\xa0", "b", " ", "\x85", "c"]),  # controls that Python takes for white space
         ("", []),
     ],
 )

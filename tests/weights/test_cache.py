@@ -11,6 +11,7 @@ from minigpt import GPT
 from minigpt.commands import generate
 from minigpt.training.corpora import load_corpus
 from minigpt.weights.cache import cache_folder, hugging_face_cache, hugging_face_snapshot
+from minigpt.weights.sources import has_weights
 
 VARIABLES = ("MINIGPT_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME")
 FILES = ("config.json", "model.safetensors")
@@ -39,7 +40,7 @@ def link_or_copy(path, target):
 
 
 def found():
-    return hugging_face_snapshot("someone/model", FILES)
+    return hugging_face_snapshot("someone/model", has_weights)
 
 
 def test_links_to_the_repositorys_own_blobs_are_followed(repository):
@@ -95,7 +96,7 @@ def test_links_in_a_circle_are_passed_over(repository):
     (repository / "refs" / "main").unlink()
     (repository / "refs" / "main").symlink_to("main")
     assert found() is None
-    hugging_face_snapshot("someone/model", FILES, "0123abc")        # some versions of Python resolve it, others raise
+    hugging_face_snapshot("someone/model", has_weights, "0123abc")        # some versions of Python resolve it, others raise
 
 
 # --- no home folder

@@ -52,7 +52,7 @@ def mixtures(tmp_path, old, new, load, save="save_pretrained"):
             (folder / name).write_bytes(b[name])
         try:
             loaded = load(folder)
-        except (weights.WeightFormatError, ValueError) as error:
+        except (weights.WeightFormatError, UserWarning) as error:      # the warning says that it loads without a tokenizer
             yield str(error)
         else:
             assert any(np.array_equal(loaded.flat_params, model.flat_params) and loaded.tokenizer == model.tokenizer

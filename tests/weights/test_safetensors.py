@@ -267,17 +267,17 @@ NOT_SAFETENSORS = {
     "trailing bytes": (GOOD + b"\0", "1 bytes after the last array"),
     "trailing bytes, no array": (safetensors({}, b"\0"), "1 bytes after the last array"),
     "one byte short": (GOOD[:-1], "3 bytes of data, expected 4: the file is cut short"),
-    "HTML page": (b"<!DOCTYPE html>\n<html><body>Not found</body></html>", "an HTML page, expected a safetensors or npz file"),
+    "HTML page": (b"<!DOCTYPE html>\n<html><body>Not found</body></html>", "an HTML page, expected a file of weights"),
     "HTML page, lower case": (b"\n <html lang=en><body>Sign in</body></html>", "an HTML page"),
     "Git LFS pointer": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:248df\nsize 548105171\n",
-        "a Git LFS pointer, expected a safetensors or npz file; download the file itself",
+        "a Git LFS pointer, expected a file of weights; download the file itself",
     ),
     "JSON text": (b'{"error": "Repository not found"}', "a JSON text"),
     "gzip of a good file": (gzip.compress(GOOD, mtime=1_700_000_000), "a gzip archive"),
     # Without a time the first eight bytes are a plausible header length, 559,903.
     "gzip without a time": (gzip.compress(GOOD, mtime=0).ljust(600_000), "a gzip archive"),
-    "pickle": (b"\x80\x02}q\x00X\x05\x00\x00\x00modelq\x01.", r"a pickle.*convert it with scripts/convert_gpt2\.py"),
+    "pickle": (b"\x80\x02}q\x00X\x05\x00\x00\x00modelq\x01.", r"a pickle, as PyTorch wrote .*save it again, torch\.save\("),
     "zip archive": (b"PK\x03\x04" + bytes(60), "a zip archive"),
 }
 
@@ -345,3 +345,12 @@ def test_a_random_change_of_one_byte_is_refused_or_loads(load):
         except WeightFormatError:
             continue
         assert sum(math.prod(tensor.shape) for tensor in tensors.values()) <= len(content)
+
+
+def test_a_header_may_be_padded_in_front(tmp_path):
+    path = tmp_path / "a.safetensors"
+    weights.save(path, {"x": np.arange(3.0)})
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    path.write_bytes((length + 8).to_bytes(8, "little") + b" \n" * 4 + data[8:])
+    assert weights.load(path)["x"].tolist() == [0, 1, 2]

@@ -17,7 +17,7 @@ def test_what_the_file_is_decides_and_not_its_name(tmp_path):
 
 
 def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(WeightFormatError, match="a folder, expected a safetensors or npz file"):
+    with pytest.raises(WeightFormatError, match="a folder, expected a file of weights; name the file inside it"):
         weights.load(tmp_path)
 
 
@@ -72,13 +72,14 @@ def test_a_failing_disk_leaves_the_old_file(tmp_path, monkeypatch, filename):
     assert (list(tmp_path.iterdir()), path.read_bytes()) == ([path], b"old")
 
 
-def test_pickle_is_imported_nowhere():
-    for path in Path(weights.__file__).parents[1].rglob("*.py"):
-        assert "import pickle" not in path.read_text(encoding="utf-8"), path
+def test_pickle_is_imported_only_for_the_reader_that_closes_it():
+    found = [path.name for path in Path(weights.__file__).parents[1].rglob("*.py")
+             if "import pickle" in path.read_text(encoding="utf-8")]
+    assert found == ["torch_zip.py"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
-@pytest.mark.parametrize("content", [b"", b"\x02" + bytes(7) + b"[]", b"PK\x03\x04", b"<html>", b"\x80\x02}q\x00X\x05", None])
+@pytest.mark.parametrize("content", [b"", b"\x02" + bytes(7) + b"[]", b"PK\x03\x04", b"<html>", None])
 def test_a_file_of_any_name_is_shown_in_one_line(tmp_path, content):
     path = tmp_path / "\x1b[2J\u202e\n"
     path.mkdir() if content is None else path.write_bytes(content)

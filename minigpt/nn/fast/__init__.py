@@ -7,7 +7,20 @@ function over x and dy, a residual connection over the branch, cross-entropy ove
 They record nothing.
 """
 
-from .activations import gelu_backward, gelu_forward, gelu_tanh_backward, gelu_tanh_forward, relu_backward, relu_forward
+from .activations import (
+    gelu_backward,
+    gelu_forward,
+    gelu_tanh_backward,
+    gelu_tanh_forward,
+    quick_gelu_backward,
+    quick_gelu_forward,
+    relu_backward,
+    relu_forward,
+    silu_backward,
+    silu_forward,
+    tanh_backward,
+    tanh_forward,
+)
 from .attention import attention_backward, attention_forward
 from .cross_entropy import cross_entropy_backward, cross_entropy_forward
 from .dropout import dropout_backward, dropout_forward
@@ -22,6 +35,7 @@ __all__ = [
     "attention_backward", "attention_forward", "cross_entropy_backward", "cross_entropy_forward", "dropout_backward",
     "dropout_forward", "embedding_backward", "embedding_forward", "gelu_backward", "gelu_forward", "gelu_tanh_backward",
     "gelu_tanh_forward", "layernorm_backward", "layernorm_forward", "linear_backward", "linear_forward", "lora_backward",
-    "lora_forward", "merge_heads", "relu_backward", "relu_forward", "residual_backward", "residual_forward",
+    "lora_forward", "merge_heads", "quick_gelu_backward", "quick_gelu_forward", "relu_backward", "relu_forward",
+    "residual_backward", "residual_forward", "silu_backward", "silu_forward", "tanh_backward", "tanh_forward",
     "unembedding_backward", "unembedding_forward",
 ]

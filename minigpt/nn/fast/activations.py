@@ -74,6 +74,58 @@ def relu_forward(x: np.ndarray, s: Scope) -> np.ndarray:
     return y
 
 
+def silu_forward(x: np.ndarray, s: Scope) -> np.ndarray:
+    """Multiply x by its own sigmoid; the slope comes along and goes over x.
+
+        y = x σ(x),   y' = σ + y (1 − σ)
+
+    x (...) -> y (...)
+    """
+    return _gated(x, s, 1)
+
+
+def quick_gelu_forward(x: np.ndarray, s: Scope) -> np.ndarray:
+    """Apply GELU's quick form; its slope comes along and goes over x.
+
+        y = x σ(1.702 x),   y' = σ + 1.702 y (1 − σ)
+
+    x (...) -> y (...)
+    """
+    return _gated(x, s, 1.702)
+
+
+def tanh_forward(x: np.ndarray, s: Scope) -> np.ndarray:
+    """Apply tanh; the slope goes over x.
+
+        y = tanh(x),   y' = 1 − y²
+
+    x (...) -> y (...)
+    """
+    slope, y = _slope_and_output(x, s)
+    np.tanh(slope, out=y)
+    np.multiply(y, y, out=slope)
+    np.subtract(1, slope, out=slope)
+    return y
+
+
+def _gated(x: np.ndarray, s: Scope, a: float) -> np.ndarray:
+    """x σ(a x) with σ(2u) = ½ (1 + tanh u), its slope over x: σ + a y (1 − σ)"""
+    slope, y = _slope_and_output(x, s)
+    for x_part, y_part in chunks(slope, y):
+        t = s.scratch("sigma", x_part.shape, x.dtype)
+        np.multiply(x_part, 0.5 * a, out=t)
+        np.tanh(t, out=t)
+        t *= 0.5
+        t += 0.5                                     # σ(a x)
+        np.multiply(x_part, t, out=y_part)
+        if s.run.backward:
+            np.subtract(1, t, out=x_part)
+            x_part *= a
+            x_part *= y_part
+            x_part += t                              # y' stands where x stood
+    return y
+
+
 def _slope_and_output(x: np.ndarray, s: Scope) -> tuple[np.ndarray, np.ndarray]:
     """x as the array that its slope goes over, contiguous since chunks() of a strided one would be copies, and one for y"""
     s.acts["slope"] = slope = np.ascontiguousarray(x)
@@ -81,7 +133,7 @@ def _slope_and_output(x: np.ndarray, s: Scope) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _times_slope(dy: np.ndarray, s: Scope) -> np.ndarray:
-    """Multiply by the slope that the forward has left: the backward of all three.
+    """Multiply by the slope that the forward has left: the backward of all of them.
 
         dx = y' ⊙ dy
 
@@ -91,4 +143,4 @@ def _times_slope(dy: np.ndarray, s: Scope) -> np.ndarray:
     return dy
 
 
-gelu_tanh_backward = gelu_backward = relu_backward = _times_slope
+gelu_tanh_backward = gelu_backward = relu_backward = silu_backward = quick_gelu_backward = tanh_backward = _times_slope

@@ -17,7 +17,7 @@ TILE = 160_000    # scores worked on at once, over several sequences, so that th
 
 def attention_forward(
     q: np.ndarray, k: np.ndarray, v: np.ndarray, s: Scope, *, causal: bool = True, window: int | None = None,
-    key_padding_mask: np.ndarray | None = None, dropout: float = 0.0,
+    key_padding_mask: np.ndarray | None = None, dropout: float = 0.0, scale: float | None = None,
 ) -> np.ndarray:
     """Average the values by softmax weights, tile by tile; the weights are kept undivided, e = exp(scores − row maximum).
 
@@ -34,7 +34,8 @@ def attention_forward(
     dropping = dropout > 0 and s.run.dropout_key is not None
     o = s.acts.empty("o", (B, T, H, D), q.dtype).swapaxes(1, 2)     # where merge_heads() needs it
     s.acts["q_scaled"] = q
-    q *= 1 / math.sqrt(D)                        # scale q, not the scores: fewer numbers
+    scale = 1 / math.sqrt(D) if scale is None else scale
+    q *= scale                                   # scale q, not the scores: fewer numbers
     inverse = s.acts.empty("inverse", (B, H, T, 1), q.dtype)
     drop = dropout_mask(s, "drop", (B, H, T, S), q.dtype, dropout) if dropping else None
     tiles = _tiles(T, S, causal, window)
@@ -58,7 +59,7 @@ def attention_forward(
             np.matmul(_dropped(e, drop, b, queries, keys, s), v[b, :, keys], out=part)
             np.multiply(part, inverse[b, :, queries], out=o[b, :, queries])
     s.acts["k"], s.acts["v"], s.acts["o"] = k, v, o
-    s.saved.update(tiles=tiles, groups=groups, dropping=dropping, shape=shape)
+    s.saved.update(tiles=tiles, groups=groups, dropping=dropping, shape=shape, scale=scale)
     return o.reshape(shape) if len(shape) < 4 else o
 
 
@@ -93,7 +94,7 @@ def attention_backward(do: np.ndarray, s: Scope) -> tuple[np.ndarray, np.ndarray
             d *= e
             np.matmul(d, k[b, :, keys], out=dq[b, :, queries])
             _matmul(d.swapaxes(-1, -2), q[b, :, queries], dk[b, :, keys], first, s)
-    dq *= 1 / math.sqrt(q.shape[3])              # in the forward q was scaled, so now is its gradient
+    dq *= s.saved["scale"]                       # in the forward q was scaled, so now is its gradient
     if len(shape) < 4:
         dq, dk, dv = (a.reshape(a.shape[4 - len(shape) :]) for a in (dq, dk, dv))
     return dq, dk, dv

@@ -74,10 +74,13 @@ class PieceCache(dict[str, bytes]):
             self._keep({piece: ids for piece, ids in merged if ids})
 
     def __missing__(self, piece: str) -> bytes:
-        ids = array("I", apply_merges(byte_ids(piece.encode()), self._merged)).tobytes()
+        return self._kept(piece, apply_merges(byte_ids(piece.encode()), self._merged))
+
+    def _kept(self, piece: str, ids: list[int]) -> bytes:
+        data = array("I", ids).tobytes()
         if len(piece) <= _MAX_LENGTH:
-            self._keep({piece: ids})
-        return ids
+            self._keep({piece: data})
+        return data
 
     def _keep(self, ids: dict[str, bytes]) -> None:
         if len(self) + len(ids) > _MAX_PIECES:

@@ -1,0 +1,184 @@
+"""What people write around the classes: what is set, saved and loaded again, and what to do instead of what there is not."""
+
+import copy
+import json
+import pickle
+from functools import partial
+
+import numpy as np
+import pytest
+
+from hf_calls import BERT_VOCABULARY, write_bert_folder, write_gpt2_folder
+from minigpt import ConfigError
+from minigpt.hf import AutoTokenizer, BertTokenizer, GenerationConfig, GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
+
+SIZES = {"vocab_size": 300, "n_positions": 32, "n_embd": 12, "n_layer": 1, "n_head": 2}
+ADDED = {"pad_token": "<pad>", "bos_token": "<s>", "additional_special_tokens": ["<a>"]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hf")
+    write_gpt2_folder(folder / "gpt2")
+    write_bert_folder(folder / "bert")
+    return folder
+
+
+@pytest.fixture
+def model():
+    return GPT2LMHeadModel(GPT2Config(**SIZES, bos_token_id=1, eos_token_id=2))
+
+
+def grown(tokenizer):
+    """The tokenizer with tokens added, special ones and plain ones"""
+    tokenizer.add_special_tokens(ADDED)
+    tokenizer.add_tokens(["plain"])
+    tokenizer.padding_side, tokenizer.model_max_length = "left", 77
+    return tokenizer
+
+
+def state(tokenizer):
+    text = "<s>hello plain<pad>world<a>."
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    return (type(tokenizer), ids, tokenizer.decode(ids, skip_special_tokens=True), tokenizer.special_tokens_map,
+            tokenizer.additional_special_tokens, tokenizer.padding_side, tokenizer.model_max_length, len(tokenizer))
+
+
+# Tokenizers
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "bert"])
+def test_a_tokenizer_with_added_tokens_comes_back(folder, kind, tmp_path):
+    tokenizer = grown(AutoTokenizer.from_pretrained(folder / kind))
+    assert state(copy.deepcopy(tokenizer)) == state(pickle.loads(pickle.dumps(tokenizer))) == state(tokenizer)
+    tokenizer.save_pretrained(tmp_path)
+    assert state(AutoTokenizer.from_pretrained(tmp_path)) == state(tokenizer)
+    assert "plain" in tokenizer.decode(tokenizer.encode("a plain b"), skip_special_tokens=True)
+
+
+def test_settings_beside_a_tokenizer_are_honored(folder, tmp_path):
+    GPT2Tokenizer.from_pretrained(folder / "gpt2").tokenizer.save(tmp_path)
+    (tmp_path / "tokenizer_config.json").unlink(missing_ok=True)
+    (tmp_path / "special_tokens_map.json").write_text('{"pad_token": "<pad>", "eos_token": {"content": "</s>"}}')
+    tokenizer = GPT2Tokenizer.from_pretrained(tmp_path)
+    assert (tokenizer.pad_token, tokenizer.eos_token, tokenizer.bos_token) == ("<pad>", "</s>", "<|endoftext|>")
+    assert tokenizer.decode(tokenizer.encode("a<pad>b</s>"), skip_special_tokens=True) == "ab"
+
+
+def test_a_local_folder_called_gpt2_is_that_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert len(GPT2Tokenizer.from_pretrained("gpt2")) == 290
+
+
+def test_a_tokenizer_of_another_kind_is_named_with_its_class(folder):
+    for call, message in (
+        (lambda: GPT2Tokenizer.from_pretrained(folder / "bert"), "a WordPieceTokenizer, .*; take .*BertTokenizer"),
+        (lambda: BertTokenizer.from_pretrained(folder / "gpt2"), "a Tokenizer, .*; take .*GPT2Tokenizer"),
+        (lambda: AutoTokenizer.from_pretrained("shakespeare-char"), r"a CharTokenizer, .*GPT\.from_pretrained"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_what_a_tokenizer_has_not_is_refused(folder):
+    tokenizer = GPT2Tokenizer.from_pretrained(folder / "gpt2")
+    for call, error, message in (
+        (lambda: setattr(tokenizer, "pad_token", "<none>"), ValueError, "pad_token: '<none>', .*add_special_tokens"),
+        (lambda: setattr(tokenizer, "pad_token_id", True), ValueError, "pad_token_id: True, expected the id of a token"),
+        (lambda: tokenizer.add_tokens(["a", ""]), TypeError, "new_tokens: .*none empty"),
+        (lambda: tokenizer.add_special_tokens({"foo": "x"}), ValueError, "'foo', expected one of bos_token"),
+        (lambda: tokenizer("a", truncation="cut"), ValueError, "truncation: 'cut', expected True, False, 'do_not_truncate'"),
+        (lambda: tokenizer.pad({"labels": [1]}), ValueError, r"pad: \['labels'\], expected input_ids"),
+        (lambda: tokenizer("a").to("cuda"), ValueError, "to: 'cuda', expected 'cpu'"),
+        (lambda: tokenizer.decode([-1]), ValueError, "-1"),
+        (lambda: GPT2Tokenizer.from_pretrained("gpt2", errors="x"), TypeError, "unknown argument errors"),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+    assert tokenizer("a").to("cpu").input_ids == [64]
+
+
+def test_a_chinese_model_continues_a_text(folder):
+    n = len(BERT_VOCABULARY.split())
+    tokenizer, model = BertTokenizer.from_pretrained(folder / "bert"), GPT2LMHeadModel(GPT2Config(**{**SIZES, "vocab_size": n}))
+    rng = np.random.default_rng(5)      # which draws 天 once the text is under way
+    for array in model.gpt.params.values():
+        array += rng.standard_normal(array.shape)
+    prompt = tokenizer("我爱", add_special_tokens=False, return_token_type_ids=False, return_tensors="np").to(model.device)
+    out = model.generate(**prompt, max_new_tokens=20, eos_token_id=None)
+    text = tokenizer.decode(out[0])
+    assert text.startswith("我 爱")
+    model.gpt.tokenizer = tokenizer.tokenizer
+    pieces = "".join(model.gpt.stream_text(out[0, :2], 20, temperature=0, stop_ids=()))
+    assert "我 爱" + pieces == text
+    options = {"eos_token_id": None, "pad_token_id": 0, "stop_strings": "天", "tokenizer": tokenizer}
+    stopped = model.generate(**prompt, max_new_tokens=20, **options)
+    assert tokenizer.decode(stopped[0]) == text[: text.index("天") + 1]
+
+
+# Models
+
+
+def test_settings_of_generation_are_saved_and_come_back(model, tmp_path):
+    model.generation_config = GenerationConfig(do_sample=True, temperature=0.5, sequence_bias={(3, 4): -1.0})
+    model.config.pad_token_id = 7
+    model.save_pretrained(tmp_path)
+    stored = json.loads((tmp_path / "generation_config.json").read_text(encoding="utf-8"))
+    assert stored == {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 7, "do_sample": True, "temperature": 0.5,
+                      "sequence_bias": [[[3, 4], -1.0]]}
+    loaded = GPT2LMHeadModel.from_pretrained(tmp_path)
+    assert loaded.generation_config.temperature == 0.5
+    assert loaded.generation_config.max_new_tokens is None
+    ids = np.array([[3, 4, 5]])
+    np.testing.assert_array_equal(loaded.generate(ids, seed=1), model.generate(ids, seed=1, do_sample=True, temperature=0.5))
+    again = GPT2LMHeadModel.from_pretrained(tmp_path, pad_token_id=9, torch_dtype="torch.float64")      # the call wins
+    assert (again.config.pad_token_id, again.generation_config.pad_token_id, again.gpt.dtype) == (9, 9, np.float64)
+
+
+def test_special_ids_of_a_configuration_can_be_set(model):
+    model.config.eos_token_id, model.config.pad_token_id = [5, -1, 6], -1
+    assert (model.config.eos_token_id, model.config.pad_token_id) == ((5, 6), None)
+    assert model.generation_config.eos_token_id == (5, 6)
+
+
+def test_what_a_model_has_not_says_what_to_do_instead(model):
+    ids, load = np.array([[3, 4]]), partial(GPT2LMHeadModel.from_pretrained, "shakespeare-char")
+    for call, error, message in (
+        (lambda: setattr(model.config, "n_layer", 2), AttributeError, "n_layer cannot be set, expected one of bos_token_id"),
+        (lambda: setattr(model.config, "pad_token_id", "x"), ConfigError, "pad_token_id 'x', expected an id from 0"),
+        (lambda: setattr(model.generation_config, "temperature", "x"), ConfigError, "'x', expected a finite number"),
+        (lambda: setattr(model.generation_config, "temprature", 1), TypeError, "temprature, expected one of max_length"),
+        (lambda: setattr(model, "generation_config", {}), TypeError, "generation_config: dict, expected a .*GenerationConfig"),
+        (model.train, ValueError, r"train: True, expected False.*Trainer\(model\.gpt"),
+        (lambda: model.to("cuda"), ValueError, "to: 'cuda', expected 'cpu'"),
+        (lambda: model.resize_token_embeddings(0), ValueError, r"new_num_tokens: 0, .*len\(tokenizer\)"),
+        (lambda: model(ids, output_attentions=True), ValueError, r"output_attentions: True, .*model\.gpt\.trace"),
+        (lambda: model(ids, foo=1), TypeError, "model: unknown argument 'foo'"),
+        (lambda: load(device_map="auto"), TypeError, "device_map, expected dtype"),
+        (lambda: load(dtype="float16"), ValueError, "dtype: 'float16', expected"),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+    assert model(ids, use_cache=True, return_dict=True, output_attentions=False).logits.shape == (1, 2, 300)
+
+
+@pytest.mark.reference
+@pytest.mark.filterwarnings("default")
+def test_transformers_reads_what_we_save(folder, model, tmp_path):
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    for kind, theirs in (("gpt2", transformers.GPT2Tokenizer), ("bert", transformers.BertTokenizer)):
+        tokenizer = grown(AutoTokenizer.from_pretrained(folder / kind))
+        tokenizer.save_pretrained(tmp_path)
+        loaded = theirs.from_pretrained(tmp_path)
+        text = "<s>hello plain<pad>world<a>."
+        assert loaded(text).data == dict(tokenizer(text)), kind
+        assert loaded.special_tokens_map == tokenizer.special_tokens_map, kind
+        assert (loaded.padding_side, loaded.model_max_length, len(loaded)) == ("left", 77, len(tokenizer)), kind
+        ids = tokenizer.encode(text)
+        assert loaded.decode(ids, skip_special_tokens=True) == tokenizer.decode(ids, skip_special_tokens=True), kind
+    model.generation_config.max_new_tokens, model.generation_config.eos_token_id = 5, [7, 8]
+    model.save_pretrained(tmp_path)
+    config = transformers.GPT2LMHeadModel.from_pretrained(tmp_path).generation_config
+    assert (config.max_new_tokens, config.eos_token_id, config.bos_token_id) == (5, [7, 8], 1)
