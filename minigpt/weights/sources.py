@@ -113,13 +113,14 @@ def tokenizer_of(file: Path, config: GPTConfig, is_gpt2: bool = False) -> Any:
 
     A model that is_gpt2 gets GPT-2's instead, and so does one of nanoGPT, llm.c or OpenAI's release with a vocabulary of its
     size, as these have no tokenizer of their own.
+    Raises: OSError from the disk.
     """
     kind = naming(file, lambda: kind_of(file))
     try:
         if kind == "gguf" and (tokenizer := import_module(".gguf", __package__).read_tokenizer(file)) is not None:
             return tokenizer
         return load_tokenizer(file.parent)
-    except (ValueError, OSError) as error:
+    except (ValueError, FileNotFoundError) as error:
         is_there = any(file.with_name(name).exists() for name in _TOKENIZERS)
         has_none = kind in ("llmc", "tensorflow") or (kind == "torch_zip" and not file.with_name("config.json").is_file())
         if is_gpt2 or (has_none and not is_there and config.vocab_size in _GPT2S_VOCABULARY):

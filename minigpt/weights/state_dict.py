@@ -159,7 +159,7 @@ def _let_go(rows: np.ndarray) -> None:
     base: Any = rows
     while isinstance(base, (np.ndarray, memoryview)):
         base = base.base if isinstance(base, np.ndarray) else base.obj
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and rows.flags.c_contiguous:
+    if hasattr(base, "madvise") and hasattr(mmap, "MADV_DONTNEED") and rows.flags.c_contiguous:        # mmap.mmap, not Windows'
         start = rows.ctypes.data - np.frombuffer(base, np.uint8, 1).ctypes.data
         first, last = -(-start // mmap.PAGESIZE), (start + rows.nbytes) // mmap.PAGESIZE
         if first < last:

@@ -106,7 +106,7 @@ def test_ctrl_c_keeps_the_text_so_far(capsys, char_model, monkeypatch):
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    (["--model", "no-such-model"], "model 'no-such-model': no such folder, expected"),
+    (["--model", "no-such-model"], "model 'no-such-model': no such folder or file, expected"),
     (["--prompt", "xyz"], "text: 'x' (U+0078) at index 0, expected one of"),
     (["--prompt", ""], "ids: empty, expected at least one token"),
     (["--temperature", "-1"], "temperature: -1.0, expected"),

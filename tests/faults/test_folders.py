@@ -77,7 +77,10 @@ def by_hand(model, folder):
 
 
 def load_gpt(folder):
-    return content(GPT.from_pretrained(folder, threads=1))
+    try:
+        return content(GPT.from_pretrained(folder, threads=1))
+    except UserWarning as error:        # between two kinds of tokenizer: the weights are one model's, and so much is said
+        raise WeightFormatError(str(error)) from error
 
 
 def classifier(text, seed, labels):
