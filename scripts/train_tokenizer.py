@@ -35,7 +35,7 @@ def train(args) -> int:
     seconds = time.perf_counter() - start
     tokenizer.save(args.out)
     print(f"trained {tokenizer} in {seconds:.2f} s")
-    print(f"wrote   {printable(args.out)}: vocab.json, merges.txt, added_tokens.json, tokenizer.json")
+    print(f"wrote   {printable(args.out)}: vocab.json, merges.txt, added_tokens.json, tokenizer.json, tokenizer_config.json")
     sample = text[:200]
     ids = tokenizer.encode(sample, disallowed_special=())
     print(f"example {' | '.join(repr(tokenizer.decode([id])) for id in ids[:12])}")

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from ..tokenization import load as load_tokenizer
 from ..weights.pretrained import find
+from ..weights.sources import tokenizer_at
 from .common import add_model, exit_status, write
 
 
@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    tokenizer = load_tokenizer(find(args.model))
+    tokenizer = tokenizer_at(find(args.model))
     ids = tokenizer.encode(args.text, allowed_special="all")
     write("".join(f"{id:6}  {tokenizer.token_bytes(id).decode('utf-8', 'backslashreplace')!r}\n" for id in ids))
     print(f"{len(ids)} tokens, {len(args.text)} characters", file=sys.stderr)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,12 +17,12 @@ from ..system.files import write_atomic
 from ..system.json_reader import read_json
 from ..system.text import printable
 from ..tokenization import Tokenizer
-from ..tokenization import load as load_core
 from ..tokenization.checks import shortened
 from ..tokenization.formats import END_OF_TEXT
 from ..tokenization.settings import Settings, read_settings
 from ..tokenization.wordpiece import WordPieceTokenizer
 from ..weights.pretrained import find
+from ..weights.sources import tokenizer_at
 from .added import with_added_tokens, with_prefix_space
 from .encoding import PADDINGS, TRUNCATIONS, Encoding, as_arrays, choice, padded
 from .special_tokens import LISTS, ROLES, SpecialTokens
@@ -35,6 +35,8 @@ NO_LIMIT = int(1e30)        # what transformers gives as model_max_length where 
 _CLASS_OF = {"Tokenizer": "take minigpt.hf.GPT2Tokenizer", "WordPieceTokenizer": "take minigpt.hf.BertTokenizer"}
 _TIDIED = {" .": ".", " ?": "?", " !": "!", " ,": ",", " ' ": "'", " n't": "n't", " 'm": "'m", " 's": "'s", " 've": "'ve",
            " 're": "'re"}
+
+_Self = TypeVar("_Self", bound="PretrainedTokenizer")
 
 
 class PretrainedTokenizer(SpecialTokens):
@@ -65,7 +67,7 @@ class PretrainedTokenizer(SpecialTokens):
             setattr(self, role, text)
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | os.PathLike[str], **changes: Any) -> Self:
+    def from_pretrained(cls: type[_Self], name_or_folder: str | os.PathLike[str], **changes: Any) -> _Self:
         """Load the tokenizer of a folder, or by name; GPT-2's is bundled and the same for all sizes.
 
             GPT2Tokenizer.from_pretrained("gpt2", pad_token="<pad>", padding_side="left")
@@ -77,7 +79,7 @@ class PretrainedTokenizer(SpecialTokens):
         return cls.of(*read_tokenizer(name_or_folder), name_or_folder, **changes)
 
     @classmethod
-    def of(cls, tokenizer: Any, settings: Settings, source: object, **changes: Any) -> Self:
+    def of(cls: type[_Self], tokenizer: Any, settings: Settings, source: object, **changes: Any) -> _Self:
         """Make it of what read_tokenizer() read from `source`."""
         if type(tokenizer) is not cls.kind:
             raise ValueError(f"{printable(source)}: a {type(tokenizer).__name__}, expected a {cls.kind.__name__}; "
@@ -438,7 +440,8 @@ def read_tokenizer(name_or_folder: str | os.PathLike[str]) -> tuple[Any, Setting
             return Tokenizer.gpt2(), Settings(bos_token=END_OF_TEXT, eos_token=END_OF_TEXT, unk_token=END_OF_TEXT,
                                               model_max_length=1024)
         folder = find(name_or_folder)
-    tokenizer = load_core(folder)
+    tokenizer = tokenizer_at(folder)
+    folder = folder if folder.is_dir() else folder.parent
     # BertTokenizer puts [CLS] and [SEP] around a text, whatever tokenizer.json says
     return tokenizer, read_settings(folder, {} if isinstance(tokenizer, WordPieceTokenizer) else None)
 

@@ -25,17 +25,18 @@ class Shortcuts:
 
     @classmethod
     def from_pretrained(
-        cls, name_or_folder: str | os.PathLike[str], *,
+        cls, what: str | os.PathLike[str], *,
         dtype: DTypeLike = np.float32, threads: int | None = None, fast: bool = True, strict: bool = False,
     ) -> "GPT":
-        """The model of a folder in Hugging Face's layout, or by name: "gpt2" is downloaded, "shakespeare-char" is bundled.
+        """The model of a folder or a file, or by name: "gpt2" is downloaded, "shakespeare-char" is bundled.
 
-        Its `tokenizer` attribute is the folder's.  strict=True refuses weights that are not finite, else they warn.
+        Its `tokenizer` attribute is the one found there, or None.  strict=True refuses weights that are not finite, else they
+        warn.
         Errors: weights.pretrained.from_pretrained.
         """
         from ..weights.pretrained import from_pretrained
 
-        return from_pretrained(name_or_folder, dtype=dtype, threads=threads, fast=fast, strict=strict)
+        return from_pretrained(what, dtype=dtype, threads=threads, fast=fast, strict=strict)
 
     @classmethod
     def from_state_dict(

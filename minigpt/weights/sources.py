@@ -108,6 +108,18 @@ def _config_of(file: Path, tensors: Mapping[str, np.ndarray]) -> GPTConfig:
     return GPTConfig.from_dict(values, path)
 
 
+def tokenizer_at(place: Path) -> Any:
+    """Return the tokenizer of a folder, or that in a file of weights or beside it.
+
+    Raises: FileNotFoundError where there is none, ValueError for one that cannot be read, OSError from the disk.
+    """
+    if place.is_dir():
+        return load_tokenizer(place)
+    is_gguf = naming(place, lambda: kind_of(place)) == "gguf"
+    tokenizer = import_module(".gguf", __package__).read_tokenizer(place) if is_gguf else None
+    return load_tokenizer(place.parent) if tokenizer is None else tokenizer
+
+
 def tokenizer_of(file: Path, config: GPTConfig, is_gpt2: bool = False) -> Any:
     """Return the tokenizer in a file of weights or beside it, None where there is none; one that cannot be read warns.
 
@@ -115,12 +127,10 @@ def tokenizer_of(file: Path, config: GPTConfig, is_gpt2: bool = False) -> Any:
     size, as these have no tokenizer of their own.
     Raises: OSError from the disk.
     """
-    kind = naming(file, lambda: kind_of(file))
     try:
-        if kind == "gguf" and (tokenizer := import_module(".gguf", __package__).read_tokenizer(file)) is not None:
-            return tokenizer
-        return load_tokenizer(file.parent)
+        return tokenizer_at(file)
     except (ValueError, FileNotFoundError) as error:
+        kind = naming(file, lambda: kind_of(file))
         is_there = any(file.with_name(name).exists() for name in _TOKENIZERS)
         has_none = kind in ("llmc", "tensorflow") or (kind == "torch_zip" and not file.with_name("config.json").is_file())
         if is_gpt2 or (has_none and not is_there and config.vocab_size in _GPT2S_VOCABULARY):

@@ -17,7 +17,7 @@ from minigpt.models.classifier import Classifier
 from minigpt.tokenization import Tokenizer
 from minigpt.weights import WeightFormatError, llmc
 from minigpt.weights.pretrained import exported, save_pretrained
-from minigpt.weights.sources import config_of
+from minigpt.weights.sources import config_of, tokenizer_at
 
 FIXTURES = make_torch_fixture.FIXTURES
 SIZES = {"vocab_size": 11, "n_positions": 6, "n_embd": 8, "n_layer": 2, "n_head": 2}
@@ -194,6 +194,16 @@ def test_a_tokenizer_that_cannot_be_read_warns_and_blocks_no_weights(tmp_path):
             loaded = GPT.from_pretrained(folder)
         assert loaded.tokenizer is None
         np.testing.assert_array_equal(loaded(IDS), model(IDS))
+
+
+def test_a_tokenizer_is_found_in_a_folder_and_beside_a_file_of_weights(tmp_path):
+    model = make_model()
+    model.tokenizer = Tokenizer.train("aab", 258)
+    model.save_pretrained(tmp_path)
+    for place in (tmp_path, tmp_path / "model.safetensors"):
+        assert tokenizer_at(place) == model.tokenizer
+    with pytest.raises(FileNotFoundError):
+        tokenizer_at(FIXTURES / "torch_nanogpt_2.13.0.pt")
 
 
 # --- time and memory
