@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..nn.cross_entropy import IGNORED
+from ..tokenization import WordPieceTokenizer
 from ..training.optim import AdamW
 from .gradcheck import GradientError, check_model
 
@@ -162,14 +163,23 @@ def weights(model: GPT) -> Finding:
 
 
 def vocabulary(model: GPT, text: str = HAMLET) -> Finding:
-    """The tokenizer produces no token that the model lacks, and decoding its tokens restores the text."""
+    """The tokenizer produces no token that the model lacks, and decoding its tokens restores the text.
+
+    WordPiece keeps neither spaces nor, as a rule, capitals: there the decoded text must have the same tokens.
+    """
     if model.tokenizer is None:
         return Finding("none beside the weights, so no text was tested")
     V, n = model.config.vocab_size, model.tokenizer.vocab_size
     if n > V:
         return Finding(f"{n:,} tokens, but the model has {V:,}: tokenizer and model do not belong together", False)
     text = _readable(model.tokenizer, text)
-    if model.tokenizer.decode(model.tokenizer.encode(text, disallowed_special=())) != text:
+    ids = model.tokenizer.encode(text, disallowed_special=())
+    decoded = model.tokenizer.decode(ids)
+    if isinstance(model.tokenizer, WordPieceTokenizer):
+        if model.tokenizer.encode(decoded, allowed_special="all") != ids:      # [UNK] is a token there
+            return Finding(f"{n:,} tokens, but decoding what it encoded gives a text of other tokens", False)
+        return Finding(f"{n:,} tokens, the model has {V:,}; decoding gives a text of the same tokens", True)
+    if decoded != text:
         return Finding(f"{n:,} tokens, but decoding what it encoded gives another text", False)
     return Finding(f"{n:,} tokens, the model has {V:,}; decoding restores the text", True)
 
@@ -216,7 +226,7 @@ def _readable(tokenizer: Any, text: str) -> str:
 
     def known(char: str) -> bool:
         try:
-            return bool(tokenizer.encode(char, disallowed_special=()))
+            return bool(tokenizer.encode(char, disallowed_special=())) or char.isspace()
         except ValueError:
             return False
 

@@ -37,7 +37,7 @@ from .state_dict import linear_layout_of, problems_of, refuse_problems, renamed
 
 _COLUMNS = 80
 _FORMATS = {
-    "safetensors": "safetensors", "npz": "NumPy's npz", "torch_zip": "PyTorch's zip form", "shards": "several and their index",
+    "safetensors": "safetensors", "npz": "NumPy's npz", "torch_zip": "PyTorch's", "shards": "several and their index",
     "tensorflow": "a TensorFlow checkpoint", "llmc": "llm.c's", "gguf": "GGUF",
 }
 _SIZES = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner")
@@ -438,7 +438,9 @@ def _is_free(key: str, base: dict[str, Any]) -> bool:
 
 def _or_none(work: Callable[[], Result]) -> Result | None:
     try:
-        return work()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")         # loading says them
+            return work()
     except (ValueError, OSError):
         return None
 

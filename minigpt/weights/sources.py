@@ -114,7 +114,13 @@ def tokenizer_at(place: Path) -> Any:
     Raises: FileNotFoundError where there is none, ValueError for one that cannot be read, OSError from the disk.
     """
     if place.is_dir():
-        return load_tokenizer(place)
+        try:
+            return load_tokenizer(place)
+        except FileNotFoundError:
+            files = [*place.glob("*.gguf")]
+            if len(files) != 1:
+                raise
+            place = files[0]
     is_gguf = naming(place, lambda: kind_of(place)) == "gguf"
     tokenizer = import_module(".gguf", __package__).read_tokenizer(place) if is_gguf else None
     return load_tokenizer(place.parent) if tokenizer is None else tokenizer

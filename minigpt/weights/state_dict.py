@@ -25,8 +25,9 @@ _PREFIXES = re.compile(r"(?:(?:transformer|module|_module|model|base_model|_orig
 
 ROWS = 256       # copied at once: they stay in the cache, also where one of the two arrays lies transposed
 
-# Buffers of the causal mask in transformers' older files, nanoGPT's and minGPT's. Careful: c_attn.bias is a parameter.
-_MASK = re.compile(r"h\.\d+\.attn\.(masked_)?bias")
+# Buffers of the causal mask in transformers' older files, nanoGPT's and minGPT's, and the second head of GPT2DoubleHeadsModel.
+# Careful: c_attn.bias is a parameter.
+_PASSED_OVER = re.compile(r"h\.\d+\.attn\.(masked_)?bias|multiple_choice_head\..*")
 
 
 def from_state_dict(
@@ -40,8 +41,9 @@ def from_state_dict(
         from_state_dict(torch_model.state_dict(), config, linear_layout="out_in")           nanoGPT's, minGPT's
 
     tensors: float arrays of any precision, by GPT-2's or GPT-1's names, with or without `transformer.`, `module.` and the like
-        in front. The buffers attn.bias and attn.masked_bias are no weights and are skipped. Where config ties lm_head.weight
-        to wte.weight one of the two is enough; where they differ, the model gets both, untied, and a warning says so.
+        in front. The buffers attn.bias and attn.masked_bias are no weights and are skipped, as is multiple_choice_head. Where
+        config ties lm_head.weight to wte.weight one of the two is enough; where they differ, the model gets both, untied, and
+        a warning says so.
     linear_layout: the shape of the linear layers' weights: "in_out" as GPT-2 stores them, y = x W, or "out_in" as
         torch.nn.Linear does, y = x Wᵀ; the embeddings and lm_head are (V, C) in both. It is not guessed, since
         attn.c_proj is square.
@@ -111,7 +113,8 @@ def problems_of(arrays: Mapping[str, np.ndarray], config: GPTConfig, linear_layo
     problems = [f"{name} is missing" for name in shapes if name not in arrays]
     for name, array in arrays.items():
         if name not in shapes:
-            problems.append(f"{name} is unexpected")
+            hint = " (a classifier's head: Classifier.from_pretrained loads it)" if name == "score.weight" else ""
+            problems.append(f"{name} is unexpected{hint}")
             continue
         is_linear = _is_linear(name, shapes[name])
         shape = shapes[name][::-1] if linear_layout == "out_in" and is_linear else shapes[name]
@@ -137,7 +140,7 @@ def renamed(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], l
     gpt2_names = {theirs: ours for ours, theirs in GPT1_NAMES.items()}
     for name, tensor in tensors.items():
         bare = _PREFIXES.sub("", str(name), count=1)
-        if _MASK.fullmatch(bare):
+        if _PASSED_OVER.fullmatch(bare):
             continue
         bare = gpt2_names.get(bare, bare)
         if bare in arrays:

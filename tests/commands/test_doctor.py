@@ -17,7 +17,7 @@ from minigpt.nn import attention, block, embedding, multihead
 from minigpt.nn.fast import attention as fast_attention
 from minigpt.study import checks, costs
 from minigpt.system import machine
-from minigpt.tokenization import CharTokenizer
+from minigpt.tokenization import CharTokenizer, WordPieceTokenizer
 from minigpt.training.optim import AdamW
 from minigpt.training.recipe import PRESETS as RUNS
 from minigpt.training.recipe import Recipe
@@ -189,6 +189,15 @@ def test_a_tokenizer_of_another_model_is_found(bundled):
 def test_a_tokenizer_that_does_not_give_the_text_back_is_found(bundled, monkeypatch):
     monkeypatch.setattr(CharTokenizer, "decode", lambda self, ids: "something else")
     assert checks.vocabulary(bundled).ok is False
+
+
+def test_a_wordpiece_tokenizer_need_only_give_a_text_of_the_same_tokens(bundled, monkeypatch):
+    letters = [chr(i) for i in range(97, 123)]
+    bundled.tokenizer = WordPieceTokenizer(["[UNK]", *letters, *(f"##{letter}" for letter in letters)])
+    finding = checks.vocabulary(bundled, "To be, or not to be")
+    assert finding == checks.Finding("57 tokens, the model has 65; decoding gives a text of the same tokens", True)
+    monkeypatch.setattr(WordPieceTokenizer, "decode", lambda self, ids: "something else")
+    assert checks.vocabulary(bundled, "To be, or not to be").ok is False
 
 
 @pytest.mark.parametrize("plant", [

@@ -206,6 +206,19 @@ def test_a_tokenizer_is_found_in_a_folder_and_beside_a_file_of_weights(tmp_path)
         tokenizer_at(FIXTURES / "torch_nanogpt_2.13.0.pt")
 
 
+def test_what_belongs_to_another_task_is_passed_over_or_said_where_it_loads(tmp_path):
+    model = make_model()
+    tensors = dict(model.params)
+    tensors["multiple_choice_head.summary.bias"] = np.zeros(1, np.float32)
+    second = put(tmp_path / "a", model.config, model__safetensors=tensors)
+    np.testing.assert_array_equal(GPT.from_pretrained(second)(IDS), model(IDS))
+    head = put(tmp_path / "b", model.config, model__safetensors={**tensors, "score.weight": np.zeros((2, 8), "f")})
+    with pytest.raises(WeightFormatError, match=r"score\.weight is unexpected \(a classifier's head: Classifier\.from_pre"):
+        GPT.from_pretrained(head)
+    with pytest.raises(WeightFormatError, match=r"config\.json: a JSON text without weight_map, expected .*model's folder"):
+        GPT.from_pretrained(head / "config.json")
+
+
 # --- time and memory
 
 
