@@ -157,6 +157,17 @@ CALLS = {
         t.pad({"input_ids": [[1], [2, 3]], "attention_mask": [[0], [1, 1]]})]),
     "pad() without pad token": loaded(lambda t: t.pad({"input_ids": [[1, 2], [3]]})),
     "encode of ids": loaded(lambda t: t.encode([7, 8])),
+    "from_pretrained(…, truncation_side='left')": loaded(
+        lambda t: [t("my dog here", max_length=2, truncation=True), t("a", max_length=2, truncation=True)],
+        truncation_side="left"),
+    "truncation_side = 'left'": after(lambda t: t("my dog here", max_length=2, truncation=True), truncation_side="left"),
+    "truncation_side = 'lft'": after(lambda t: t("my dog here", max_length=2, truncation=True), truncation_side="lft"),
+    "split_special_tokens=True": loaded(
+        lambda t: [t(f"a{END}"), t.tokenize(f"a{END}"), t(f"a{END}", split_special_tokens=False)], split_special_tokens=True),
+    "model_input_names": loaded(
+        lambda t: [t("a"), t.pad({"input_ids": [1]}), t("a", return_attention_mask=True)],
+        model_input_names=["input_ids", "token_type_ids"], pad_token=END),
+    "from_pretrained(…, use_fast=False)": loaded(lambda t: t("a"), use_fast=False),
     # decoding
     "decode of rows": loaded(lambda t: [t.decode([[64, 65], [66]]), t.decode(np.array([[64, 65], [66, 67]]))]),
     "batch_decode of a flat list": loaded(lambda t: t.batch_decode([64, 65])),
@@ -210,6 +221,10 @@ BERT_CALLS = {
         t.encode("[BOS]我[EOS]", add_special_tokens=False), t.all_special_tokens, len(t)]),
     "add_tokens": added(["新词"], lambda t: [t.encode("我新词爱"), len(t)]),
     "add_tokens, decoded": added(["新词"], lambda t: [t.decode(t.encode("我新词爱"))]),
+    "truncation_side = 'left'": after(lambda t: t("我爱北京", truncation=True, max_length=4), truncation_side="left"),
+    "split_special_tokens=True": loaded(lambda t: [t("我[SEP]"), t.tokenize("[SEP]")], split_special_tokens=True),
+    "from_pretrained(…, do_lower_case=False)": loaded(lambda t: t("Hello hello"), do_lower_case=False),
+    "vocab_size": loaded(lambda t: [t.add_tokens(["new"]), t.vocab_size, len(t)]),
     "return_token_type_ids=False": loaded(lambda t: t("我", return_token_type_ids=False)),
     "pad()": loaded(lambda t: t.pad(PAD)),
     "decode of an id beyond the vocabulary": loaded(lambda t: t.decode([5, 1000, 6])),

@@ -1,4 +1,4 @@
-"""What changes a tokenizer that is there: tokens added to it, a space before each text.  Each makes the tokenizer once more."""
+"""What changes a tokenizer that is there: tokens, a space before each text, BERT's rules.  Each makes it once more."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -32,6 +32,20 @@ def with_added_tokens(tokenizer: Any, texts: Sequence[str], special: bool) -> An
 def with_prefix_space(tokenizer: Any, prefix: bool) -> Any:
     """Make the same byte-level tokenizer, which begins each text with a space, or does not."""
     return from_state(_written_out(tokenizer) | {"add_prefix_space": prefix})
+
+
+def with_rules(tokenizer: WordPieceTokenizer, rules: dict[str, bool | None]) -> Any:
+    """Make the same WordPiece tokenizer with other BertRules."""
+    state = tokenizer.state()
+    return from_state(state | {"rules": state["rules"] | rules})
+
+
+def own_size(tokenizer: Any) -> int:
+    """The tokens of a tokenizer's own vocabulary, without those that were only added."""
+    state = tokenizer.state()
+    if "tokens" in state:
+        return sum(token is not None for token in state["tokens"])
+    return len(state["vocab"]) if "vocab" in state else tokenizer.vocab_size
 
 
 def _written_out(tokenizer: Any) -> dict[str, Any]:

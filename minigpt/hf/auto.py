@@ -5,7 +5,8 @@ from typing import Any
 
 from ..tokenization.wordpiece import WordPieceTokenizer
 from .bert import BertTokenizer
-from .tokenizer import GPT2Tokenizer, PretrainedTokenizer, read_tokenizer
+from .reading import read_tokenizer
+from .tokenizer import GPT2Tokenizer, PretrainedTokenizer
 
 
 class AutoTokenizer:
@@ -14,6 +15,6 @@ class AutoTokenizer:
     @staticmethod
     def from_pretrained(name_or_folder: str | os.PathLike[str], **changes: Any) -> PretrainedTokenizer:
         """Load the tokenizer of a folder, or by name.  Raises what GPT2Tokenizer.from_pretrained() does."""
-        tokenizer, settings = read_tokenizer(name_or_folder)
-        kind = BertTokenizer if isinstance(tokenizer, WordPieceTokenizer) else GPT2Tokenizer
-        return kind.of(tokenizer, settings, name_or_folder, **changes)
+        found = read_tokenizer(name_or_folder)
+        kind = BertTokenizer if isinstance(found.tokenizer, WordPieceTokenizer) else GPT2Tokenizer
+        return kind.of(found, name_or_folder, **changes)

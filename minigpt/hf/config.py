@@ -2,11 +2,13 @@
 
 import os
 from dataclasses import FrozenInstanceError, dataclass
+from typing import Any
 
 from ..config import ConfigError, GPTConfig
 from ..inputs import is_whole
 from ..weights.pretrained import find
 
+END_OF_TEXT = 50_256        # GPT-2's
 SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
@@ -15,8 +17,8 @@ class _Defaults(GPTConfig):
     embd_pdrop: float = 0.1
     attn_pdrop: float = 0.1
     resid_pdrop: float = 0.1
-    bos_token_id: int | None = 50_256                           # where an empty prompt starts
-    eos_token_id: int | tuple[int, ...] | None = 50_256         # ends a text, each of several
+    bos_token_id: int | None = END_OF_TEXT                      # where an empty prompt starts
+    eos_token_id: int | tuple[int, ...] | None = END_OF_TEXT    # ends a text, each of several
     pad_token_id: int | None = None                             # pads a row that has ended; None: eos_token_id does
 
 
@@ -25,9 +27,24 @@ class GPT2Config(_Defaults):
 
         model.config.pad_token_id = model.config.eos_token_id
 
-    The three ids can be set; sizes cannot, since the weights have them.  An id below 0 stands for None, as in old files.
+    A start or end that is not given is GPT-2's 50256, or None where the vocabulary is smaller; transformers has 50256 there
+    too, an id without a token.  The three ids can be set; sizes cannot, since the weights have them.  An id below 0 stands for
+    None, as in old files.
     Raises ConfigError.
     """
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        super().__init__(*values, **named)
+        names = {name for name in ("bos_token_id", "eos_token_id") if name not in named and getattr(self, name) == END_OF_TEXT}
+        unset = names if self.vocab_size <= END_OF_TEXT else set()
+        for name in unset:
+            object.__setattr__(self, name, None)
+        object.__setattr__(self, "_unset", unset)
+
+    @property
+    def unset(self) -> set[str]:
+        """The ids that nobody gave and that are None since the vocabulary is too small for GPT-2's."""
+        return {*self.__dict__["_unset"]}
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in SPECIAL_IDS:
@@ -39,6 +56,7 @@ class GPT2Config(_Defaults):
         if expected := self._expected(name, value):
             raise ConfigError(f"GPT2Config: {name} {value!r}, expected {expected}")
         object.__setattr__(self, name, value)
+        self.__dict__["_unset"].discard(name)
 
     @classmethod
     def from_pretrained(cls, name_or_folder: str | os.PathLike[str]) -> "GPT2Config":

@@ -13,7 +13,7 @@ Nothing is computed here: the model is models/gpt.py's, the drawing generation/'
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +28,7 @@ from ..models.gpt import GPT
 from ..nn.cross_entropy import cross_entropy_forward
 from ..nn.scope import Scope
 from ..system.files import write_atomic, write_together
+from ..tokenization.formats import END_OF_TEXT
 from ..weights.pretrained import find, save_pretrained
 from .config import SPECIAL_IDS, GPT2Config, without_negative
 from .generation_config import SETTINGS, GenerationConfig
@@ -46,10 +47,35 @@ _DEFAULTS = {
 
 @dataclass(frozen=True, eq=False)
 class CausalLMOutput:
-    """What a model returns: logits (B, T, V), and the loss where there were labels, else None."""
+    """What a model returns: logits (B, T, V), and the loss where there were labels, else None.
+
+    By attribute, by name and by number: output[0] is the loss where there is one, else the logits.  Iterating gives the arrays,
+    as with return_dict=False; transformers' own object gives their names.
+    """
 
     logits: np.ndarray
     loss: np.floating | None = None
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The loss, where there is one, and the logits."""
+        return (self.logits,) if self.loss is None else (self.loss, self.logits)
+
+    def keys(self) -> list[str]:
+        """The names of what there is, in the order of to_tuple()."""
+        return ["loss", "logits"][-len(self) :]
+
+    def __getitem__(self, key: int | slice | str) -> Any:
+        if not isinstance(key, str):
+            return self.to_tuple()[key]
+        if key not in self.keys():
+            raise KeyError(f"{key!r}, expected one of {', '.join(self.keys())}")
+        return getattr(self, key)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.to_tuple())
+
+    def __len__(self) -> int:
+        return len(self.to_tuple())
 
 
 class GPT2LMHeadModel:
@@ -95,12 +121,18 @@ class GPT2LMHeadModel:
         return model
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write config.json, generation_config.json and model.safetensors, which transformers loads too."""
+        """Write config.json, generation_config.json and model.safetensors, which transformers loads too.
+
+        A start or end that nobody gave, in a vocabulary without GPT-2's, is that of the model's own tokenizer, if it has one.
+        """
+        end = getattr(self.gpt.tokenizer, "special_tokens", {}).get(END_OF_TEXT)
+        ids = dict.fromkeys(self.config.unset, end)
+        config = replace(self.config, bias=True, **ids)
 
         def write() -> None:
             save_pretrained(self.gpt, folder)
-            write_atomic(Path(folder) / "config.json", replace(self.config, bias=True).to_json().encode("utf-8"))
-            self.generation_config.save_pretrained(folder)
+            write_atomic(Path(folder) / "config.json", config.to_json().encode("utf-8"))
+            self._generation_config.of(config).save_pretrained(folder)
 
         write_together(write)
 
@@ -137,15 +169,20 @@ class GPT2LMHeadModel:
         """The number of parameters; a tied output layer shares the embedding's."""
         return self.config.n_params
 
-    def resize_token_embeddings(self, new_num_tokens: int | None = None) -> None:
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None) -> None:
         """Give the vocabulary another size, for tokens that were added: new rows are the mean of the old ones.
 
         As in transformers, which adds noise too small to see to the mean.  Fewer tokens cut the last rows off.
+        pad_to_multiple_of: there are as many more rows as it takes to be a multiple of it.
         Raises TypeError, ValueError.
         """
-        if new_num_tokens is None or new_num_tokens == self.config.vocab_size:
-            return
+        new_num_tokens = self.config.vocab_size if new_num_tokens is None else new_num_tokens
         check_count(new_num_tokens, 1, "new_num_tokens", "pass len(tokenizer)")
+        if pad_to_multiple_of is not None:
+            check_count(pad_to_multiple_of, 1, "pad_to_multiple_of", "pass 64")
+            new_num_tokens = -(-new_num_tokens // pad_to_multiple_of) * pad_to_multiple_of
+        if new_num_tokens == self.config.vocab_size:
+            return
         old = self.gpt
         gpt = GPT(replace(old.config, vocab_size=int(new_num_tokens)), seed=None, dtype=old.dtype, threads=old.pool.threads,
                   fast=old.fast)

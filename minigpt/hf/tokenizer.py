@@ -19,16 +19,12 @@ from ..system.text import printable
 from ..tokenization import Tokenizer
 from ..tokenization.checks import shortened
 from ..tokenization.formats import END_OF_TEXT
-from ..tokenization.settings import Settings, read_settings
-from ..tokenization.wordpiece import WordPieceTokenizer
-from ..weights.pretrained import find
-from ..weights.sources import tokenizer_at
-from .added import with_added_tokens, with_prefix_space
+from ..tokenization.settings import Settings
+from .added import own_size, with_added_tokens, with_prefix_space
 from .encoding import PADDINGS, TRUNCATIONS, Encoding, as_arrays, choice, padded
+from .reading import Found, read_tokenizer
 from .special_tokens import LISTS, ROLES, SpecialTokens
-
-# Models that share one vocabulary, that of Tokenizer.gpt2()
-GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2")
+from .unsupported import check_tokenizer_options
 
 NO_LIMIT = int(1e30)        # what transformers gives as model_max_length where there is none
 
@@ -42,16 +38,20 @@ _Self = TypeVar("_Self", bound="PretrainedTokenizer")
 class PretrainedTokenizer(SpecialTokens):
     """A tokenizer with Hugging Face's calls; `tokenizer` is the Tokenizer or WordPieceTokenizer under it.
 
-    Special tokens are parsed wherever they occur in a text.  padding_side: "right", or "left", for generate().
+    Special tokens are parsed wherever they occur in a text, unless split_special_tokens is set; then their characters are
+    encoded.  padding_side: "right", or "left", for generate().  truncation_side: where a text that is too long is cut.
+    model_input_names: what a call returns besides input_ids.
     clean_up_tokenization_spaces: what decode() does unless a call says otherwise; of no effect for byte-level tokens, which
     have their spaces, as in transformers 5.  roles: bos_token, eos_token, pad_token and so on.
     """
 
-    model_input_names: tuple[str, ...] = ("input_ids", "attention_mask")
+    model_input_names: Sequence[str] = ("input_ids", "attention_mask")
     kind: type = Tokenizer      # of the tokenizer under this one
 
-    def __init__(self, tokenizer: Any, *, padding_side: str = "right", model_max_length: int | None = None,
-                 clean_up_tokenization_spaces: bool = False, **roles: str | None) -> None:
+    def __init__(self, tokenizer: Any, *, padding_side: str = "right", truncation_side: str = "right",
+                 model_max_length: int | None = None, clean_up_tokenization_spaces: bool = False,
+                 split_special_tokens: bool = False, model_input_names: Sequence[str] | None = None,
+                 **roles: str | None) -> None:
         super().__init__()
         if unknown := [name for name in roles if name not in ROLES]:
             raise TypeError(f"{type(self).__name__}: unknown argument {', '.join(unknown)}, expected {', '.join(ROLES)}")
@@ -60,9 +60,13 @@ class PretrainedTokenizer(SpecialTokens):
             raise ValueError(f"model_max_length: {shortened(model_max_length)}, expected a whole number of tokens above 0")
         self.tokenizer = tokenizer
         self.padding_side = padding_side
+        self.truncation_side = truncation_side
+        self.split_special_tokens = split_special_tokens
+        if model_input_names is not None:
+            self.model_input_names = list(model_input_names)
         self.model_max_length = model_max_length
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
-        self.n_added = 0
+        self._own_size = own_size(tokenizer)
         for role, text in roles.items():
             setattr(self, role, text)
 
@@ -72,25 +76,30 @@ class PretrainedTokenizer(SpecialTokens):
 
             GPT2Tokenizer.from_pretrained("gpt2", pad_token="<pad>", padding_side="left")
 
-        changes: arguments of the class, instead of what tokenizer_config.json and special_tokens_map.json say.  A special token
-        that the vocabulary does not have, of these files or in changes, is added to it.
+        changes: arguments of the class, instead of what tokenizer_config.json and special_tokens_map.json say; use_fast does
+        nothing, since there is one kind.  A special token that the vocabulary does not have, of these files or in changes, is
+        added to it.
         Raises what tokenization.load() does; ValueError for a folder that holds another kind of tokenizer.
         """
-        return cls.of(*read_tokenizer(name_or_folder), name_or_folder, **changes)
+        return cls.of(read_tokenizer(name_or_folder), name_or_folder, **changes)
 
     @classmethod
-    def of(cls: type[_Self], tokenizer: Any, settings: Settings, source: object, **changes: Any) -> _Self:
+    def of(cls: type[_Self], found: Found, source: object, **changes: Any) -> _Self:
         """Make it of what read_tokenizer() read from `source`."""
+        tokenizer, settings = found.tokenizer, found.settings
         if type(tokenizer) is not cls.kind:
             raise ValueError(f"{printable(source)}: a {type(tokenizer).__name__}, expected a {cls.kind.__name__}; "
                              f"{_CLASS_OF.get(type(tokenizer).__name__, 'take GPT.from_pretrained(…).tokenizer')}")
+        changes.pop("use_fast", None)
         if (prefix := changes.pop("add_prefix_space", None)) is not None:
             tokenizer = with_prefix_space(tokenizer, prefix)
         roles = {role: getattr(settings, role) for role in ROLES}
         if END_OF_TEXT not in tokenizer.special_tokens:     # GPT-2's default is not added to a vocabulary without it
             roles = {role: None if text == END_OF_TEXT else text for role, text in roles.items()}
         roles |= {role: changes.pop(role) for role in ROLES if role in changes}
-        loaded = cls(tokenizer, **{**cls._options(settings), **changes})
+        loaded = cls(tokenizer, **{**cls._options(settings), **found.options, **changes})
+        if found.own_size is not None:
+            loaded._own_size = found.own_size
         named = {role: text for role, text in roles.items() if text is not None}
         loaded.extra_special_tokens = [token.text for token in settings.special if token.text not in named.values()]
         loaded.add_special_tokens(named)
@@ -100,7 +109,8 @@ class PretrainedTokenizer(SpecialTokens):
     @classmethod
     def _options(cls, settings: Settings) -> dict[str, Any]:
         """The arguments of the class, apart from roles, that a folder's settings give."""
-        return {"padding_side": settings.padding_side, "model_max_length": settings.model_max_length,
+        return {"padding_side": settings.padding_side, "truncation_side": settings.truncation_side,
+                "model_max_length": settings.model_max_length,
                 "clean_up_tokenization_spaces": settings.clean_up_tokenization_spaces}
 
     # The vocabulary
@@ -142,8 +152,8 @@ class PretrainedTokenizer(SpecialTokens):
 
     @property
     def vocab_size(self) -> int:
-        """The number of tokens, without those that were added here."""
-        return len(self) - self.n_added
+        """The number of tokens in the vocabulary's own file, without those that are added to it; len() counts them too."""
+        return self._own_size
 
     def __len__(self) -> int:
         return len(self._names)
@@ -163,10 +173,8 @@ class PretrainedTokenizer(SpecialTokens):
             raise TypeError(f"new_tokens: {shortened(new_tokens)}, expected a text or several, none empty")
         known = self._tokenizer.special_tokens if special_tokens else self._tokenizer.added_tokens
         texts = [text for text in dict.fromkeys(texts) if text not in known]
-        before = len(self)
         if texts:
             self.tokenizer = with_added_tokens(self._tokenizer, texts, special_tokens)
-        self.n_added += len(self) - before
         return len(texts)
 
     def add_special_tokens(self, special_tokens_dict: Mapping[str, Any]) -> int:
@@ -217,25 +225,35 @@ class PretrainedTokenizer(SpecialTokens):
     def padding_side(self, side: str) -> None:
         self._padding_side = _checked_side(side)
 
+    @property
+    def truncation_side(self) -> str:
+        """Where a text that is too long is cut: "right" or "left"."""
+        return self._truncation_side
+
+    @truncation_side.setter
+    def truncation_side(self, side: str) -> None:
+        self._truncation_side = _checked_side(side, "truncation_side")
+
     # Text to ids
 
-    def encode(self, text: str, *, add_special_tokens: bool = True, padding: bool | str = False,
+    def encode(self, text: str, text_pair: None = None, *, add_special_tokens: bool = True, padding: bool | str = False,
                truncation: bool | str | None = None, max_length: int | None = None, padding_side: str | None = None,
-               return_tensors: str | None = None) -> list[int] | np.ndarray:
+               return_tensors: str | None = None, **options: Any) -> list[int] | np.ndarray:
         """Encode a text: a list of ids, or with return_tensors="np" an int64 array (1, T).
 
             encode("Hello world") -> [15496, 995]
 
         Options as in a call.  Raises what Tokenizer.encode() does, and ValueError for tensors of other libraries.
         """
-        return self(text, add_special_tokens=add_special_tokens, padding=padding, truncation=truncation, max_length=max_length,
-                    padding_side=padding_side, return_tensors=return_tensors)["input_ids"]
+        return self(text, text_pair, add_special_tokens=add_special_tokens, padding=padding, truncation=truncation,
+                    max_length=max_length, padding_side=padding_side, return_tensors=return_tensors, **options)["input_ids"]
 
     def __call__(
-        self, text: str | list[str] | tuple[str, ...], *, add_special_tokens: bool = True, padding: bool | str = False,
-        truncation: bool | str | None = None, max_length: int | None = None, pad_to_multiple_of: int | None = None,
+        self, text: str | list[str] | tuple[str, ...], text_pair: None = None, *, add_special_tokens: bool = True,
+        padding: bool | str = False, truncation: bool | str | None = None, max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
         padding_side: str | None = None, return_tensors: str | None = None, return_attention_mask: bool | None = None,
-        return_token_type_ids: bool | None = None,
+        return_token_type_ids: bool | None = None, split_special_tokens: bool | None = None, **options: Any,
     ) -> Encoding:
         """Encode a text or a list of texts: their input_ids and attention_mask, as lists or int64 arrays (B, T).
 
@@ -245,20 +263,24 @@ class PretrainedTokenizer(SpecialTokens):
         where max_length is given and padding is not.  max_length is by default model_max_length; where that has no limit,
         nothing is cut at it or padded to it.  pad_to_multiple_of: what is padded gets a length that it divides.
         return_tensors: None or "np".  return_attention_mask, return_token_type_ids: by default what model_input_names lists.
-        Raises what Tokenizer.encode() does; ValueError for rows that no array can hold, and for bad options.
+        split_special_tokens: by default the attribute.
+        Raises what Tokenizer.encode() does; ValueError for text_pair and other options that only transformers has, for
+        rows that no array can hold, and for bad options.
         """
+        check_tokenizer_options({"text_pair": text_pair, **options})
         if truncation is None:
             truncation = max_length is not None and choice(PADDINGS, padding, "padding") is None
         cut = choice(TRUNCATIONS, truncation, "truncation")
         most = self._limit(max_length)
         texts = text if isinstance(text, (list, tuple)) else [text]
-        rows = [self._tokenizer.encode(one, allowed_special="all") for one in texts]
+        rows = [self._encoded(one, split_special_tokens) for one in texts]
         around = len(self.with_special_tokens([])) if add_special_tokens else 0
         if cut and most is not None:
             if most < around:
                 raise ValueError(f"max_length: {most}, expected at least the {around} tokens around a text; raise it, or pass "
                                  "add_special_tokens=False")
-            rows = [row[: most - around] for row in rows]
+            is_left, kept = self.truncation_side == "left", most - around
+            rows = [row[max(0, len(row) - kept) :] if is_left else row[:kept] for row in rows]
         if add_special_tokens:
             rows = [self.with_special_tokens(row) for row in rows]
         columns = {"input_ids": rows}
@@ -266,6 +288,10 @@ class PretrainedTokenizer(SpecialTokens):
             columns["token_type_ids"] = [[0] * len(row) for row in rows]
         return self._padded(columns, texts is not text, padding, most, pad_to_multiple_of, padding_side, return_attention_mask,
                             return_tensors)
+
+    def _encoded(self, text: str, split_special_tokens: bool | None = None) -> list[int]:
+        is_split = self.split_special_tokens if split_special_tokens is None else split_special_tokens
+        return self._tokenizer.encode(text, allowed_special=() if is_split else "all", disallowed_special=())
 
     def with_special_tokens(self, ids: list[int]) -> list[int]:
         """Put the tokens around a text's ids that this tokenizer puts there: none."""
@@ -292,7 +318,7 @@ class PretrainedTokenizer(SpecialTokens):
 
     def tokenize(self, text: str) -> list[str]:
         """Split a text into tokens as the vocabulary file writes them: tokenize("Hello é") -> ["Hello", "ĠÃ©"]."""
-        return [self._names[id] for id in self._tokenizer.encode(text, allowed_special="all")]
+        return [self._names[id] for id in self._encoded(text)]
 
     def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> int | list[int | None] | None:
         """Look up a token or several, as the vocabulary file writes them -> ids; for what is no token the id of unk_token."""
@@ -355,6 +381,8 @@ class PretrainedTokenizer(SpecialTokens):
         return {
             "tokenizer_class": type(self).__name__, **{role: self.roles[role] for role in ROLES if role in self.roles},
             "extra_special_tokens": self.extra_special_tokens, "padding_side": self.padding_side,
+            "truncation_side": self.truncation_side, "split_special_tokens": self.split_special_tokens,
+            "model_input_names": list(self.model_input_names),
             "model_max_length": self.model_max_length, "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
         }
 
@@ -378,7 +406,7 @@ class PretrainedTokenizer(SpecialTokens):
         left = _checked_side(self.padding_side if padding_side is None else padding_side) == "left"
         if return_attention_mask is False:
             columns.pop("attention_mask", None)
-        else:
+        elif return_attention_mask or "attention_mask" in self.model_input_names:
             columns.setdefault("attention_mask", [[1] * len(row) for row in rows])
         length = most if to == "max_length" else max(map(len, rows), default=0) if to == "longest" else None
         if length is not None:
@@ -404,8 +432,11 @@ class GPT2Tokenizer(PretrainedTokenizer):
     these tokens.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, add_bos_token: bool = False, add_eos_token: bool = False,
-                 model_max_length: int | None = 1024, **options: Any) -> None:
+    def __init__(self, tokenizer: Tokenizer | None = None, *files: Any, add_bos_token: bool = False,
+                 add_eos_token: bool = False, model_max_length: int | None = 1024, **options: Any) -> None:
+        if files or not isinstance(tokenizer, Tokenizer):
+            raise TypeError(f"GPT2Tokenizer: {type(tokenizer).__name__}, expected a minigpt.Tokenizer; of vocab.json and "
+                            "merges.txt in a folder GPT2Tokenizer.from_pretrained(folder) makes one")
         end = END_OF_TEXT if END_OF_TEXT in tokenizer.special_tokens else None
         super().__init__(tokenizer, model_max_length=model_max_length,
                          **{"bos_token": end, "eos_token": end, "unk_token": end, **options})
@@ -432,23 +463,9 @@ class GPT2Tokenizer(PretrainedTokenizer):
         return b"".join(parts).decode("utf-8", "replace")
 
 
-def read_tokenizer(name_or_folder: str | os.PathLike[str]) -> tuple[Any, Settings]:
-    """Read a tokenizer and the settings beside it from a folder, which needs no model in it, or by name."""
-    folder = Path(name_or_folder)
-    if not folder.is_dir():
-        if str(name_or_folder).rpartition("/")[2] in GPT2_NAMES:
-            return Tokenizer.gpt2(), Settings(bos_token=END_OF_TEXT, eos_token=END_OF_TEXT, unk_token=END_OF_TEXT,
-                                              model_max_length=1024)
-        folder = find(name_or_folder)
-    tokenizer = tokenizer_at(folder)
-    folder = folder if folder.is_dir() else folder.parent
-    # BertTokenizer puts [CLS] and [SEP] around a text, whatever tokenizer.json says
-    return tokenizer, read_settings(folder, {} if isinstance(tokenizer, WordPieceTokenizer) else None)
-
-
-def _checked_side(side: Any) -> str:
+def _checked_side(side: Any, name: str = "padding_side") -> str:
     if side not in ("left", "right"):
-        raise ValueError(f"padding_side: {shortened(side)}, expected 'left' or 'right'")
+        raise ValueError(f"{name}: {shortened(side)}, expected 'left' or 'right'")
     return side
 
 

@@ -42,6 +42,28 @@ def check_no_others(who: str, options: Mapping[str, Any]) -> None:
             raise TypeError(f"{who}: unknown argument {name!r}, expected{names}")
 
 
+_TOKENIZER_INSTEAD = {
+    "text_pair": "encode each text alone, and join the ids",
+    "text_target": "encode each text alone", "text_pair_target": "encode each text alone",
+    "return_offsets_mapping": "tokenizer.tokenizer.encode_with_offsets(text) of a GPT2Tokenizer says where each id comes from",
+    "return_special_tokens_mask": "np.isin(ids, tokenizer.all_special_ids) finds special tokens",
+    "return_overflowing_tokens": "encode without truncation, and cut the ids",
+    "stride": "encode without truncation, and cut the ids",
+    "is_split_into_words": "join the words to a text", "return_length": "take len() of the ids",
+}
+
+
+def check_tokenizer_options(options: Mapping[str, Any]) -> None:
+    """Raises TypeError for options of a tokenizer's call that there are not, ValueError for those of transformers alone."""
+    for name, value in options.items():
+        if name in _TOKENIZER_INSTEAD:
+            if value is not None and value is not False and value != 0:
+                raise ValueError(f"{name}: {shortened(value)}, expected none; {_TOKENIZER_INSTEAD[name]}")
+        elif name != "verbose":
+            raise TypeError(f"tokenizer: unknown argument {name!r}, expected padding, truncation, max_length, return_tensors "
+                            "or another that its docstring lists")
+
+
 def warn_of_types(token_type_ids: ArrayLike | None) -> None:
     """Warn once of token_type_ids."""
     if token_type_ids is not None:

@@ -48,35 +48,38 @@ def gpt2_merges() -> list[Pair]:
     return merges
 
 
-def write_gpt2_files(folder: Path, vocabulary: Vocabulary) -> None:
+def write_gpt2_files(folder: Path, vocabulary: Vocabulary, settings: Settings | None = None) -> None:
     """Write vocab.json, merges.txt, added_tokens.json, tokenizer.json and tokenizer_config.json.
 
+    settings: what the last says; None: bos_token, eos_token and unk_token are <|endoftext|>, where that is a token.
     Makes the folder where there is none.  Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     added = vocabulary.added_ids
     lines = [f"{left} {right}" for left, right in vocabulary.merges]
-    end = END_OF_TEXT if END_OF_TEXT in added else None
-    settings = {
+    settings = Settings(bos_token=END_OF_TEXT, eos_token=END_OF_TEXT, unk_token=END_OF_TEXT) if settings is None else settings
+    tokenizer_json = tokenizer_json_of(vocabulary, settings)
+    config = {
         # GPT-2's class would make its own parts, without unk_token
-        "tokenizer_class": "GPT2Tokenizer" if vocabulary.unk_token is None else "PreTrainedTokenizerFast",
-        "add_prefix_space": vocabulary.add_prefix_space,
-        **dict.fromkeys(("bos_token", "eos_token"), end), "unk_token": vocabulary.unk_token or end,
+        "tokenizer_class": "GPT2Tokenizer" if settings.is_gpt2 and vocabulary.unk_token is None else "PreTrainedTokenizerFast",
+        "add_prefix_space": vocabulary.add_prefix_space, **settings.written(added),
     }  # fmt: skip
+    if vocabulary.unk_token is not None:
+        config["unk_token"] = vocabulary.unk_token
 
     def write() -> None:
         write_atomic(folder / "merges.txt", "".join(f"{line}\n" for line in ["#version: 0.2", *lines]).encode())
         write_atomic(folder / "vocab.json", _json_bytes(vocabulary.ids | added))
         write_atomic(folder / "added_tokens.json", _json_bytes(added))
-        write_atomic(folder / "tokenizer.json", _json_bytes(tokenizer_json_of(vocabulary)))
-        write_atomic(folder / "tokenizer_config.json", _json_bytes(settings))
+        write_atomic(folder / "tokenizer.json", _json_bytes(tokenizer_json))
+        write_atomic(folder / "tokenizer_config.json", _json_bytes(config))
         for name in ("chars.json", "vocab.txt", "special_tokens_map.json"):  # of another tokenizer, whose place this one takes
             remove_atomic(folder / name)
 
     write_together(write)
 
 
-def read_gpt2_files(folder: Path) -> Vocabulary:
+def read_gpt2_files(folder: Path) -> tuple[Vocabulary, Settings]:
     """Read tokenizer.json, or where there is none vocab.json, merges.txt and added_tokens.json; and the settings beside them.
 
     Raises FileNotFoundError; ValueError naming the file, and in merges.txt the line, for what is damaged or of another kind.
@@ -84,7 +87,8 @@ def read_gpt2_files(folder: Path) -> Vocabulary:
     path = folder / "tokenizer.json"
     if path.exists():
         data = _read_json(path)
-        return vocabulary_of(data, read_settings(folder, data), path)
+        settings = read_settings(folder, data)
+        return vocabulary_of(data, settings, path), settings
     merges = _read_merges(_read_text(folder / "merges.txt"), folder / "merges.txt")
     path = folder / "vocab.json"
     vocab = _read_json(path)
@@ -96,7 +100,7 @@ def read_gpt2_files(folder: Path) -> Vocabulary:
     except ValueError as error:
         raise ValueError(f"{printable(path)}: {error}") from None
     _check_all_made(vocabulary, folder / "merges.txt")
-    return vocabulary
+    return vocabulary, settings
 
 
 def _read_added(folder: Path, settings: Settings, vocab: Mapping[str, Any]) -> list[AddedToken]:

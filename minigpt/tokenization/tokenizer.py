@@ -32,7 +32,7 @@ from .fast import PieceCache, learn_merges, split_pieces
 from .formats import gpt2_merges, read_gpt2_files, read_ranks, write_gpt2_files
 from .ids import IdArray, check_id, checked_ids, id_dtype
 from .ranked import RankedCache
-from .settings import END_OF_TEXT
+from .settings import END_OF_TEXT, Settings
 from .split import split_special
 from .vocabulary import Vocabulary
 
@@ -50,11 +50,15 @@ class Tokenizer:
 
     merges: the pairs of ids that make ids 256, 257, …, each of ids below the one it makes.
     special_tokens: texts that get one id each and are never split, such as "<|endoftext|>".
+    settings: what save writes about the roles of tokens, padding and so on, and load has read; None: as GPT-2's.  Nothing here
+    depends on it, and state() goes without it.
     Several threads may use one tokenizer; a copy, by copy or pickle, is whole, without the pieces that are remembered.
     Raises ValueError for a merge of unknown ids, for one that makes an existing token, for a special token that is
     empty, repeated, or written like another token in vocab.json.
     Radford et al. 2019, §2.2; A2 §2, A1 §3.2.
     """
+
+    settings: Settings | None = None
 
     def __init__(self, merges: Iterable[Sequence[int]] = (), special_tokens: Sequence[str] = ()) -> None:
         self._merged: dict[Pair, int] = {}  # pair -> the id it becomes
@@ -377,7 +381,7 @@ class Tokenizer:
         of transformers reads it.  Bytes are written as GPT-2 writes them, a space as "Ġ".  Makes the folder where there is
         none.  Raises OSError.
         """
-        write_gpt2_files(Path(folder), self._as_vocabulary())
+        write_gpt2_files(Path(folder), self._as_vocabulary(), self.settings)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Tokenizer:
@@ -388,7 +392,10 @@ class Tokenizer:
         Raises FileNotFoundError; ValueError naming the file for a tokenizer of another kind and for a damaged one, and the
         line of merges.txt for a merge that is missing, repeated or out of order.
         """
-        return cls._of(read_gpt2_files(Path(folder)))
+        vocabulary, settings = read_gpt2_files(Path(folder))
+        self = cls._of(vocabulary)
+        self.settings = settings
+        return self
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Tokenizer:

@@ -10,6 +10,7 @@ that splits as GPT-2 does; another one is refused by the name of what is differe
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def _prefix_space(pre_tokenizer: Any, where: str) -> bool:
 _ALL_PIECES = (("Isolated", False), ("Isolated", True), ("Removed", True))
 
 
-def tokenizer_json_of(vocabulary: Vocabulary) -> dict[str, Any]:
+def tokenizer_json_of(vocabulary: Vocabulary, settings: Settings) -> dict[str, Any]:
     """Say a tokenizer in the terms of the tokenizers package: what tokenizer.json holds."""
     byte_level = {
         "type": "ByteLevel", "add_prefix_space": vocabulary.add_prefix_space, "trim_offsets": False, "use_regex": True,
@@ -141,7 +142,7 @@ def tokenizer_json_of(vocabulary: Vocabulary) -> dict[str, Any]:
         ],
         "normalizer": None,
         "pre_tokenizer": byte_level,
-        "post_processor": byte_level,
+        "post_processor": _template(vocabulary.added_ids, settings) or byte_level,
         "decoder": byte_level,
         "model": {
             "type": "BPE",
@@ -154,4 +155,22 @@ def tokenizer_json_of(vocabulary: Vocabulary) -> dict[str, Any]:
             "vocab": vocabulary.ids,
             "merges": [f"{left} {right}" for left, right in vocabulary.merges],
         },
+    }  # fmt: skip
+
+
+def _template(ids: Mapping[str, int], settings: Settings) -> dict[str, Any] | None:
+    """Return the post-processor that puts bos and eos around a text, None where nothing is put there."""
+    bos, eos = ([text] if wanted and text in ids else [] for text, wanted in (
+        (settings.bos_token, settings.add_bos_token), (settings.eos_token, settings.add_eos_token),
+    ))  # fmt: skip
+    if not bos and not eos:
+        return None
+
+    def around(name: str, type_id: int) -> list[dict[str, Any]]:
+        kinds = [*(("SpecialToken", text) for text in bos), ("Sequence", name), *(("SpecialToken", text) for text in eos)]
+        return [{kind: {"id": id, "type_id": type_id}} for kind, id in kinds]
+
+    return {
+        "type": "TemplateProcessing", "single": around("A", 0), "pair": [*around("A", 0), *around("B", 1)],
+        "special_tokens": {text: {"id": text, "ids": [ids[text]], "tokens": [text]} for text in (*bos, *eos)},
     }  # fmt: skip
