@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from minigpt import GPT, GPTConfig
 from minigpt.commands.common import exit_status
+from minigpt.system.files import write_atomic
 from minigpt.system.text import printable
 from minigpt.weights.pretrained import exported, find, save_pretrained
 
@@ -21,6 +23,10 @@ DTYPES = {
     "gguf": {"float32": "F32", "float16": "F16", "q8_0": "Q8_0"},
     "llmc": {"float32": "float32", "bfloat16": "bfloat16"},
 }
+
+
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")       # the names that Hugging Face gives
+SUFFIXES = (".safetensors", ".npz", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".json")        # of files, which no model has
 
 
 def main() -> int:
@@ -55,7 +61,10 @@ def convert(args) -> int:
             too_large = [name for name, array in model.params.items() if not np.isfinite(array.astype(args.dtype)).all()]
         if too_large:
             raise ValueError(f"{', '.join(too_large)}: values beyond float16, expected finite ones; use --dtype float32")
+    settings = generation_settings(args.source)
     write(model, Path(args.out), args.to, DTYPES[args.to][args.dtype])
+    if settings is not None and args.to in ("safetensors", "npz"):
+        write_atomic(Path(args.out) / "generation_config.json", settings)
     files = ", ".join(sorted(printable(path.name) for path in Path(args.out).iterdir()))
     print(f"wrote   {printable(args.out)}: {files} in {time.perf_counter() - start:.1f} s")
     return 0
@@ -64,11 +73,22 @@ def convert(args) -> int:
 def read(source: str) -> GPT:
     """The model of a folder or a file, or by name."""
     try:
-        return GPT.from_pretrained(find(source))
+        place = find(source)
     except FileNotFoundError as error:
-        if Path(source).exists():
+        if Path(source).exists() or not REPOSITORY.fullmatch(source) or source.endswith(SUFFIXES):
             raise
         return read_with_transformers(source, error)
+    return GPT.from_pretrained(place)
+
+
+def generation_settings(source: str) -> bytes | None:
+    """What generation_config.json in a folder, or beside a file, holds; None where there is none."""
+    try:
+        place = find(source, downloads=False)
+    except FileNotFoundError:
+        return None
+    path = (place if place.is_dir() else place.parent) / "generation_config.json"
+    return path.read_bytes() if path.is_file() else None
 
 
 def read_with_transformers(name: str, reason: FileNotFoundError) -> GPT:
@@ -77,6 +97,7 @@ def read_with_transformers(name: str, reason: FileNotFoundError) -> GPT:
         from transformers import GPT2LMHeadModel
     except ImportError:
         raise ValueError(f"{reason}; or pip install torch transformers") from None
+    print(f"{printable(name)}: no such folder or file here; transformers looks for a model of this name", flush=True)
     theirs = GPT2LMHeadModel.from_pretrained(name)
     tensors = {key: tensor.float().numpy() for key, tensor in theirs.state_dict().items()}
     return GPT.from_state_dict(tensors, GPTConfig.from_json(theirs.config.to_json_string()))

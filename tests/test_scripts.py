@@ -1,5 +1,6 @@
 """The commands a user types, as processes of their own."""
 
+import json
 import os
 import shlex
 import signal
@@ -14,7 +15,7 @@ import pytest
 
 import convert_gpt2
 from minigpt import GPT, GPTConfig
-from minigpt.tokenization import CharTokenizer
+from minigpt.tokenization import CharTokenizer, Tokenizer
 from minigpt.weights.pretrained import save_pretrained
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -254,6 +255,30 @@ def test_a_name_that_needs_transformers_says_so(tmp_path, without_torch, monkeyp
     assert done.returncode == 1
     assert "https://huggingface.co/openai-community/gpt2-medium" in done.stderr
     assert "or pip install torch transformers" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["/tmp/no/such", "./no-such", "../no-such", "a/b/c", "~/x", "no-such.safetensors"])
+def test_a_path_that_is_not_there_is_never_looked_for_elsewhere(name, monkeypatch, tmp_path):
+    monkeypatch.setattr(convert_gpt2, "read_with_transformers", lambda *_: pytest.fail("asked transformers"))
+    with pytest.raises(FileNotFoundError, match="no such folder or file"):
+        convert_gpt2.read(name)
+    monkeypatch.setattr(convert_gpt2, "read_with_transformers", lambda name, reason: name)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert convert_gpt2.read("someone/gpt2.small") == "someone/gpt2.small"
+
+
+def test_what_stands_beside_the_weights_is_converted_with_them(tmp_path):
+    model = GPT(GPTConfig(vocab_size=260, n_positions=6, n_embd=8, n_layer=1, n_head=2))
+    model.tokenizer = Tokenizer([(0, 1)], ["<s>", "</s>", "<pad>"])
+    model.save_pretrained(tmp_path / "a")
+    roles = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "</s>"}
+    settings = {"tokenizer_class": "GPT2Tokenizer", "padding_side": "left", **roles}
+    (tmp_path / "a" / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    (tmp_path / "a" / "generation_config.json").write_text('{"top_k":  7}', encoding="utf-8")
+    convert_gpt2.convert(SimpleNamespace(source=str(tmp_path / "a"), out=tmp_path / "b", to="safetensors", dtype="float32"))
+    assert (tmp_path / "b" / "generation_config.json").read_text(encoding="utf-8") == '{"top_k":  7}'
+    written = json.loads((tmp_path / "b" / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert written == {**settings, "add_prefix_space": False}
 
 
 def test_weights_without_their_sizes_are_not_converted(tmp_path):

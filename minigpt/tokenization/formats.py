@@ -62,7 +62,7 @@ def write_gpt2_files(folder: Path, vocabulary: Vocabulary, settings: Settings | 
     config = {
         # GPT-2's class would make its own parts, without unk_token
         "tokenizer_class": "GPT2Tokenizer" if settings.is_gpt2 and vocabulary.unk_token is None else "PreTrainedTokenizerFast",
-        "add_prefix_space": vocabulary.add_prefix_space, **settings.written(added),
+        **settings.written(added), "add_prefix_space": vocabulary.add_prefix_space,
     }  # fmt: skip
     if vocabulary.unk_token is not None:
         config["unk_token"] = vocabulary.unk_token

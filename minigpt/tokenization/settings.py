@@ -62,13 +62,12 @@ class Settings:
         """Whether the class is GPT-2's, which takes add_prefix_space from these settings, where others ask tokenizer.json."""
         return self.tokenizer_class in (None, "GPT2Tokenizer", "GPT2TokenizerFast")
 
-    def ends(self, ids: Mapping[str, int]) -> dict[str, int]:
-        """Return the ids of bos_token and eos_token, as "bos_token_id" and "eos_token_id", of those that the vocabulary has."""
-        named = {"bos_token_id": self.bos_token, "eos_token_id": self.eos_token}
-        return {key: ids[text] for key, text in named.items() if text is not None and text in ids}
+    def roles(self, ids: Mapping[str, int]) -> dict[str, int]:
+        """Return the ids of the named tokens that the vocabulary has: "bos_token_id", "eos_token_id" and so on."""
+        return {f"{name}_id": ids[text] for name in _NAMED if (text := getattr(self, name)) in ids}
 
     def written(self, known: Collection[str]) -> dict[str, Any]:
-        """Return what tokenizer_config.json says of these settings, apart from its class and from what is as by default.
+        """Return what tokenizer_config.json says of these settings, apart from the class and from what is as by default.
 
         known: the texts that are split out before anything else; a token that is none of them is written as None.
         """
@@ -77,7 +76,7 @@ class Settings:
         if others := [token.text for token in self.special if token.text not in named.values()]:
             values["additional_special_tokens"] = others
         plain = Settings()
-        for key in ("padding_side", "truncation_side", "model_max_length", *_SWITCHES[1:]):
+        for key in ("padding_side", "truncation_side", "model_max_length", *_SWITCHES):
             values |= {} if (value := getattr(self, key)) == getattr(plain, key) else {key: value}
         return values
 

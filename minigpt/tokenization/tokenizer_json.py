@@ -160,9 +160,8 @@ def tokenizer_json_of(vocabulary: Vocabulary, settings: Settings) -> dict[str, A
 
 def _template(ids: Mapping[str, int], settings: Settings) -> dict[str, Any] | None:
     """Return the post-processor that puts bos and eos around a text, None where nothing is put there."""
-    bos, eos = ([text] if wanted and text in ids else [] for text, wanted in (
-        (settings.bos_token, settings.add_bos_token), (settings.eos_token, settings.add_eos_token),
-    ))  # fmt: skip
+    named = (settings.bos_token, settings.add_bos_token), (settings.eos_token, settings.add_eos_token)
+    bos, eos = ([text] if wanted and text is not None and text in ids else [] for text, wanted in named)
     if not bos and not eos:
         return None
 

@@ -351,11 +351,10 @@ def _header(
         writer.add_token_list(vocabulary.tokens)
         writer.add_token_types(vocabulary.types)
         writer.add_token_merges(vocabulary.merges)
-        ids = {"bos_token_id": config.bos_token_id, "padding_token_id": config.pad_token_id,
-               **dict(zip(_END_IDS, vocabulary.ends, strict=False))}
-        for name, id in ids.items():
-            if id is not None and id < len(vocabulary.tokens):
-                writer.add_uint32(f"tokenizer.ggml.{name}", id)
+        for name, id in {**vocabulary.ids, **dict(zip(_END_IDS, vocabulary.ends, strict=False))}.items():
+            writer.add_uint32(f"tokenizer.ggml.{name}", id)
+        for name, value in vocabulary.switches.items():
+            writer.add_bool(f"tokenizer.ggml.{name}", value)
         writer.add_uint32(_ROWS, config.vocab_size)
         for name, (shape, code) in tensors.items():
             block, size = package.GGML_QUANT_SIZES[kind := package.GGMLQuantizationType[code]]

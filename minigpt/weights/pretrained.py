@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -18,7 +19,8 @@ from ..config import GPTConfig
 from ..models.gpt import GPT, parameter_table
 from ..system.files import write_atomic
 from ..system.text import printable
-from ..tokenization import CharTokenizer, Tokenizer
+from ..tokenization import CharTokenizer, Settings, Tokenizer
+from ..tokenization.settings import END_OF_TEXT
 from . import cache, hub
 from .folder import check_together, facts_of, write_folder
 from .kinds import is_checkpoint_name
@@ -72,7 +74,8 @@ def save_pretrained(
 ) -> None:
     """Write a folder that from_pretrained() and Hugging Face's GPT2LMHeadModel load.
 
-    A model without biases is written with biases of zero, since GPT-2 has them; it computes the same.
+    A model without biases is written with biases of zero, since GPT-2 has them; it computes the same.  config.json names no
+    special ids beyond the vocabulary; where it would name no eos_token_id, it names those of the tokenizer's bos and eos.
 
     dtype: of the stored weights, by default the model's own.
     weight_format: "npz" writes model.npz instead of model.safetensors; numpy.load reads it, transformers does not.
@@ -83,7 +86,23 @@ def save_pretrained(
     if weight_format not in ("safetensors", "npz"):
         raise ValueError(f"weight_format: {weight_format!r}, expected 'safetensors' or 'npz'")
     config, tensors = exported(model, dtype)
-    write_folder(folder, config.to_json(), facts_of(config), tensors, tokenizer, weight_format)
+    write_folder(folder, _with_ends(config, tokenizer).to_json(), facts_of(config), tensors, tokenizer, weight_format)
+
+
+def _with_ends(config: GPTConfig, tokenizer: Any) -> GPTConfig:
+    """Return a configuration whose special ids are ids of the model, with the tokenizer's bos and eos where it has no eos."""
+    ids: dict[str, Any] = {}
+    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        given = getattr(config, key)
+        given = given if isinstance(given, tuple) else (given,)
+        known = tuple(id for id in given if id is not None and id < config.vocab_size)
+        ids[key] = known if len(known) > 1 else next(iter(known), None)
+    if ids["eos_token_id"] is None and tokenizer is not None:
+        settings = getattr(tokenizer, "settings", None) or Settings(bos_token=END_OF_TEXT, eos_token=END_OF_TEXT)
+        found = settings.roles(tokenizer.special_tokens)
+        ids |= {key: found[key] for key in ("bos_token_id", "eos_token_id")
+                if ids[key] is None and found.get(key, config.vocab_size) < config.vocab_size}
+    return replace(config, **ids)
 
 
 def exported(model: GPT, dtype: DTypeLike | None = None) -> tuple[GPTConfig, dict[str, np.ndarray]]:

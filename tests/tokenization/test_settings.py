@@ -78,6 +78,48 @@ def test_tokens_that_settings_name_become_part_of_the_tokenizer(tmp_path):
     assert tokenizer.decode([220, 64, 258]) == " a</s>"
 
 
+def test_a_tokenizer_that_is_loaded_and_saved_keeps_its_settings(tmp_path):
+    for name in ("GPT2Tokenizer", "PreTrainedTokenizerFast"):
+        Tokenizer([(0, 1)], ["<s>", "</s>", "<pad>"]).save(tmp_path)
+        settings = write(tmp_path, tokenizer_config={
+            "tokenizer_class": name, "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "</s>",
+            "padding_side": "left", "truncation_side": "left", "model_max_length": 77, "extra_special_tokens": ["<x>"],
+            "clean_up_tokenization_spaces": True, "add_prefix_space": name == "GPT2Tokenizer", "add_bos_token": True,
+            "add_eos_token": True, "mask_token": "<m>",
+        }, tokenizer={**json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8")), "post_processor": {
+            "type": "TemplateProcessing", "single": [
+                {"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "</s>"}}]}})
+        tokenizer = load(tmp_path)
+        tokenizer.save(tmp_path / "again")
+        again = load(tmp_path / "again")
+        assert (tokenizer.settings, again.settings) == (settings, settings)
+        assert settings.add_bos_token and settings.add_eos_token and "settings" not in tokenizer.state()
+        assert again == tokenizer and again.fingerprint() == tokenizer.fingerprint()
+    single = json.loads((tmp_path / "again" / "tokenizer.json").read_text(encoding="utf-8"))["post_processor"]["single"]
+    assert [token["id"] for part in single for token in part.values()] == ["<s>", "A", "</s>"]
+
+
+@pytest.mark.reference
+def test_transformers_reads_the_same_from_a_tokenizer_that_was_loaded_and_saved(tmp_path):
+    transformers = pytest.importorskip("transformers")
+
+    def seen(folder):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        return (tokenizer.special_tokens_map, tokenizer.padding_side, len(tokenizer), tokenizer.all_special_ids,
+                tokenizer("a b</s> <m>", "a")["input_ids"])
+
+    for name in ("GPT2Tokenizer", "PreTrainedTokenizerFast"):
+        Tokenizer([(0, 1)], ["<s>", "</s>", "<pad>"]).save(tmp_path)
+        plain = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+        write(tmp_path, tokenizer={**plain, "post_processor": None}, tokenizer_config={
+            "tokenizer_class": name, "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "</s>",
+            "padding_side": "left", "add_prefix_space": True, "add_bos_token": True,
+            "mask_token": {"__type": "AddedToken", **TOKEN, "content": "<m>"},
+            "additional_special_tokens": ["<x>"]})
+        load(tmp_path).save(tmp_path / "again")
+        assert seen(tmp_path / "again") == seen(tmp_path), name
+
+
 def test_values_of_another_kind_are_an_error_that_names_the_file(tmp_path):
     for key, value, message in (
         ("padding_side", "middle", "padding_side: 'middle', expected 'left' or 'right'"),

@@ -11,6 +11,7 @@ import pytest
 
 from llama_cpp_reference import FIXTURE, odd, said
 from minigpt import GPT, CharTokenizer, GPTConfig, Tokenizer
+from minigpt.tokenization import Settings
 from minigpt.tokenization.added import AddedToken
 from minigpt.tokenization.vocabulary import Vocabulary
 from minigpt.weights import WeightFormatError, gguf, gguf_tokenizer
@@ -220,6 +221,22 @@ def test_a_space_before_every_text_is_warned_of(tmp_path):
     vocabulary = Vocabulary({"a": 0, "Ġ": 1}, [], [], add_prefix_space=True)
     with pytest.warns(UserWarning, match="puts a space before a text.* begin prompts for it with a space"):
         saved(tmp_path / "model.gguf", narrow(2), Tokenizer.from_state(vocabulary.state()))
+
+
+def test_the_roles_of_tokens_survive_and_flags_that_gguf_lacks_are_warned_of(tmp_path):
+    names = {"a": 0, "Ġ": 1, "<s>": 2, "</s>": 3, "<pad>": 4, "<m>": 5}
+    added = [*map(AddedToken, ("<s>", "</s>", "<pad>")), AddedToken("<m>", lstrip=True, single_word=True)]
+    tokenizer = Tokenizer.from_state(Vocabulary(names, [], added, add_prefix_space=True).state())
+    tokenizer.settings = Settings(bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="</s>", add_bos_token=True,
+                                  add_eos_token=True, add_prefix_space=True)
+    with pytest.warns(UserWarning) as warned:
+        path = saved(tmp_path / "model.gguf", narrow(6), tokenizer, bos_token_id=3)
+    assert any("<m> (lstrip single_word), expected added tokens without these flags" in str(one.message) for one in warned)
+    keys = gguf.read_header(path).keys
+    assert [keys[f"tokenizer.ggml.{name}_token_id"] for name in ("bos", "eos", "padding", "unknown")] == [2, 3, 4, 3]
+    assert keys["tokenizer.ggml.add_bos_token"] and keys["tokenizer.ggml.add_eos_token"]
+    again = gguf.read_tokenizer(path)
+    assert again.settings == tokenizer.settings and again.encode("a") == tokenizer.encode("a") == [1, 0]
 
 
 def test_loading_takes_no_memory_for_float32_and_the_arrays_for_other_types(tmp_path, model):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minigpt import GPT, ConfigError, GPTConfig, weights
-from minigpt.tokenization import CharTokenizer, Tokenizer
+from minigpt.tokenization import CharTokenizer, Settings, Tokenizer
 from minigpt.weights import cache, hub, pretrained
 from minigpt.weights.pretrained import save_pretrained
 
@@ -46,6 +46,21 @@ def test_the_tokenizer_comes_with_the_model(tmp_path, tokenizer):
     model.tokenizer = tokenizer
     model.save_pretrained(tmp_path)
     assert GPT.from_pretrained(tmp_path).tokenizer == tokenizer
+
+
+@pytest.mark.parametrize(("ids", "roles", "expected"), [
+    ((None, None, None), None, (259, 259, None)),
+    ((None, 50_256, 50_257), None, (259, 259, None)),
+    ((None, (3, 50_256), 4), None, (None, 3, 4)),
+    ((5, None, None), {"bos_token": "<s>", "eos_token": "<s>", "pad_token": "<s>"}, (5, 258, None)),
+])
+def test_config_json_names_the_special_ids_of_the_model_or_else_those_of_its_tokenizer(tmp_path, ids, roles, expected):
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    tokenizer = Tokenizer([(0, 1), (1, 2)], ["<s>", "<|endoftext|>"])
+    tokenizer.settings = roles and Settings(**roles)
+    model = GPT(GPTConfig(**{**SIZES, "vocab_size": 260}, **dict(zip(names, ids, strict=True))))
+    pretrained.save_pretrained(model, tmp_path, tokenizer)
+    assert tuple(getattr(GPT.from_pretrained(tmp_path).config, name) for name in names) == expected
 
 
 def test_a_folder_without_tokenizer_gives_none(tmp_path):
