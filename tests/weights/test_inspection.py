@@ -150,7 +150,8 @@ WANTED = {
         "use_cache, task_specific_params", "notes hf/generation_config.json: top_h, expected what generate()"],
     "torch_nanogpt_2.13.0.pt": [
         "PyTorch's: torch_nanogpt_2.13.0.pt", "nanoGPT: archive torch_nanogpt_2.13.0, version 3, byteorder little",
-        "output layer tied to wte", "layers are (out, in)", "activation gelu", "settings bias False", "the file's optimizer, iter_num, config, versions"],
+        "output layer tied to wte", "layers are (out, in)", "activation gelu", "settings bias False",
+        "the file's optimizer, iter_num, config, versions"],
     "torch_nanogpt_1.13.1.pt": ["nanoGPT: archive torch_nanogpt_1.13.1, version 3 model"],
     "tensorflow_gpt2": ["a TensorFlow checkpoint: 2 of 2 files, 9,375 bytes", "weights float32, 28 tensors",
                         "passed over tensors beta1_power, beta2_power, global_step, model/h0/attn/c_attn/b/Adam"],
