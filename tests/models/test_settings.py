@@ -141,7 +141,7 @@ def test_attentions_scale_is_that_of_both_settings():
 
 
 def test_special_ids_survive_loading_and_saving(tmp_path):
-    for ids in ({"bos_token_id": 0, "eos_token_id": 5, "pad_token_id": 3}, {"eos_token_id": [5, 100], "bos_token_id": 50_256},
+    for ids in ({"bos_token_id": 0, "eos_token_id": 5, "pad_token_id": 3}, {"eos_token_id": [5, 6], "bos_token_id": 2},
                 {"bos_token_id": None, "eos_token_id": None}):
         model = ours(ids)
         model.save_pretrained(tmp_path)
