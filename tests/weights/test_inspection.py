@@ -188,6 +188,7 @@ def test_the_report_says_what_each_kind_of_model_is(models, monkeypatch):
         assert "".join(last.split()) == f"GPT.from_pretrained{verdict}".replace(" ", ""), name
         for part in wanted:
             assert part in f"{rows} {verdict}", f"{name}: {part}\n{report}"
+        lines = str(report).splitlines()
         assert len(lines) <= 40 and max(map(len, lines)) <= 80, report
 
 
