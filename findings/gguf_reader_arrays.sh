@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How much gguf 0.19.0's GGUFReader makes of the metadata of one file.
 #
-# Guessed before: opening a file is cheap whatever it holds, since tensors are memory-mapped and an array of numbers is one view
+# Expected: opening a file is cheap whatever it holds, since tensors are memory-mapped and an array of numbers is one view
 # into the file, as its tensors are.
 # Seen: each element of each array in the metadata becomes a NumPy array of its own, and a text two, all kept in lists.  An array of
 # 100,000 numbers is 100,000 arrays; a GPT-2's tokens, merges and token types are 250,000, about 100 bytes each and some seconds

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Transposed matrices in mpi4py 4.1.2's calls for arrays (Allreduce, Bcast), with MPICH 5.0.2.
 #
-# Guessed before: a view that is not in C order is copied, or refused, as every second element of a vector is: BufferError, "buffer
+# Expected: a view that is not in C order is copied, or refused, as every second element of a vector is: BufferError, "buffer
 # is not contiguous".
 # Seen: memory in Fortran order counts as contiguous.  The numbers travel in the order in which they lie in memory, so a
 # transposed matrix arrives in a fresh array of the same shape with its numbers in other places, on every rank, without an error.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Allreduce with MPI.MAX of numbers of which one is NaN: mpi4py 4.1.2 with MPICH 5.0.2, and with Open MPI 5.0.11.
 #
-# Guessed before: NaN on all ranks, as numpy.max gives, or the largest of the others on all, as fmax does; in any case the same
+# Expected: NaN on all ranks, as numpy.max gives, or the largest of the others on all, as fmax does; in any case the same
 # on every rank, since the standard says that all receive the identical result.
 # Seen: it depends on the library and on which rank has the NaN.  With MPICH the ranks do not get the same, on two ranks already:
 # one gets NaN, the other a number.  With Open MPI both get the same, NaN if rank 0 has it and a number if rank 1 has it.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Arrays that are views, saved by safetensors 0.8.0 for NumPy.
 #
-# Guessed before: a view that is not contiguous is copied in order first, as numpy.save does, or refused with an error, as
+# Expected: a view that is not contiguous is copied in order first, as numpy.save does, or refused with an error, as
 # safetensors.torch.save does.
 # Seen: neither.  The bytes are written as they lie in memory, under the view's shape: a transposed matrix comes back with other
 # numbers, without a warning.  Rows of a matrix, which are contiguous, come back right.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # An added token that is a letter of byte-level BPE's alphabet, such as é, in tokenizers 0.23.3.
 #
-# Guessed before: an added token is split out before the bytes and put back as the text it is; it decodes to itself.
+# Expected: an added token is split out before the bytes and put back as the text it is; it decodes to itself.
 # Seen: on the way back its characters are read as names of bytes, like those of all other tokens.  é stands for the byte E9, which
 # alone is no UTF-8: it decodes to U+FFFD.  Ġx decodes to a space and x.  A text outside the alphabet, such as 日本, comes back.
 #

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Added tokens beside a vocabulary with holes, in tokenizers 0.23.3.
 #
-# Guessed before: tokenizer.json states the id of each added token, so that is its id; an id that is taken is an error.
+# Expected: tokenizer.json states the id of each added token, so that is its id; an id that is taken is an error.
 # Seen: the stated id is not read.  The first added token gets the number of tokens in the vocabulary as its id, the next one
 # more, whatever stands there already.  In a vocabulary of two tokens with the ids 0 and 3, the second added token becomes 3 as
 # well: two texts encode to the same id, which decodes to the added one, without an error or a warning.

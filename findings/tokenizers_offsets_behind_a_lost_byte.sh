@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Offsets of tokens behind a byte that the vocabulary does not have, in tokenizers 0.23.3.
 #
-# Guessed before: a byte without a token is left out of the ids, and the offsets of the others still point to where they stand in
+# Expected: a byte without a token is left out of the ids, and the offsets of the others still point to where they stand in
 # the text.
 # Seen: the ids are as guessed, but the offsets count only what was encoded: in "Xab" the token ab is said to stand at 0 to 2,
 # which is "Xa".  No error, and nothing in the encoding says that a byte is missing.

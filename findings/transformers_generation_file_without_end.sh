@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A GPT-2 whose generation_config.json does not mention eos_token_id while its config.json does, in transformers 5.24.0.
 #
-# Guessed before: what generation_config.json leaves out is taken from config.json, as it is where the file is absent.
+# Expected: what generation_config.json leaves out is taken from config.json, as it is where the file is absent.
 # Seen: the file counts as a whole.  With {"temperature": 1.0} in it generate() knows no end token and draws max_new_tokens tokens
 # each time; without the file, or with the id in it, it stops at the end token.  No warning (4.57.6 does the same).
 #

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # BertTokenizer(vocab_file=…) and GPT2Tokenizer(vocab_file=…, merges_file=…), as older code has it, in transformers 5.24.0.
 #
-# Guessed before: they load the files, as they did through version 4; or a TypeError says that the arguments are gone.
+# Expected: they load the files, as they did through version 4; or a TypeError says that the arguments are gone.
 # Seen: the arguments by these names are taken and ignored.  What comes back is a tokenizer of its special tokens alone: every
 # Chinese text encodes to [UNK].  The same path without a name, BertTokenizer("vocab.txt"), loads the file.
 #
