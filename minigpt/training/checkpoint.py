@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -142,9 +143,18 @@ def _name(step: int) -> str:
 
 
 def _written(folder: Path) -> list[tuple[int, Path]]:
-    """(step, path), the newest first.  Only names as save() writes them count: what else lies beside them is the user's."""
-    return sorted(((int(match[1]), path) for path in folder.glob("checkpoint-*")
-                   if (match := _NAME.fullmatch(path.name)) and path.is_file()), reverse=True)
+    """(step, path), the newest first.  Only names as save() writes them count: what else lies beside them is the user's.
+
+    Raises CheckpointError for a folder that is there and cannot be listed: its run must not be taken for none.
+    """
+    try:
+        names = os.listdir(folder)              # Path.glob() leaves out what it cannot read, without a word
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise CheckpointError(f"{folder}: {error}, expected to list its checkpoints; make it readable") from error
+    return sorted(((int(match[1]), folder / name) for name in names
+                   if (match := _NAME.fullmatch(name)) and (folder / name).is_file()), reverse=True)
 
 
 def _digest(arrays: Mapping[str, np.ndarray], text: str = "") -> str:

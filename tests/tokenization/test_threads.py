@@ -122,6 +122,34 @@ def test_a_child_forked_while_a_thread_makes_the_table_of_pairs_encodes(tokenize
         assert ids.result() == expected
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_forked_while_a_thread_learns_merges_collects_garbage(monkeypatch):
+    begun, forked = threading.Event(), threading.Event()
+
+    def slow(counts):
+        begun.set()
+        forked.wait()
+        return as_characters(counts)
+
+    as_characters = fast.learning._as_characters
+    monkeypatch.setattr(fast.learning, "_as_characters", slow)
+
+    def child():
+        assert gc.isenabled()
+
+    with ThreadPoolExecutor(1) as pool:
+        merges = pool.submit(Tokenizer.train, PROSE, 260)
+        begun.wait()
+        try:
+            assert not gc.isenabled()
+            assert exit_code_of(multiprocessing.get_context("fork").Process(target=child)) == 0
+        finally:
+            forked.set()
+        merges.result()
+    assert gc.isenabled()
+
+
 # Copies
 
 

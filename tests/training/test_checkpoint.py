@@ -211,6 +211,19 @@ def test_a_file_that_cannot_be_opened_is_named_and_stays(tmp_path, monkeypatch):
     assert newest.exists()
 
 
+def test_a_run_whose_folder_cannot_be_listed_is_not_taken_for_none(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path, make(1))
+
+    def refuse(path="."):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
+    for call in (checkpoint.exists, checkpoint.load_newest):
+        with pytest.raises(CheckpointError, match=r"Permission denied.*expected to list its checkpoints"):
+            call(tmp_path)
+
+
 def test_a_closed_stderr_does_not_keep_from_the_checkpoint_before(tmp_path, monkeypatch):
     checkpoint.save(tmp_path, make(1))
     checkpoint.save(tmp_path, make(2)).write_bytes(b"")

@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
+from ...system.forks import in_forked_children
 from ...system.progress import Bar
 from ..bpe import BYTE_IDS, Pair
 
@@ -19,12 +20,22 @@ def learn_merges(counts: Mapping[str, int], n_merges: int, progress: bool = Fals
 
     counts: each piece of the text and how often it occurs.  progress: show a progress bar.  Returns the merged pairs in order.
     """
-    was_on = gc.isenabled()
+    collector = _Collector()
+    in_forked_children(collector)  # another thread may fork meanwhile: nobody there would turn it on again
     try:
         gc.disable()  # here no cycles of garbage are made, and looking for them through all the lists takes time
         return _learn_merges(counts, n_merges, progress)
     finally:
-        if was_on:
+        if collector.was_on:
+            gc.enable()
+
+
+class _Collector:
+    def __init__(self) -> None:
+        self.was_on = gc.isenabled()
+
+    def renew(self) -> None:
+        if self.was_on:
             gc.enable()
 
 
