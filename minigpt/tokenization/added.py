@@ -77,6 +77,14 @@ def _found(text: str, tokens: Collection[AddedToken]) -> Iterator[Span]:
         yield text[done:], done, len(text), None
 
 
+def added_of_state(value: Any) -> AddedToken:
+    """Make the token whose dataclasses.asdict this is.  Raises ValueError for anything else."""
+    kinds = {"text": str, "special": bool, "lstrip": bool, "rstrip": bool, "single_word": bool, "normalized": bool}
+    if not isinstance(value, dict) or {key: type(item) for key, item in value.items()} != kinds:
+        raise ValueError(f"state: {shortened(value)}, expected an added token; pass what state() returned")
+    return AddedToken(**value)
+
+
 def read_added(value: Any, where: str) -> AddedToken:
     """Read a token as JSON files write it, {"content": "<pad>", "lstrip": false, …}, where flags that are missing are false.
 

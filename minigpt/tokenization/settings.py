@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..system.json_reader import read_json
 from ..system.text import printable
-from .added import AddedToken, read_added
+from .added import AddedToken, added_of_state, read_added
 from .checks import shortened
 
 END_OF_TEXT = "<|endoftext|>"  # GPT-2's token between documents; its own vocab.json has it without listing it elsewhere
@@ -24,6 +24,7 @@ _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_
 _SWITCHES = ("add_prefix_space", "add_bos_token", "add_eos_token", "clean_up_tokenization_spaces")
 _BERT = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
 _GPT2 = dict.fromkeys(("bos_token", "eos_token", "unk_token"), END_OF_TEXT)
+_TOKENS = ("listed", "special")
 _NO_LIMIT = 10**9  # transformers writes 1e30 where there is none
 
 
@@ -79,6 +80,23 @@ class Settings:
         for key in ("padding_side", "truncation_side", "model_max_length", *_SWITCHES):
             values |= {} if (value := getattr(self, key)) == getattr(plain, key) else {key: value}
         return values
+
+    def state(self) -> dict[str, Any]:
+        """Return what differs from the defaults as JSON-able values, for checkpoints; from_state reads it."""
+        plain, tokens = Settings(), {key: list(map(asdict, getattr(self, key))) for key in _TOKENS}
+        return {key: value for key, value in {**vars(self), **tokens}.items() if value not in (getattr(plain, key), [])}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Settings:
+        """Read what state() returned.  Raises ValueError for anything else."""
+        values: dict[str, Any] = {key: tuple(map(added_of_state, value)) if key in _TOKENS and isinstance(value, list) else value
+                  for key, value in state.items()}
+        kinds = {field.name: str(field.type) for field in fields(cls)}
+        for key, value in values.items():
+            kind = "None" if value is None else type(value).__name__
+            if kind not in kinds.get(key, "").replace("[", " ").split():
+                raise ValueError(f"state: {shortened(key)}: {shortened(value)}, expected settings; pass what state() returned")
+        return cls(**values)
 
     def added(self, own: Iterable[AddedToken], known: Collection[str]) -> list[AddedToken]:
         """Return all texts to add to a vocabulary, with those that its own file lists.

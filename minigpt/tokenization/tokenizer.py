@@ -51,7 +51,7 @@ class Tokenizer:
     merges: the pairs of ids that make ids 256, 257, …, each of ids below the one it makes.
     special_tokens: texts that get one id each and are never split, such as "<|endoftext|>".
     settings: what save writes about the roles of tokens, padding and so on, and load has read; None: as GPT-2's.  Nothing here
-    depends on it, and state() goes without it.
+    depends on it.
     Several threads may use one tokenizer; a copy, by copy or pickle, is whole, without the pieces that are remembered.
     Raises ValueError for a merge of unknown ids, for one that makes an existing token, for a special token that is
     empty, repeated, or written like another token in vocab.json.
@@ -402,8 +402,12 @@ class Tokenizer:
         """Read what state() returned.  Raises ValueError for anything else."""
         match state:
             case {"type": "bpe", "merges": list(merges), "special_tokens": list(special_tokens)}:
-                return cls(merges, special_tokens)
-        return cls._of(Vocabulary.from_state(state))
+                self = cls(merges, special_tokens)
+            case _:
+                self = cls._of(Vocabulary.from_state(state))
+        if isinstance(settings := state.get("settings"), dict):
+            self.settings = Settings.from_state(settings)
+        return self
 
     @classmethod
     def from_tiktoken(cls, path: str | os.PathLike[str], special_tokens: Sequence[str] = ()) -> Tokenizer:
@@ -420,18 +424,17 @@ class Tokenizer:
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of the tokens in the order of their ids, the special ones apart: equal for equal tokenizers."""
-        content = f"{self._bytes!r} {self._special!r}" if self._vocabulary is None else json.dumps(self.state(), sort_keys=True)
+        tokens = f"{self._bytes!r} {self._special!r}"
+        content = tokens if self._vocabulary is None else json.dumps(self._vocabulary.state(), sort_keys=True)
         return hashlib.sha256(f"bpe {content}".encode()).hexdigest()
 
     def state(self) -> dict[str, Any]:
         """Return all of the tokenizer as JSON-able values, for checkpoints; from_state reads it."""
+        settings = {} if self.settings is None else {"settings": self.settings.state()}
         if self._vocabulary is not None:
-            return self._vocabulary.state()
-        return {
-            "type": "bpe",
-            "merges": [list(pair) for pair in self._merged],
-            "special_tokens": list(self._special),
-        }
+            return self._vocabulary.state() | settings
+        merges = [list(pair) for pair in self._merged]
+        return {"type": "bpe", "merges": merges, "special_tokens": list(self._special)} | settings
 
     def _as_vocabulary(self) -> Vocabulary:
         if self._vocabulary is not None:

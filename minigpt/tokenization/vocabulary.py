@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from .added import AddedToken
+from .added import AddedToken, added_of_state
 from .bpe import BYTE_NAMES, Pair
 from .checks import checked_special_tokens, shortened
 
@@ -117,8 +117,8 @@ class Vocabulary:
             case {
                 "type": "bpe", "vocab": dict(vocab), "merges": list(merges), "added_tokens": list(added),
                 "add_prefix_space": bool(prefix), "unk_token": str() | None as unk, "fuse_unk": bool(fuse),
-            } if all(map(_is_pair, merges)) and all(map(_is_added, added)):
-                tokens = [AddedToken(**token) for token in added]
+            } if all(map(_is_pair, merges)):
+                tokens = list(map(added_of_state, added))
                 pairs = [(left, right) for left, right in merges]
                 return cls(checked_vocab(vocab, "state"), pairs, tokens, prefix, unk, fuse)
         raise ValueError(f"state: {shortened(state)}, expected a vocabulary; pass what state() returned")
@@ -136,11 +136,3 @@ def checked_vocab(ids: dict[str, Any], where: str) -> dict[str, int]:
 
 def _is_pair(value: Any) -> bool:
     return isinstance(value, list) and list(map(type, value)) == [str, str]
-
-
-def _is_added(value: Any) -> bool:
-    flags = ("special", "lstrip", "rstrip", "single_word", "normalized")
-    return (
-        isinstance(value, dict) and value.keys() == {"text", *flags} and isinstance(value["text"], str)
-        and all(isinstance(value[flag], bool) for flag in flags)
-    )

@@ -93,7 +93,7 @@ def test_a_tokenizer_that_is_loaded_and_saved_keeps_its_settings(tmp_path):
         tokenizer.save(tmp_path / "again")
         again = load(tmp_path / "again")
         assert (tokenizer.settings, again.settings) == (settings, settings)
-        assert settings.add_bos_token and settings.add_eos_token and "settings" not in tokenizer.state()
+        assert settings.add_bos_token and settings.add_eos_token
         assert again == tokenizer and again.fingerprint() == tokenizer.fingerprint()
     single = json.loads((tmp_path / "again" / "tokenizer.json").read_text(encoding="utf-8"))["post_processor"]["single"]
     assert [token["id"] for part in single for token in part.values()] == ["<s>", "A", "</s>"]
@@ -138,3 +138,20 @@ def test_values_of_another_kind_are_an_error_that_names_the_file(tmp_path):
     ):
         with pytest.raises(ValueError, match=f"tokenizer_config.json: {message}"):
             write(tmp_path, tokenizer_config={key: value})
+
+
+def test_settings_are_part_of_a_tokenizers_state_and_not_of_its_fingerprint(tmp_path):
+    tokenizer = Tokenizer([(64, 65)], [END, "<pad>"])
+    without = tokenizer.state()
+    tokenizer.settings = Settings(
+        eos_token=END, pad_token="<pad>", padding_side="left", model_max_length=64, add_prefix_space=True,
+        listed=(AddedToken("<pad>", lstrip=True),),
+    )
+    state = json.loads(json.dumps(tokenizer.state()))
+    back = Tokenizer.from_state(state)
+    assert back.settings == tokenizer.settings
+    assert back.fingerprint() == tokenizer.fingerprint() == Tokenizer.from_state(without).fingerprint()
+    for wrong in ({"padding": "left"}, {"padding_side": 1}, {"add_bos_token": None}, {"model_max_length": True},
+                  {"listed": [{"text": 1}]}, {"listed": "<pad>"}, {"special": [["<pad>"]]}):
+        with pytest.raises(ValueError, match=r"pass what state\(\) returned"):
+            Tokenizer.from_state({**without, "settings": wrong})
