@@ -89,8 +89,10 @@ class Settings:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Settings:
         """Read what state() returned.  Raises ValueError for anything else."""
-        values: dict[str, Any] = {key: tuple(map(added_of_state, value)) if key in _TOKENS and isinstance(value, list) else value
-                  for key, value in state.items()}
+        values = dict(state)
+        for key in _TOKENS:
+            if isinstance(values.get(key), list):
+                values[key] = tuple(map(added_of_state, values[key]))
         kinds = {field.name: str(field.type) for field in fields(cls)}
         for key, value in values.items():
             kind = "None" if value is None else type(value).__name__
