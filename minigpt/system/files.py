@@ -108,6 +108,19 @@ def naming(path: str | os.PathLike[str], work: Callable[[], Result]) -> Result:
         raise
 
 
+def read_start(path: str | os.PathLike[str], most: int) -> bytes:
+    """Return a file's first bytes, one more than `most` where it has more; of a small file no more memory is taken than that.
+
+    Raises OSError, which names the file.
+    """
+
+    def read() -> bytes:
+        with open(path, "rb") as file:
+            return file.read(min(os.fstat(file.fileno()).st_size, most) + 1)  # so many bytes are taken at once
+
+    return naming(path, read)
+
+
 def remove_atomic(path: str | os.PathLike[str]) -> None:
     """Remove a file, if it is there; inside write_together() at its end, with the other changes.  Raises OSError."""
     if (together := _together.get()) is not None:

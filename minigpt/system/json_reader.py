@@ -13,7 +13,7 @@ import math
 import os
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from .files import naming
+from .files import read_start
 from .text import printable
 
 MOST_BYTES = 64_000_000     # of a file; the tokenizer.json of a vocabulary of 250,000 has half of that
@@ -36,12 +36,7 @@ class _Flaw(NamedTuple):
 
 def read_json(path: str | os.PathLike[str], kind: type[T], *, error: type[Exception] = ValueError) -> T:
     """Read a JSON file that holds a `kind`, dict or list.  Raises as parse_json, in the path's name, and OSError."""
-
-    def read() -> bytes:
-        with open(path, "rb") as file:
-            return file.read(min(os.fstat(file.fileno()).st_size, MOST_BYTES) + 1)
-
-    return parse_json(naming(path, read), path, kind, error=error)
+    return parse_json(read_start(path, MOST_BYTES), path, kind, error=error)
 
 
 def parse_json(

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..system.files import naming, remove_atomic, write_atomic, write_together
+from ..system.files import read_start, remove_atomic, write_atomic, write_together
 from ..system.json_reader import MOST_BYTES, MOST_VALUES, read_json
 from ..system.text import printable
 from .bert_text import BertRules
@@ -104,12 +104,7 @@ def read_vocab_txt(path: Path) -> list[str | None]:
     where = printable(path)
     if not path.exists():
         raise FileNotFoundError(f"{where}: no such file, expected a token on each line; check the folder")
-
-    def read() -> bytes:
-        with open(path, "rb") as file:
-            return file.read(MOST_BYTES + 1)
-
-    data = naming(path, read)
+    data = read_start(path, MOST_BYTES)
     if len(data) > MOST_BYTES:
         raise ValueError(f"{where}: too large, expected at most {MOST_BYTES:,} bytes; fetch the file again")
     try:

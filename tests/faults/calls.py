@@ -143,7 +143,7 @@ def solid(value):
     if isinstance(value, (list, tuple)):
         return [solid(item) for item in value]
     if type(value).__name__ == "Step":
-        return solid(value.value), solid(value.grad)
+        return solid(value.value), solid(value.grad if value.trace.has_grads else None)
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: solid(getattr(value, f.name)) for f in fields(value) if f.name not in ("model", "trace")}
     return value if isinstance(value, (int, float, str, bytes, bool, type(None), np.generic)) else repr(value)

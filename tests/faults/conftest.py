@@ -50,6 +50,23 @@ def campaign(request):
     return lambda name: Campaign(name, request.param == "whole", counts)
 
 
+def pytest_sessionfinish(session):
+    """Where several processes share the tests, each hands its counts to the one that prints them."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["faults"] = session.config.stash.get(COUNTS, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    counts = node.config.stash.setdefault(COUNTS, {})
+    for name, part in getattr(node, "workeroutput", {}).get("faults", {}).items():
+        tally = counts.setdefault(name, {"faults": 0, "wrong": 0, "notes": {}})
+        for key in ("faults", "wrong"):
+            tally[key] += part[key]
+        for what, number in part["notes"].items():
+            tally["notes"][what] = tally["notes"].get(what, 0) + number
+
+
 def pytest_terminal_summary(terminalreporter, config):
     counts = config.stash.get(COUNTS, {})
     if counts:

@@ -19,7 +19,7 @@ STRANGERS = (
 NAMES = ("", "x", "\x1b[2J", "a\nb", "\u202e", "__proto__", "é", "y" * 10_000)
 
 
-def bytes_mutations(data, header=0, flips=400):
+def bytes_mutations(data, header=0, flips=600):
     """Flip bits, most of them in the first `header` bytes; cut, extend, blank, double and remove pieces."""
     rng = random.Random(SEED)
     n = len(data)

@@ -88,12 +88,12 @@ def moments(name, threads, fast):
 def test_an_interrupted_call_leaves_nothing_behind(threads, campaign):
     with campaign(f"interrupts, {threads} threads") as one:
         for name in CALLS if one.whole else [*CALLS][threads % 3 :: 3]:        # each call with one number of threads
-            for case, problem in in_children(check, one.choose(moments(name, threads, True), 4)):
+            for case, problem in in_children(check, one.choose(moments(name, threads, True), 2)):
                 one.record(case, problem)
 
 
 def test_an_interrupted_call_of_the_textbook_leaves_nothing_behind(campaign):
     with campaign("interrupts, the textbook's layers") as one:
         for name in ("model()", "loss_and_grads", "generate", "trace"):
-            for case, problem in in_children(check, one.choose(moments(name, 2, False), 4)):
+            for case, problem in in_children(check, one.choose(moments(name, 2, False), 2)):
                 one.record(case, problem)

@@ -1,5 +1,6 @@
 """Files from outside, damaged in every way: loaded right, or refused by the documented error, one line that names the file."""
 
+import importlib.util
 import io
 import json
 import math
@@ -22,7 +23,8 @@ from minigpt.config import ConfigError, GPTConfig
 from minigpt.hf import GPT2LMHeadModel, GPT2Tokenizer
 from minigpt.models.classifier import Classifier
 from minigpt.models.transformer import Transformer
-from minigpt.tokenization import CharTokenizer, Tokenizer, from_state
+from minigpt.tokenization import CharTokenizer, Tokenizer, WordPieceTokenizer, from_state, load
+from minigpt.tokenization.wordpiece_files import BERT_TOKENS
 from minigpt.training.log import read_log
 from minigpt.training.translation import Translator
 from minigpt.weights import WeightFormatError
@@ -112,7 +114,7 @@ def round_trip(tokenizer):
 class Loader:
     """A file that `make` writes into a folder, what loads it, its documented errors, and what is wrong with what was loaded."""
 
-    def __init__(self, make, filename, load, documented, mutations, right=lambda loaded: None, sample=40):
+    def __init__(self, make, filename, load, documented, mutations, right=lambda loaded: None, sample=20):
         self.make, self.filename, self.load, self.documented = make, filename, load, documented
         self.mutations, self.right, self.sample = mutations, right, sample
 
@@ -188,6 +190,19 @@ def copied(name, folder):
         shutil.copy(path, folder)
 
 
+def in_gguf(folder):
+    from minigpt.weights import gguf
+
+    model = gpt(TEXT, 1)
+    gguf.save(folder / "model.gguf", model.config, model.params, model.tokenizer)
+
+
+def words(folder):
+    """As Chinese models have it: vocab.txt and tokenizer_config.json"""
+    WordPieceTokenizer([*BERT_TOKENS, "low", "##er", "##est", "na", "##ive", ",", "日", "##w"]).save(folder)
+    (folder / "tokenizer.json").unlink()
+
+
 def log(folder):
     lines = ["step,train_loss,val_loss,learning_rate,gradient_norm,tokens_per_second,seconds",
              *(f"{i},{3 - i / 9:.5f},{'' if i % 3 else '2.5'},0.004,0.1190,{900 + i},{i / 7:.2f}" for i in range(1, 12))]
@@ -238,6 +253,7 @@ LOADERS = {
     "hparams.json": Loader(partial(copied, "tensorflow_gpt2"), "hparams.json", load_gpt, MODEL, json_mutations, works, 8),
     "llm.c's file": Loader(partial(copied, "llmc_float32.bin"), "llmc_float32.bin", load_gpt, MODEL,
                            partial(bytes_mutations, header=40), works, 8),
+    "GGUF": Loader(in_gguf, "model.gguf", load_gpt, MODEL, partial(bytes_mutations, header=3000), works, 8),
     "GPT's config.json": Loader(gpt(TEXT, 1).save_pretrained, "config.json", load_gpt, MODEL, json_mutations, works),
     "config.json of other programs": Loader(by_hand, "config.json", load_gpt, MODEL, json_mutations, works),
     "config.json, its bytes": Loader(by_hand, "config.json", load_gpt, MODEL, bytes_mutations, works),
@@ -265,9 +281,15 @@ LOADERS = {
     "chars.json": Loader(CharTokenizer.train(TEXT).save, "chars.json", CharTokenizer.load, TOKENIZER, json_mutations),
     "chars.json, its bytes": Loader(CharTokenizer.train(TEXT).save, "chars.json", CharTokenizer.load, TOKENIZER,
                                     bytes_mutations),
+    "vocab.txt": Loader(words, "vocab.txt", load, TOKENIZER, line_mutations, goes_on),
+    "vocab.txt, its bytes": Loader(words, "vocab.txt", load, TOKENIZER, bytes_mutations, goes_on),
     "tokenizer_config.json": Loader(hf_tokenizer, "tokenizer_config.json", GPT2Tokenizer.from_pretrained, TOKENIZER,
                                     json_mutations, lambda tokenizer: tokenizer(["low", "lower low"]) and None),
 }
+
+
+if importlib.util.find_spec("gguf") is None:
+    del LOADERS["GGUF"]
 
 
 def checked(loader, folder, case):

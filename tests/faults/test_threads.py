@@ -62,10 +62,10 @@ def mixed(case):
 def test_eight_threads_get_what_one_gets(threads, campaign):
     with campaign(f"{PYTHON_THREADS} Python threads, {threads} workers") as one:
         rounds = 20 if one.whole else 2
-        for case, problem in in_children(same_call, one.choose([(name, threads, rounds) for name in SHARED], 12)):
+        for case, problem in in_children(same_call, one.choose([(name, threads, rounds) for name in SHARED], 6)):
             one.record(case, problem)
         cases = [(seed, threads, n_models, rounds) for seed in range(10) for n_models in (1, 2)]
-        for case, problem in in_children(mixed, one.choose(cases, 2)):
+        for case, problem in in_children(mixed, one.choose(cases, 1)):
             one.record(case, problem)
 
 

@@ -143,7 +143,7 @@ def test_a_run_with_a_fault_ends_as_one_without(sitting, campaign, tmp_path):
 
     cases = [*failures(operations), *((k, act, False) for k in range(len(operations)) for act in ACTS)]
     with campaign(f"training, {sitting} sitting") as one:
-        for (k, act, stays), problem in in_children(check, one.choose(cases, 25)):
+        for (k, act, stays), problem in in_children(check, one.choose(cases, 12)):
             one.record((k, *operations[k], act if isinstance(act, str) else os.strerror(act), *(["staying"] * stays)), problem)
 
 
@@ -195,7 +195,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(campaign, tmp_path):
 
     with campaign("damaged checkpoints") as one:
         cases = [case for case in bytes_mutations(good, header=8 + int.from_bytes(good[:8], "little")) if case[1] != good]
-        for (what, _), problem in in_children(check, one.choose(cases, 60)):
+        for (what, _), problem in in_children(check, one.choose(cases, 30)):
             one.record(what, problem)
 
     def whole(case):
@@ -238,5 +238,5 @@ def test_a_damaged_log_never_stops_a_resume(campaign, tmp_path):
 
     with campaign("damaged logs") as one:
         cases = [*bytes_mutations(good, header=len(good)), *line_mutations(good)]
-        for (what, _), problem in in_children(check, one.choose(cases, 40)):
+        for (what, _), problem in in_children(check, one.choose(cases, 20)):
             one.record(what, problem)

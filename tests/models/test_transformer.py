@@ -52,7 +52,7 @@ def reads(targets):
                          ids=["plain", "dropout", "narrow MLP, large epsilon", "one layer"])
 @textbook_and_engine
 def test_gradients_of_every_parameter(changes, fast):
-    check_model_gradients(small(1, fast=fast, **changes), samples=8)
+    check_model_gradients(small(1, fast=fast, **changes), samples=4)
 
 
 def test_gradients_of_every_parameter_over_two_threads():

@@ -442,7 +442,7 @@ def test_belief_in_a_follower_is_the_log_odds_of_the_answer():
 
 def test_the_comparison_trains_all_three_and_shows_a_table():
     corpus = Corpus("the cat sat on the mat; the dog ran to the cat.\n" * 60, "cats", "")
-    found = compare(corpus, steps=120, threads=2)
+    found = compare(corpus, steps=100, threads=1)
     lines = repr(found).splitlines()
     assert [line.split("  ")[0] for line in lines[1:5]] == ["causal", "masked", "next sentence", "always the commonest"]
     assert " ".join(lines[0].split()) == "trained fills a gap says what comes next tells which came before writes"
