@@ -16,7 +16,7 @@ EXECUTE = """
 import sys, nbclient, nbformat
 notebook = nbformat.read(sys.argv[1], as_version=4)
 nbformat.validate(notebook)
-nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
 nbformat.write(notebook, sys.argv[2])
 """
 MACHINE = re.compile(r"(?<![\w.])/(home|root|Users|tmp|var|opt|usr|mnt|work)/\w|\b[A-Z]:\\\w|site-packages|ipykernel")
@@ -50,7 +50,7 @@ def test_it_runs_and_shows_what_it_keeps(path, jupyter, tmp_path):
     done = subprocess.run(
         # a process of its own: warnings of Jupyter's packages are no errors there
         [sys.executable, "-c", EXECUTE, str(path), str(tmp_path / path.name)],
-        cwd=path.parent, env=jupyter, capture_output=True, encoding="utf-8", timeout=600,
+        cwd=path.parent, env=jupyter, capture_output=True, encoding="utf-8", timeout=1200,
     )
     assert done.returncode == 0, done.stderr
     for kept, run in zip(code_cells(path), code_cells(tmp_path / path.name), strict=True):

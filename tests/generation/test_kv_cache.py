@@ -102,7 +102,7 @@ def test_a_chunk_that_fails_keeps_no_other_waiting():
     with pytest.raises(KeyError), first:
         raise KeyError("broken pass")
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(second.layers[0].append, np.ones((1, 1, 1, 4)), np.ones((1, 1, 1, 4))).result(timeout=10)
+        pool.submit(second.layers[0].append, np.ones((1, 1, 1, 4)), np.ones((1, 1, 1, 4))).result(timeout=60)
 
 
 @pytest.mark.parametrize("padding", range(N_POSITIONS))

@@ -102,7 +102,7 @@ def test_threads_pass_each_place_in_the_order_of_their_numbers(n, seed):
                 order.pass_on(place, turn)
 
     with ThreadPoolExecutor(n) as pool:
-        list(pool.map(run, range(n), timeout=10))
+        list(pool.map(run, range(n), timeout=60))
     assert passed == {"a": 2 * list(range(n)), "b": 2 * list(range(n))}
 
 
@@ -115,8 +115,8 @@ def test_nobody_waits_for_a_thread_that_has_failed():
         time.sleep(0.01)
         assert not waiting.done()
         order.abandon()
-        waiting.result(timeout=10)
-        pool.submit(order.wait, "b", 1).result(timeout=10)          # nor does who comes later
+        waiting.result(timeout=60)
+        pool.submit(order.wait, "b", 1).result(timeout=60)          # nor does who comes later
 
 
 def test_a_turn_that_comes_while_a_waiter_is_registered_is_not_missed():
@@ -132,7 +132,7 @@ def test_a_turn_that_comes_while_a_waiter_is_registered_is_not_missed():
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(order.wait, "a", 1)
         try:
-            waiting.result(timeout=2)
+            waiting.result(timeout=60)
         finally:
             order.abandon()                     # or a failure would wait for ever
 
@@ -164,7 +164,7 @@ def test_shared_gradients_are_the_sum_in_the_order_of_the_parts(monkeypatch, n, 
     for _ in range(2):                                              # the second pass adds to the first
         order.begin(n)
         with ThreadPoolExecutor(n) as pool:
-            list(pool.map(run, range(n), timeout=10))
+            list(pool.map(run, range(n), timeout=60))
         for i in range(n):
             w += np.concatenate([a[i][start : start + block // 2] @ b[i] for start in range(0, 4, block // 2)])
             v += vectors[i]
@@ -189,7 +189,7 @@ def test_of_the_first_two_parts_neither_waits_to_begin():
         assert not rows.done()                              # and in sums that are made piece by piece
         parts[0].add("v", np.float32([1]))
         parts[0].add_rows("w", (2, 1), np.array([0]), np.float32([[8]]))
-        third.result(timeout=10)
-        rows.result(timeout=10)
+        third.result(timeout=60)
+        rows.result(timeout=60)
     assert parts[0]["v"] == 7
     np.testing.assert_array_equal(parts[0]["w"], [[9], [0]])

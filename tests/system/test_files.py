@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -281,8 +282,13 @@ def test_waiting_gets_the_lock_once_it_is_free(tmp_path):
     assert order == ["first", "second"]
 
 
-def test_waiting_ends_at_the_timeout(tmp_path):
-    start = time.monotonic()
-    with lock(tmp_path / "lock"), pytest.raises(LockedError), lock(tmp_path / "lock", timeout=0.2):
+def test_waiting_ends_at_the_timeout(tmp_path, monkeypatch):
+    clock = [100.0]
+
+    def sleep(seconds):
+        clock[0] += seconds
+
+    monkeypatch.setattr(files, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep))
+    with lock(tmp_path / "lock"), pytest.raises(LockedError), lock(tmp_path / "lock", timeout=3.0):
         pass
-    assert 0.2 <= time.monotonic() - start < 5
+    assert 103 <= clock[0] < 104

@@ -67,5 +67,5 @@ def test_first_come_first_served():
             threading.Event().wait(0.001)
     leave.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert order == [0, 1, 2, 3]

@@ -33,7 +33,7 @@ def test_readers_read_at_the_same_time():
     threads = [in_thread(lambda: lock.read(meeting.wait)) for _ in range(2)]
     lock.read(meeting.wait)
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert not meeting.broken
 
 
@@ -61,7 +61,7 @@ def test_a_writer_waits_for_all_before_it_and_readers_for_the_writer_before_them
         until_waiting(lock, 2 * i + 3)
     leave.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert order == ["first", *["writer", "reader"] * 3]
 
 
@@ -74,7 +74,7 @@ def test_a_reader_reads_again_while_a_writer_waits():
         lock.read(lambda: seen.append("again"))
         return writer
 
-    lock.read(reader).join(10)
+    lock.read(reader).join(60)
     assert seen == ["again", "writer"]
 
 
@@ -96,7 +96,7 @@ def test_the_lock_is_free_after_any_exception(kind):
     with pytest.raises(Interrupt):
         getattr(lock, kind)(fail)
     done = []
-    in_thread(lambda: lock.write(lambda: done.append(True))).join(10)
+    in_thread(lambda: lock.write(lambda: done.append(True))).join(60)
     assert done
 
 
@@ -121,7 +121,7 @@ def test_whoever_could_not_sign_off_holds_up_nobody(kind):
         getattr(lock, kind)(interrupted)
     line._looking = looking
     assert len(lock._callers) == 1
-    in_thread(lambda: lock.write(lambda: done.append(True))).join(10)
+    in_thread(lambda: lock.write(lambda: done.append(True))).join(60)
     assert done
     assert lock.write(lambda: 1) == 1       # also for the thread that was interrupted
 
@@ -140,5 +140,5 @@ def test_one_who_is_interrupted_while_waiting_holds_up_nobody():
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     leave.set()
-    thread.join(10)
+    thread.join(60)
     assert lock.write(lambda: 1) == 1

@@ -15,6 +15,7 @@ import tracemalloc
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -359,7 +360,7 @@ def test_a_failed_download_leaves_a_part_that_the_next_call_continues(server, ca
 def test_a_download_past_its_deadline_leaves_a_part(server, cache):
     server.answers = [ranged_hang]
     with pytest.raises(DownloadError, match="too slow for the deadline"):
-        get(server, deadline=0.3)
+        get(server, deadline=1.5)
     assert (cache / "file.txt.part").read_bytes() == CONTENT[:500]
     assert not (cache / "file.txt").exists()
 
@@ -367,7 +368,7 @@ def test_a_download_past_its_deadline_leaves_a_part(server, cache):
 def test_a_killed_download_goes_on_when_run_again(server, cache):
     server.answers = [ranged_hang, ranged()]
     process = start_fetch(server)
-    part, end = cache / "file.txt.part", time.monotonic() + 30
+    part, end = cache / "file.txt.part", time.monotonic() + 120
     while not part.exists() or part.stat().st_size < 1:
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.02)
@@ -663,7 +664,7 @@ def test_a_download_that_is_given_up_leaves_no_thread(server):
         get(server, size=len(CONTENT))
     for thread in set(threading.enumerate()) - before:
         if thread.daemon:                   # the others are the server's
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
 
 
@@ -671,13 +672,14 @@ def test_a_deadline_may_be_infinite(server):
     assert get(server, deadline=math.inf).read_bytes() == CONTENT
 
 
-def test_a_refused_connection_fails_at_once(cache):
+def test_a_refused_connection_fails_at_once(cache, monkeypatch):
+    waits = []
+    monkeypatch.setattr(hub, "time", SimpleNamespace(monotonic=time.monotonic, sleep=waits.append))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]  # closed again, so nobody listens there
-    start = time.monotonic()
     with pytest.raises(DownloadError, match=r"Connection.*refused.*, expected the file; check the network"):
         fetch(f"http://127.0.0.1:{port}/file.txt", "file.txt", SHA256)
-    assert time.monotonic() - start < 4  # Windows takes two seconds to refuse
+    assert waits == []
 
 
 def test_a_redirect_from_https_to_plain_http_is_refused(cache, monkeypatch):
