@@ -121,8 +121,11 @@ def tokenizer_at(place: Path) -> Any:
             if len(files) != 1:
                 raise
             place = files[0]
-    is_gguf = naming(place, lambda: kind_of(place)) == "gguf"
-    tokenizer = import_module(".gguf", __package__).read_tokenizer(place) if is_gguf else None
+
+    def read() -> Any:
+        return import_module(".gguf", __package__).read_tokenizer(place) if kind_of(place) == "gguf" else None
+
+    tokenizer = naming(place, read)
     return load_tokenizer(place.parent) if tokenizer is None else tokenizer
 
 
