@@ -4,6 +4,7 @@ Which parameters there are and what a pass computes is the model's own: gpt.py, 
 """
 
 import math
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -196,28 +197,36 @@ class Network:
 
     def map_parts_with_grads(
         self, run: Run, batch_size: int, accumulate: bool = False, dropout_key: tuple[int, ...] | None = None,
+        first_row: int = 0, finished: Callable[[str], None] | None = None,
     ) -> list[Any]:
-        """[run(scope, slice)] as above, alone on this network; gradients begin at 0, unless they accumulate."""
+        """[run(scope, slice)] as above, alone on this network; gradients begin at 0, unless they accumulate.
+
+        first_row: the number of the first row in the batch that these rows are a part of, for dropout.  finished: is called
+        with a layer's name once every part has its gradients, by one thread at a time.
+        """
 
         def passes() -> list[Any]:
             if not accumulate:
                 self.grads.reset()
-            return self._run_parts(run, batch_size, self._parts, backward=True, dropout_key=dropout_key)
+            return self._run_parts(run, batch_size, self._parts, True, dropout_key, first_row, finished)
 
         return self.lock.write(passes)
 
     def _run_parts(self, run: Run, batch_size: int, parts: "Parts", backward: bool,
-                   dropout_key: tuple[int, ...] | None = None) -> list[Any]:
+                   dropout_key: tuple[int, ...] | None = None, first_row: int = 0,
+                   finished: Callable[[str], None] | None = None) -> list[Any]:
         n = min(self.pool.threads, batch_size) if self.fast else 1
         edges = [batch_size * i // n for i in range(n + 1)]
         if parts is self._parts:
             self._n_parts = n if backward else 0
         if backward:
             self._order.begin(n)
+        if finished is not None:
+            finished = _LastOf(n, finished)
 
         def part(i: int, s: Scope) -> Any:
             s.run.backward = backward
-            s.run.dropout_key, s.run.first_row = dropout_key, edges[i]
+            s.run.dropout_key, s.run.first_row, s.run.finished = dropout_key, first_row + edges[i], finished
             try:
                 return run(s, slice(edges[i], edges[i + 1]))
             except BaseException:
@@ -227,6 +236,20 @@ class Network:
 
         pool = self.pool if n > 1 else self.solo_pool
         return pool.run([partial(part, i, s) for i, s in enumerate(parts.scopes(n))])
+
+
+class _LastOf:
+    """Calls done(name) as soon as it was called with that name so many times."""
+
+    def __init__(self, n: int, done: Callable[[str], None]) -> None:
+        self._n, self._done, self._lock = n, done, threading.Lock()
+        self._counts: dict[str, int] = {}
+
+    def __call__(self, name: str) -> None:
+        with self._lock:
+            self._counts[name] = self._counts.get(name, 0) + 1
+            if self._counts[name] == self._n:
+                self._done(name)
 
 
 class Parts:

@@ -10,7 +10,7 @@ How the best target is searched for is generation/beam.py's; what this model is 
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from functools import partial
@@ -193,11 +193,11 @@ class Transformer(Network):
 
     def loss_and_grads(
         self, source: Any, targets: Any, *, scale: float = 1.0, accumulate: bool = False,
-        dropout_key: tuple[int, ...] | None = None,
+        dropout_key: tuple[int, ...] | None = None, first_row: int = 0, finished: Callable[[str], None] | None = None,
     ) -> tuple[float, Gradients]:
         """Mean cross-entropy and its gradient: source (B, S), targets (B, T) as in loss() -> (float, grads).
 
-        scale, accumulate, dropout_key and what is returned are as in GPT.loss_and_grads().
+        scale, accumulate, dropout_key, first_row and what is returned are as in GPT.loss_and_grads(); `finished` is not called.
         """
         source, targets, count = self.checked(source, targets)
 
@@ -206,7 +206,7 @@ class Transformer(Network):
             self.loss_backward(scale, s)
             return loss
 
-        return sum(self.map_parts_with_grads(run, len(source), accumulate, dropout_key)), self.grads
+        return sum(self.map_parts_with_grads(run, len(source), accumulate, dropout_key, first_row, finished)), self.grads
 
     def translate(
         self, source: Any, *, beams: int = 1, length_penalty: float = 0.6, max_new_tokens: int | None = None,

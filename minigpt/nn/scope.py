@@ -135,6 +135,7 @@ class Pass:
     backward: bool = True         # a backward will follow, so keep what it needs
     dropout_key: tuple[int, ...] | None = None      # the integers that seed this pass's dropout masks; None: no dropout
     first_row: int = 0            # where the pass's rows begin in their batch, which dropout masks are drawn for
+    finished: Callable[[str], None] | None = None   # is told which layer's gradients are complete, and may use them
     scratch: Store = field(default_factory=Store)  # the engine's: contents nobody needs afterwards, shared by all layers
 
 

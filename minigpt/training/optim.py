@@ -12,6 +12,7 @@ from ..nn.fast.ops import CHUNK
 from ..nn.scope import Store
 from ..system.rwlock import ReadWriteLock
 from ..system.threads import WorkerPool
+from .distributed import ALONE, Alone
 
 
 class Learner(Protocol):
@@ -136,11 +137,14 @@ class Muon:
 
     For the matrices inside the blocks; c_attn is three matrices, one each for queries, keys and values, and two where the
     queries have their own.  The factor makes an entry of the update about as large as one of AdamW's, so that λ means the same.
+    group: the processes that share the work; each updates its share of the matrices and gets the others'.
     Jordan et al. 2024 (kellerjordan.github.io/posts/muon); the factor: Liu et al. 2025, §2.2.
     """
 
-    def __init__(self, model: Network, *, momentum: float = 0.95, weight_decay: float = 0.1, iterations: int = 4) -> None:
+    def __init__(self, model: Network, *, momentum: float = 0.95, weight_decay: float = 0.1, iterations: int = 4,
+                 group: Alone = ALONE) -> None:
         self.momentum, self.weight_decay, self.iterations, self.model = momentum, weight_decay, iterations, model
+        self.group = group
         self.table = [row for row in model.table if ".h." in f".{row[0]}" and len(row[1]) == 2]
         self.stop = sum(math.prod(shape) for _, shape, _ in self.table)      # they come first in the buffer
         self.buffer = np.zeros(self.stop, model.dtype)
@@ -158,10 +162,11 @@ class Muon:
     def step(self, lr: float) -> None:
         """One update with learning rate `lr`.  Ctrl-C leaves all or none of it."""
         matrices, n = list(self._matrices()), self.model.pool.threads
+        own = matrices[self.group.rank :: self.group.size]
 
         def update(worker: int) -> None:
             scratch = self._scratch[worker]
-            for w, g, b in matrices[worker::n]:
+            for w, g, b in own[worker::n]:
                 b *= self.momentum
                 b += g
                 u = np.multiply(b, self.momentum, out=scratch.empty("u", b.shape, b.dtype))
@@ -173,9 +178,14 @@ class Muon:
 
         tasks = [partial(update, worker) for worker in range(n)]
         self.model.lock.write(partial(self.model.pool.run, tasks, whole=True))
+        self.group.exchange([w for w, _, _ in matrices])
+
+    def gather(self) -> None:
+        """Get the momentum of the matrices that other processes update, for a checkpoint."""
+        self.group.exchange([b for _, _, b in self._matrices()])
 
     def state(self) -> dict[str, np.ndarray]:
-        """What a checkpoint needs: arrays by name, views."""
+        """What a checkpoint needs, after gather(): arrays by name, views."""
         return {"buffer": self.buffer}
 
     def load_state(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -235,3 +245,4 @@ def schedule(name: str, progress: float) -> float:
 
 
 SCHEDULES = ("linear", "cosine", "constant")
+OPTIMIZERS = ("muon", "adamw")

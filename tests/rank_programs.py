@@ -1,0 +1,94 @@
+"""Programs for tests/training/test_distributed.py, which mpiexec starts: python rank_programs.py NAME [ARGUMENT …]"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from minigpt import GPT, GPTConfig
+from minigpt.commands.train import main as train_main
+from minigpt.tokenization import CharTokenizer
+from minigpt.training import trainer as loop
+from minigpt.training.batches import Batches
+from minigpt.training.distributed import ranks
+from minigpt.training.optim import AdamW, Muon
+from minigpt.training.recipe import Recipe
+from minigpt.training.step import training_step
+from minigpt.training.trainer import Trainer
+
+TEXT = "the cat sat on the mat; the dog ran to the cat.\n" * 40
+SIZES = dict(n_positions=16, n_embd=16, n_layer=3, n_head=2, embd_pdrop=0.1, attn_pdrop=0.1, resid_pdrop=0.1)
+
+
+def steps(out, threads):
+    """50 steps in float64, with everything that depends on rows: dropout, accumulation, targets that do not count"""
+    group = ranks(timeout=60)
+    ids = np.random.default_rng(0).integers(0, 50, 5000)
+    model = GPT(GPTConfig(vocab_size=50, **SIZES), seed=0, dtype=np.float64, threads=int(threads))
+    batches = Batches(ids, 7, 16, seed=1)
+    read = batches.next
+
+    def uneven():
+        inputs, targets = read()
+        targets[: 3 + batches.position % 3, ::2] = -100
+        return inputs, targets
+
+    batches.next = uneven
+    muon = Muon(model, group=group)
+    adamw = AdamW(model, start=muon.stop)
+    found = []
+    for _ in range(50):
+        found.append(training_step(model, batches, adamw, 1e-3, clip=1.0, seed=3, when="", muon=muon, muon_lr=0.01,
+                                   accumulate=2, group=group))
+        group.check_equal(model.flat_params, "parameters")
+    muon.gather()
+    if group.leads:
+        np.savez(out, steps=np.array(found), params=model.flat_params, momentum=muon.buffer)
+
+
+def trainer_of(group, folder, n_steps, **recipe):
+    tokenizer = CharTokenizer.train(TEXT)
+    model = GPT(GPTConfig(vocab_size=tokenizer.vocab_size, **SIZES), seed=0, threads=1)
+    recipe = Recipe(**{"steps": int(n_steps), "batch_size": 6, "eval_interval": 4, "sample_tokens": 8, **recipe})
+    return Trainer(model, tokenizer, tokenizer.encode_array(TEXT), recipe, folder, group=group)
+
+
+def resume(folder):
+    tokenizer = CharTokenizer.train(TEXT)
+    return Trainer.resume(folder, tokenizer.encode_array(TEXT), group=ranks(timeout=60)).run()
+
+
+def disturbed(what, folder, n_steps=1000):
+    """Rank 1 goes wrong at step 6, between two checkpoints"""
+    group = ranks(timeout=3 if what == "hangs" else 60)
+    loop.EQUAL_EVERY = 8
+    trainer = trainer_of(group, Path(folder), n_steps)
+    update = trainer.update
+
+    def step():
+        if trainer.step == 6 and group.rank == 1:
+            if what == "dies":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if what == "hangs":
+                time.sleep(600)
+            if what == "raises":
+                raise ValueError("no such luck")
+            if what == "differs":
+                trainer.model.flat_params[-5] += 1e-3       # what AdamW updates: Muon's matrices come from their owner
+            if what in ("SIGTERM", "SIGINT", "SIGUSR1"):
+                os.kill(os.getpid(), getattr(signal, what))
+        return update()
+
+    trainer.update = step
+    return trainer.run()
+
+
+def train(*arguments):
+    return train_main(list(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(globals()[sys.argv[1]](*sys.argv[2:]))

@@ -1,0 +1,210 @@
+"""One model on several processes: the numbers of one, files from one of them, and an end whatever happens to another."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigpt
+from minigpt import GPT, GPTConfig
+from minigpt.config import ConfigError
+from minigpt.training import checkpoint, distributed
+from minigpt.training.distributed import ALONE, Alone, launched, ranks
+from rank_programs import SIZES, TEXT, trainer_of
+
+HERE, PROGRAMS = Path(__file__).parents[1], Path(__file__).parents[1] / "rank_programs.py"
+MPIEXEC = next((str(path) for path in [Path(sys.executable).with_name("mpiexec")] if path.exists()), shutil.which("mpiexec"))
+with_mpi = pytest.mark.skipif(MPIEXEC is None or importlib.util.find_spec("mpi4py") is None, reason="no mpi4py with an mpiexec")
+
+
+def started(n, *arguments):
+    """mpiexec with so many ranks of a program, whichever MPI it is of"""
+    version = subprocess.run([MPIEXEC, "--version"], capture_output=True, encoding="utf-8").stdout
+    more = ["--oversubscribe"] if "Open" in version or "prte" in version.lower() else []
+    environment = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+                   "PYTHONPATH": os.pathsep.join([str(Path(minigpt.__file__).parents[1]), str(HERE)])}
+    return subprocess.Popen([MPIEXEC, *more, "-n", str(n), sys.executable, str(PROGRAMS), *map(str, arguments)],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=environment)
+
+
+def ended(process):
+    """status, stdout, stderr"""
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+# One process
+
+
+def test_one_process_has_all_rows_and_its_own_words():
+    assert (ALONE.rank, ALONE.size, ALONE.leads, ALONE.rows(7)) == (0, 1, True, slice(0, 7))
+    assert ALONE.total(1.5, 2) == [1.5, 2]
+    assert (ALONE.of_leader("out/a"), ALONE.first(lambda: 3), ALONE.threads()) == ("out/a", 3, None)
+    with pytest.raises(ValueError, match="no such luck"):
+        ALONE.end(ValueError("no such luck"))
+
+
+@pytest.mark.parametrize(("count", "size"), [(7, 3), (2, 2), (12, 4), (5, 1)])
+def test_the_ranks_rows_are_all_rows_once(count, size):
+    rows = []
+    for rank in range(size):
+        group = Alone()
+        group.rank, group.size = rank, size
+        rows += range(count)[group.rows(count)]
+        assert abs(len(range(count)[group.rows(count)]) - count / size) < 1
+    assert rows == list(range(count))
+
+
+@pytest.mark.parametrize(("name", "size"), [("OMPI_COMM_WORLD_SIZE", "4"), ("PMI_SIZE", "2")])
+def test_a_launcher_is_recognized_and_mpi_is_not_touched_without_one(monkeypatch, name, size):
+    for variable in distributed._SIZES:
+        monkeypatch.delenv(variable, raising=False)
+    assert not launched() and ranks() is ALONE
+    monkeypatch.setenv(name, size)
+    assert launched()
+    code = "import sys, minigpt.training.trainer; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True).stdout.split()
+    assert "minigpt.training.distributed" in modules and "mpi4py" not in modules
+
+
+def test_without_mpi4py_the_way_out_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    with pytest.raises(distributed.DistributedError, match="pip install mpi4py mpich"):
+        ranks(mpi=True)
+
+
+def test_a_batch_has_a_row_for_each_process(tmp_path):
+    group = Alone()
+    group.size = 7
+    with pytest.raises(ConfigError, match="batch_size 6 for 7 processes, expected a row for each"):
+        trainer_of(group, tmp_path, 10)
+
+
+def test_a_blocks_matrices_are_one_range_of_the_buffers():
+    model = GPT(GPTConfig(vocab_size=50, **SIZES))
+    model.flat_params[:] = 0
+    for i in range(SIZES["n_layer"]):
+        (part,) = distributed._ranges(model, f"h.{i}")
+        model.flat_params[part] += 1 + i
+        for name, array in model.params.items():
+            if array.ndim == 2:
+                expected = 1 + i if name.startswith(f"h.{i}.") else None
+                assert expected is None or (array == expected).all(), name
+    assert all((model.params[name] == 0).all() for name in ("wte.weight", "wpe.weight", "h.0.ln_1.weight"))
+    assert list(distributed._ranges(model, "h.9")) == []
+
+
+def test_a_layer_is_finished_once_all_threads_have_added_to_it():
+    model = GPT(GPTConfig(vocab_size=50, **SIZES), dtype=np.float64, threads=3)
+    ids = np.random.default_rng(0).integers(50, size=(5, 16))
+    _, grads = model.loss_and_grads(ids)
+    whole = {name: array.copy() for name, array in grads.items()}
+    names = []
+
+    def finished(name):
+        names.append(name)
+        for matrix in whole:
+            if matrix.startswith(f"{name}.") and whole[matrix].ndim == 2:
+                np.testing.assert_allclose(model.grads[matrix], whole[matrix], rtol=1e-12, err_msg=matrix)
+
+    model.loss_and_grads(ids, finished=finished)
+    assert names == ["h.2", "h.1", "h.0"]
+
+
+def test_rows_of_a_batch_drop_what_they_drop_in_the_whole():
+    model = GPT(GPTConfig(vocab_size=50, **SIZES), dtype=np.float64, threads=2)
+    ids = np.random.default_rng(0).integers(50, size=(5, 16))
+    whole, grads = model.loss_and_grads(ids, dropout_key=(1, 2))
+    flat = model.flat_grads.copy()
+    first, _ = model.loss_and_grads(ids[:2], dropout_key=(1, 2), scale=2 / 5)
+    rest, _ = model.loss_and_grads(ids[2:], dropout_key=(1, 2), scale=3 / 5, accumulate=True, first_row=2)
+    assert (2 * first + 3 * rest) / 5 == pytest.approx(whole, rel=1e-12)
+    np.testing.assert_allclose(model.flat_grads, flat, rtol=1e-9, atol=1e-12)
+
+
+# Several
+
+
+@with_mpi
+@pytest.mark.parametrize(("n", "threads"), [(2, 2), (3, 1)])
+def test_fifty_steps_on_several_processes_are_those_on_one(tmp_path, n, threads):
+    one = subprocess.run([sys.executable, str(PROGRAMS), "steps", str(tmp_path / "one.npz"), "1"], encoding="utf-8", check=True,
+                         env={**os.environ, "PYTHONPATH": str(Path(minigpt.__file__).parents[1])})
+    assert one.returncode == 0
+    assert ended(started(n, "steps", tmp_path / "several.npz", threads)) == (0, "", "")
+    assert ended(started(n, "steps", tmp_path / "again.npz", threads)) == (0, "", "")
+    one, several, again = (dict(np.load(tmp_path / f"{name}.npz")) for name in ("one", "several", "again"))
+    for name, array in one.items():
+        np.testing.assert_allclose(several[name], array, rtol=1e-9, atol=1e-11, err_msg=name)
+        np.testing.assert_array_equal(several[name], again[name])
+
+
+@with_mpi
+def test_a_run_is_written_by_one_and_resumed_by_any_number(tmp_path):
+    status, out, err = ended(started(3, "disturbed", "SIGTERM", tmp_path / "run", 12))
+    assert status == 143 and err.count("rank") == 0, err
+    assert out.count("step     4") == out.count("sample after step 4") == 1
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"log.csv", "samples.txt", "config.json", "model.safetensors", "checkpoint-00000007.safetensors"} <= names
+    assert ended(started(2, "resume", tmp_path / "run"))[0] == 0
+    assert trainer_of(ALONE, tmp_path / "one", 12).run() == 0
+    rows, alone = (np.genfromtxt(tmp_path / name / "log.csv", delimiter=",", names=True) for name in ("run", "one"))
+    assert rows["step"].tolist() == list(range(1, 13))
+    np.testing.assert_allclose(rows["train_loss"], alone["train_loss"], rtol=1e-4)      # float32
+    np.testing.assert_allclose(rows["val_loss"], alone["val_loss"], rtol=1e-4)
+    assert checkpoint.load_newest(tmp_path / "run").arrays.keys() == checkpoint.load_newest(tmp_path / "one").arrays.keys()
+
+
+@with_mpi
+@pytest.mark.parametrize(("what", "words"), [
+    ("raises", "rank 1: ValueError: no such luck"),
+    ("hangs", "rank 1 did not come"),
+    ("differs", "rank 1 has other bits than rank 0"),
+    ("dies", None),
+])
+def test_a_rank_that_fails_ends_the_job_and_the_checkpoint_is_good(tmp_path, what, words):
+    status, out, err = ended(started(2, "disturbed", what, tmp_path / "run"))
+    assert status not in (0, None)
+    assert words is None or words in err, err
+    assert checkpoint.load_newest(tmp_path / "run").step in (4, 8)
+
+
+@with_mpi
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1"])
+def test_a_signal_at_one_rank_ends_all_after_a_checkpoint(tmp_path, name):
+    status, out, err = ended(started(2, "disturbed", name, tmp_path / "run"))
+    assert status == 128 + getattr(signal, name), err
+    assert out.count("stopped after step 7") == 1
+    assert checkpoint.load_newest(tmp_path / "run").step == 7
+
+
+@with_mpi
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_at_the_launcher_ends_all_with_a_good_checkpoint(tmp_path, number):
+    process = started(2, "disturbed", "nothing", tmp_path / "run")
+    for line in process.stdout:
+        if line.startswith("step"):
+            break
+    process.send_signal(number)
+    status, out, err = ended(process)
+    assert status != 0
+    assert checkpoint.load_newest(tmp_path / "run").step >= 4
+
+
+@with_mpi
+def test_the_command_trains_on_all_processes(tmp_path):
+    (tmp_path / "cats.txt").write_text(TEXT, encoding="utf-8")
+    status, out, err = ended(started(
+        2, "train", "--data", tmp_path / "cats.txt", "--out", tmp_path / "run", "--steps", 4, "--layers", 1, "--channels", 16,
+        "--heads", 2, "--context", 16, "--sample-tokens", 0))
+    assert status == 0, err
+    assert out.count("parameters, 2 processes") == out.count("best validation loss") == 1, out
+    status, out, err = ended(started(2, "train", "--data", tmp_path / "none.txt", "--out", tmp_path / "no"))
+    assert status == 1 and "none.txt" in err
