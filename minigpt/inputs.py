@@ -1,19 +1,99 @@
-"""What comes in from outside, checked before anything is computed: ids, numbers, texts; and rows padded to one length.
+"""What comes in from outside, checked before anything is computed: tokens in any form, numbers, names of options.
 
 Every error names the argument, what came and what was expected.  Not here: checks that only one module needs, such as options
 that contradict each other (generation/options.py), configurations (config.py), and what a tokenizer takes (tokenization/).
 """
 
+import dataclasses
+import difflib
+import functools
 import math
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .nn.cross_entropy import IGNORED
 from .system.text import printable
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def encoded(tokens: Any, tokenizer: Any, name: str = "ids") -> Any:
+    """Replace a text by its ids; ids stay as they are.
+
+        encoded("ROMEO", tokenizer) -> [30, 27, 25, 17, 27]
+
+    Raises ValueError for a text where there is no tokenizer, TypeError for bytes.
+    """
+    if isinstance(tokens, bytes):
+        raise TypeError(f"{name}: bytes, expected a text or token ids; decode them first")
+    if not isinstance(tokens, str):
+        return tokens
+    if tokenizer is None:
+        raise ValueError(f"{name}: a text, expected token ids, since the model has no tokenizer; set model.tokenizer")
+    return tokenizer.encode(tokens)
+
+
+def rows_of(tokens: Any, name: str) -> tuple[dict[str, Any], str]:
+    """Take one sequence or several apart -> {what errors call it: row}, and "one", "array" or "list", how they came.
+
+        rows_of("ROMEO", "ids") -> {"ids": "ROMEO"}, "one";   rows_of([[5, 2], [7]], "ids") -> {"ids[0]": [5, 2], …}, "list"
+
+    tokens: a text or ids (T,); an array (B, T); a list of texts or of rows of ids, which may differ in length.  The rows are
+    not looked at.  Raises ValueError for another shape.
+    """
+    if isinstance(tokens, (str, bytes)):
+        return {name: tokens}, "one"
+    if isinstance(tokens, (list, tuple)):
+        several = any(hasattr(row, "__len__") for row in tokens)
+        return ({f"{name}[{i}]": row for i, row in enumerate(tokens)}, "list") if several else ({name: tokens}, "one")
+    if np.ndim(tokens) == 1:
+        return {name: tokens}, "one"
+    if np.ndim(tokens) == 2 and len(tokens):
+        return {f"{name}[{i}]": row for i, row in enumerate(np.asarray(tokens))}, "array"
+    raise ValueError(f"{name}: shape {np.shape(tokens)}, expected a text, ids (T,) or (B, T), or a list of B of them")
+
+
+def only_row(tokens: Any, name: str, instead: str) -> Any:
+    """Take one sequence, or the only one of several, for what cannot go on with more.  Raises ValueError."""
+    rows, _ = rows_of(tokens, name)
+    if len(rows) != 1:
+        raise ValueError(f"{name}: {len(rows)} sequences, expected one; {instead}")
+    return next(iter(rows.values()))
+
+
+def as_batch(tokens: Any, tokenizer: Any, name: str = "ids") -> np.ndarray:
+    """Make a batch of what people have; a single sequence, a text or ids (T,), is a batch of one.
+
+        as_batch([5, 2, 9], None) -> [[5, 2, 9]];   as_batch(["RO", "ME"], tokenizer) -> [[30, 27], [25, 17]]
+
+    The ids are not looked at: checked_batch().  Raises ValueError for rows of different lengths, and what encoded() does.
+    """
+    if isinstance(tokens, (list, tuple)) and any(isinstance(text, (str, bytes)) for text in tokens):
+        tokens = [encoded(text, tokenizer, f"{name}[{i}]") for i, text in enumerate(tokens)]
+    tokens = encoded(tokens, tokenizer, name)
+    try:
+        ids = np.asarray(tokens)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ValueError(f"{name}: rows of different lengths, expected one length; give one at a time") from None
+    return ids[None] if ids.ndim == 1 else ids
+
+
+def next_tokens(ids: np.ndarray) -> np.ndarray:
+    """Make targets of ids (B, T): at each position the token after it, and at the last none.
+
+        next_tokens([[5, 2, 9]]) -> [[2, 9, -100]]
+
+    Raises ValueError for a single token.
+    """
+    if ids.shape[1] < 2:
+        raise ValueError("ids: 1 token, expected at least 2, whose targets are the next ones; give more, or targets")
+    return np.concatenate([ids[:, 1:], np.full((len(ids), 1), IGNORED)], axis=1)
 
 
 def pad_rows(rows: Sequence[Any], fill: int, *, length: int = 0, left: bool = False) -> np.ndarray:
@@ -38,10 +118,10 @@ def checked_batch(ids: Any, vocab_size: int, name: str = "ids") -> np.ndarray:
     ids = np.asarray(ids)
     if ids.ndim != 2:
         raise ValueError(f"{name}: shape {ids.shape}, expected (batch, time); write {name}[None] for a single sequence")
-    if ids.dtype.kind not in "iu":
-        raise TypeError(f"{name}: dtype {ids.dtype}, expected integers")
     if ids.size == 0:
         raise ValueError(f"{name}: shape {ids.shape}, expected at least one token")
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"{name}: dtype {ids.dtype}, expected integers")
     _check_range(ids, vocab_size, name)
     return ids.astype(np.intp, copy=False)       # NumPy 1.26 cannot index by uint64
 
@@ -120,6 +200,40 @@ def check_texts(texts: Any, name: str) -> None:
         raise TypeError(f"{name}: {texts!r}, expected a sequence of texts; write ('…',)")
     if "" in texts:
         raise ValueError(f"{name}: {texts!r}, expected no empty text; leave it out")
+
+
+def nearest(option: str, known: Iterable[str]) -> str:
+    """The name that a misspelt option is meant to be; where none is near, "one of" all of them.
+
+        nearest("topk", ["top_k", "top_p"]) -> "top_k";   nearest("temp", ["temperature", "top_k"]) -> "temperature"
+    """
+    plain = {name.replace("_", ""): name for name in known}
+    meant = option.lower().replace("_", "")
+    begun = [name for name in plain if name.startswith(meant)]
+    near = begun or difflib.get_close_matches(meant, plain, 1)
+    return plain[near[0]] if near else f"one of {', '.join(plain.values())}"
+
+
+def check_options(options: Iterable[str], known: Collection[str], who: str) -> None:
+    """Check the names of options.  Raises TypeError that gives for each that there is not the nearest()."""
+    wrong = [option for option in options if option not in known]
+    if wrong:
+        raise TypeError("; ".join(f"{printable(option)}: no option of {who}, expected {nearest(option, known)}"
+                                  for option in wrong))
+
+
+def names_options(kind: _Class) -> _Class:
+    """Let a dataclass give for a field that there is not the nearest(), still as a TypeError."""
+    make: Any = vars(kind)["__init__"]
+    names = [field.name for field in dataclasses.fields(kind) if field.init]
+
+    @functools.wraps(make)
+    def checked(self: Any, *values: Any, **options: Any) -> None:
+        check_options(options, names, kind.__name__)
+        make(self, *values, **options)
+
+    kind.__init__ = checked     # type: ignore[misc]
+    return kind
 
 
 def require_tokenizer(model: Any, name: str = "model") -> Any:

@@ -4,13 +4,13 @@ What an option does to a distribution is in warpers.py; the loop that applies th
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from ..inputs import check_count, check_number, checked_row
+from ..inputs import check_count, check_number, check_options, checked_row, names_options
 from .warpers import (
     add_bias,
     forbid,
@@ -26,11 +26,13 @@ from .warpers import (
 )
 
 
+@names_options
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """The options of generate() and stream(): how the next token is chosen, and when a row ends.
 
-    warped() applies them, in its order.  Raises TypeError, ValueError for what no model could take, listing all of it.
+    warped() applies them, in the order of stages().
+    Raises TypeError, ValueError for what no model could take, listing all of it.
     """
 
     temperature: float = 1.0            # logits are divided by it; 0 takes the most likely token, the lowest id of several
@@ -101,6 +103,12 @@ class Sampling:
             kind = TypeError if any(isinstance(error, TypeError) for error in bad) else ValueError
             raise kind("; ".join(map(str, bad)))
 
+    @classmethod
+    def of_call(cls, who: str, options: Mapping[str, Any]) -> "Sampling":
+        """Make them of the options of a call.  Raises TypeError that names the nearest for one that there is not."""
+        check_options(options, ["max_new_tokens", *OPTION_NAMES], who)
+        return cls(**options)
+
     def for_vocabulary(self, vocab_size: int) -> "Sampling":
         """Check all ids against a vocabulary -> the same options, with the ids in lists of their own.
 
@@ -136,8 +144,18 @@ class Sampling:
             bias[tuple(word)] = float(value)
         return bias
 
-    def warped(self, logits: np.ndarray, texts: Sequence[list[int]], n_new: int, n_left: int) -> np.ndarray:
-        """Apply every warper that is asked for, in Hugging Face's order, which matters.
+    def warped(self, logits: np.ndarray, texts: Sequence[list[int]], n_new: int, n_left: int,
+               watch: Callable[[str, np.ndarray], None] | None = None) -> np.ndarray:
+        """Apply all stages(): logits (B, V) -> (B, V) float64.  watch(name, logits) is told what each of them made of it."""
+        warped = logits
+        for name, warped in self.stages(logits, texts, n_new, n_left):
+            if watch is not None:
+                watch(name, warped)
+        return warped
+
+    def stages(self, logits: np.ndarray, texts: Sequence[list[int]], n_new: int,
+               n_left: int) -> Iterator[tuple[str, np.ndarray]]:
+        """Apply every option that is asked for, in Hugging Face's order, which matters; yield its name and the new logits.
 
         logits (B, V) -> (B, V) float64.  texts: B lists of ids, prompt and output so far, of which n_new were drawn; n_left
         more may be.  self is what for_vocabulary() returned.  Forced words, which Hugging Face has not, come before the
@@ -145,35 +163,39 @@ class Sampling:
         Raises ValueError where no token is left.
         """
         if self.vocab_size is not None and self.vocab_size < logits.shape[-1]:
-            logits = forbid(logits, slice(self.vocab_size, None))
+            yield "vocab_size", (logits := forbid(logits, slice(self.vocab_size, None)))
         if self.logit_bias:
-            logits = add_bias(logits, texts, self.logit_bias)
+            yield "logit_bias", (logits := add_bias(logits, texts, self.logit_bias))
         if self.repetition_penalty != 1:
-            logits = penalize_repetition(logits, texts, self.repetition_penalty)
+            yield "repetition_penalty", (logits := penalize_repetition(logits, texts, self.repetition_penalty))
         if self.no_repeat_ngram_size:
-            logits = forbid_repeated_ngrams(logits, texts, self.no_repeat_ngram_size)
+            yield "no_repeat_ngram_size", (logits := forbid_repeated_ngrams(logits, texts, self.no_repeat_ngram_size))
         if self.bad_words_ids:
-            logits = forbid_words(logits, texts, self.bad_words_ids)
+            yield "bad_words_ids", (logits := forbid_words(logits, texts, self.bad_words_ids))
         if n_new < self.min_new_tokens:
-            logits = forbid(logits, self.stop_ids)
+            yield "min_new_tokens", (logits := forbid(logits, self.stop_ids))
         if self.logits_processor:
-            logits = _processed(logits, texts, self.logits_processor)
+            yield "logits_processor", (logits := _processed(logits, texts, self.logits_processor))
         if self.force_words_ids:
             outputs = [text[len(text) - n_new :] for text in texts]
-            logits = force_words(logits, outputs, self.force_words_ids, n_left, self.stop_ids)
+            yield "force_words_ids", (logits := force_words(logits, outputs, self.force_words_ids, n_left, self.stop_ids))
         if (logits.max(-1) == -np.inf).any():
             raise ValueError(
                 f"generate: every token is ruled out after {n_new} new ones, expected at least one to draw; loosen "
                 "no_repeat_ngram_size, bad_words_ids, min_new_tokens, logit_bias, logits_processor or force_words_ids"
             )
         if self.temperature == 0:
-            return logits
-        logits = scale_by_temperature(logits, self.temperature)
+            return
+        yield "temperature", (logits := scale_by_temperature(logits, self.temperature))
         if self.top_k:
-            logits = keep_top_k(logits, self.top_k)
+            yield "top_k", (logits := keep_top_k(logits, self.top_k))
         if self.top_p is not None:
-            logits = keep_top_p(logits, self.top_p)
-        return logits if self.min_p is None else keep_min_p(logits, self.min_p)
+            yield "top_p", (logits := keep_top_p(logits, self.top_p))
+        if self.min_p is not None:
+            yield "min_p", keep_min_p(logits, self.min_p)
+
+
+OPTION_NAMES = tuple(field.name for field in fields(Sampling))
 
 
 def _check_is(right: bool, options: "Sampling", name: str, expected: str) -> None:

@@ -12,21 +12,20 @@ Articles A3 §4.3, A4 §3.1, A2 §7.3, §8.3.
 
 import math
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
 import numpy as np
 
-from ..inputs import check_texts, checked_row, pad_rows, require_tokenizer
+from ..inputs import checked_row, encoded, pad_rows, require_tokenizer, rows_of
 from ..models.gpt import GPT
 from ..nn.cross_entropy import IGNORED, cross_entropy_forward
 from ..nn.scope import Scope
 from ..nn.softmax import log_softmax, softmax
 from ..system.progress import Bar
 from ..system.streams import Tolerant
-from ..tokenization import CharTokenizer, Tokenizer
 from ..tokenization.formats import END_OF_TEXT
 from .context import Context, checked_logits, ignore_overflow
 
@@ -85,13 +84,14 @@ class Score:
         return f'<div class="tex2jax_ignore"><p>{self!r}{rest}</p>{surprise(logprobs, labels, notes)}</div>'
 
 
-def score(model: Any, text: Any, start_id: int | None = None, progress: bool = False) -> Score:
+def score(model: Any, text: Any, start_id: int | None = None, progress: bool = False) -> Any:
     """Compute the log-probability of every token of a text.
 
         log p(x_t | x_<t)
 
-    text: str, which the model's tokenizer encodes, or ids (T,) -> Score of T tokens.  Before the first token stands start_id,
-    by default the tokenizer's <|endoftext|>; where there is neither, the first is only read and T − 1 tokens are scored.
+    text: str, which the model's tokenizer encodes, or ids (T,) -> Score of T tokens; several, a list of texts or of rows of
+    ids or an array (B, T) -> a list of Scores.  Before the first token stands start_id, by default the tokenizer's
+    <|endoftext|>; where there is neither, the first is only read and T − 1 tokens are scored.
     progress: show a bar, for a long text.
 
     A text longer than n_positions is read in windows that overlap by half: every token beyond the first window is predicted
@@ -100,13 +100,19 @@ def score(model: Any, text: Any, start_id: int | None = None, progress: bool = F
     what it should predict (causal=False); FloatingPointError, naming the token, for a log-probability that is not finite.
     """
     model.config.require_causal("score")
-    if isinstance(text, str):
-        text = require_tokenizer(model).encode(text)
-    V, n = model.config.vocab_size, model.config.n_positions
+    texts, form = rows_of(text, "text")
     start = _start(model, start_id)
-    ids = np.array(start + checked_row(text, V, "text"), np.int64)
-    if len(ids) < 2:
-        raise ValueError(f"text: {len(ids) - len(start)} tokens, expected at least one to score; give more, or start_id")
+    rows = {name: _checked(model, row, name) for name, row in texts.items()}
+    for name, row in rows.items():
+        if len(start + row) < 2:
+            raise ValueError(f"{name}: {len(row)} tokens, expected at least one to score; give more, or start_id")
+    scores = [_score(model, start, row, name, progress) for name, row in rows.items()]
+    return scores[0] if form == "one" else scores
+
+
+def _score(model: GPT, start: list[int], row: list[int], name: str, progress: bool) -> Score:
+    V, n = model.config.vocab_size, model.config.n_positions
+    ids = np.array(start + row, np.int64)
     T = len(ids) - 1
     width, stride = min(n, T), (n + 1) // 2
     firsts = range(0, max(1, T - n + stride), stride)               # the last window reaches the end
@@ -128,7 +134,7 @@ def score(model: Any, text: Any, start_id: int | None = None, progress: bool = F
     finite = np.isfinite(logprobs)
     if not finite.all():
         place = finite.argmin() + 1 - len(start)
-        raise FloatingPointError(f"text[{place}]: log p is {logprobs[finite.argmin()]}, expected a finite number; check the "
+        raise FloatingPointError(f"{name}[{place}]: log p is {logprobs[finite.argmin()]}, expected a finite number; check the "
                                  "model's weights with model.first_nonfinite()")
     return Score(ids[1:], logprobs, model.tokenizer)
 
@@ -137,13 +143,13 @@ def score(model: Any, text: Any, start_id: int | None = None, progress: bool = F
 class Choice:
     """An answer and how likely it is."""
 
-    answer: str
+    answer: Any             # as it was given: a text, or ids
     logprob: float          # log p of all its tokens, given the prompt
     score: float            # what answers are ranked by: logprob, or that per token or per byte
     probability: float      # softmax of the scores of all answers
 
 
-def choose(model: Any, prompt: str, answers: Collection[str], normalize: str | None = None) -> list[Choice]:
+def choose(model: Any, prompt: Any, answers: Collection[Any], normalize: str | None = None) -> Any:
     """Rank the answers to a prompt, the likeliest first.
 
         logprob = Σ_t log p(y_t | prompt, y_<t),   score = logprob / length,   probability = softmax of the scores
@@ -151,6 +157,7 @@ def choose(model: Any, prompt: str, answers: Collection[str], normalize: str | N
         choose(model, "My gracious ", ["lion", "lord"])[0].answer -> "lord"
 
     prompt, answers: texts -> list of Choice.  Examples with their answers at the head of the prompt make it few-shot.
+    Both may also be ids; several prompts, a list or an array (B, T) -> a list of such lists.
 
     normalize: None     length = 1.  probability is then P(answer | the prompt, and that it is one of these), as long as
                         none begins another; longer answers are less likely
@@ -158,38 +165,72 @@ def choose(model: Any, prompt: str, answers: Collection[str], normalize: str | N
                "bytes"  length in bytes of UTF-8, which does not depend on the tokenizer
 
     Prompt and answer are tokenized as one text.  The tokens that the prompt then shares with all of these texts are given and
-    the others scored, so it does not matter on which side the space between them is.  Longer prompts are truncated on the
-    left, for all answers alike.
+    the others scored, so it does not matter on which side the space between them is.  Ids are taken as they are: after a prompt
+    of ids each answer is tokenized by itself.  Longer prompts are truncated on the left, for all answers alike.
     Raises TypeError, ValueError; FloatingPointError where the model's logits are not finite.
     """
     model.config.require_causal("choose")
-    if not isinstance(prompt, str):
-        raise TypeError(f"prompt: {type(prompt).__name__}, expected a text; ids can be scored by model.score(ids)")
-    check_texts(answers, "answers")
-    if not answers:
-        raise ValueError("answers: none, expected at least one; write ['yes', 'no']")
+    prompts, form = rows_of(prompt, "prompt")
+    _check_answers(answers)
     if normalize not in (None, "tokens", "bytes"):
         raise ValueError(f"normalize: {normalize!r}, expected None, 'tokens' or 'bytes'")
-    given, rows = _shared(require_tokenizer(model), prompt, answers)
+    choices = [_choose(model, name, row, answers, normalize) for name, row in prompts.items()]
+    return choices[0] if form == "one" else choices
+
+
+def _check_answers(answers: Any) -> None:
+    """Raises TypeError, ValueError unless these are texts or rows of ids, at least one and none empty."""
+    if isinstance(answers, str) or not isinstance(answers, (Collection, np.ndarray)) or not all(
+            isinstance(answer, (str, Sequence, np.ndarray)) for answer in answers):
+        raise TypeError(f"answers: {answers!r}, expected a sequence of texts; write ('…',)")
+    if len(answers) == 0:
+        raise ValueError("answers: none, expected at least one; write ['yes', 'no']")
+    if any(len(answer) == 0 for answer in answers):
+        raise ValueError(f"answers: {answers!r}, expected no empty text; leave it out")
+
+
+def _choose(model: GPT, name: str, prompt: Any, answers: Collection[Any], normalize: str | None) -> list[Choice]:
+    given, rows = _given_and_rows(model, name, prompt, answers)
     given = _start(model) + given
     if not given:
-        raise ValueError("prompt: no token before the answers, expected at least one, as there is no <|endoftext|>; give more")
+        raise ValueError(f"{name}: no token before the answers, expected at least one, as there is no <|endoftext|>; give more")
     n, longest = model.config.n_positions, max(map(len, rows))
     if longest > n:
         raise ValueError(f"answers: up to {longest} tokens, expected at most n_positions {n}; give shorter ones")
     logprobs = _logprobs(model, given[-(n + 1 - longest) :], rows)
-    lengths = {None: [1] * len(rows), "tokens": map(len, rows), "bytes": (len(answer.encode()) for answer in answers)}
-    scores = logprobs / np.array([*lengths[normalize]])
+    lengths = [1] * len(rows)
+    if normalize == "tokens":
+        lengths = [len(row) for row in rows]
+    elif normalize == "bytes":
+        lengths = [_n_bytes(model, answer) for answer in answers]
+    scores = logprobs / np.array(lengths)
     choices = map(Choice, answers, logprobs.tolist(), scores.tolist(), softmax(scores).tolist())
     return sorted(choices, key=lambda choice: -choice.score)
 
 
-def _shared(tokenizer: Tokenizer | CharTokenizer, prompt: str, answers: Collection[str]) -> tuple[list[int], list[list[int]]]:
-    """Tokenize prompt + answer for each answer -> the first tokens, which all share with the prompt, and for each the rest."""
-    head = tokenizer.encode(prompt)
-    rows = [tokenizer.encode(prompt + answer) for answer in answers]
+def _given_and_rows(model: GPT, name: str, prompt: Any, answers: Collection[Any]) -> tuple[list[int], list[list[int]]]:
+    """Encode what is given before the answers, and each answer -> ids, and for each answer ids.
+
+    Where all are texts, prompt + answer are tokenized for each: what all share with the prompt is given, the rest scored.
+    """
+    if not all(isinstance(text, str) for text in (prompt, *answers)):
+        rows = [_checked(model, answer, f"answers[{i}]") for i, answer in enumerate(answers)]
+        return _checked(model, prompt, name), rows
+    head = encoded(prompt, model.tokenizer, name)
+    rows = [encoded(prompt + answer, model.tokenizer) for answer in answers]
     n = sum(1 for _ in takewhile(lambda column: len({*column}) == 1, zip(head, *rows, strict=False)))
     return head[:n], [row[n:] for row in rows]
+
+
+def _checked(model: GPT, row: Any, name: str) -> list[int]:
+    """Check one text or row of ids -> ids."""
+    return checked_row(encoded(row, model.tokenizer, name), model.config.vocab_size, name)
+
+
+def _n_bytes(model: GPT, answer: Any) -> int:
+    if isinstance(answer, str):
+        return len(answer.encode())
+    return len(b"".join(map(require_tokenizer(model).token_bytes, answer)))
 
 
 def _logprobs(model: GPT, given: list[int], rows: list[list[int]]) -> np.ndarray:

@@ -6,59 +6,40 @@
 Which token comes next is decided in generate.py; what bytes a token stands for, by the tokenizer.
 """
 
-import codecs
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from ..inputs import check_texts, require_tokenizer
-from ..tokenization.formats import END_OF_TEXT
-from .generate import stream
+from ..inputs import check_options, check_texts, only_row, require_tokenizer
+from .characters import bytes_of, whole_characters
+from .generate import stream, with_ends
+from .options import OPTION_NAMES
 
 
 def stream_text(model: Any, prompt: Any, max_new_tokens: int = 100, *, stop_strings: Collection[str] = (),
                 bad_words: Collection[str] = (), force_words: Collection[str] = (), **options: Any) -> Iterator[str]:
     """Yield the text that follows a prompt, in pieces, each as soon as it is certain.
 
-    prompt: a text, which the model's tokenizer encodes, or ids (T,).  stop_strings: the text ends before the first of them;
-    what may be the beginning of one is held back until it is certain.  bad_words, force_words: texts that never occur in it,
-    and texts that do before it ends, unless a stop string ends it: with_words().  options: those of options.Sampling for one
-    row; start_id and stop_ids are by default the tokenizer's <|endoftext|>, where it has one, and no stop token is shown.
+    prompt: a text, which the model's tokenizer encodes, or ids, (T,) or (1, T).  stop_strings: the text ends before the first
+    of them; what may be the beginning of one is held back until it is certain.  bad_words, force_words: texts that never occur
+    in it, and texts that do before it ends, unless a stop string ends it: with_words().  options: those of options.Sampling for
+    one row; start_id and stop_ids are by default the tokenizer's <|endoftext|>, where it has one, and no stop token is shown.
     The pieces are never empty and never split a character.
     Raises TypeError, ValueError; all arguments are checked by the call, not by the first piece.
     """
     tokenizer = require_tokenizer(model)
+    check_options(options, ["max_new_tokens", "stop_strings", "bad_words", "force_words", *OPTION_NAMES], "stream_text()")
     check_texts(stop_strings, "stop_strings")
     if options.get("num_samples", 1) != 1 or options.get("logprobs"):
         raise ValueError("stream_text: num_samples or logprobs, expected neither; stream() gives several rows and numbers")
-    end = tokenizer.special_tokens.get(END_OF_TEXT)
-    options = {"start_id": end, "stop_ids": () if end is None else (end,), **options}
-    ids = tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
+    prompt = only_row(prompt, "prompt", "stream() takes several")
+    options = with_ends(tokenizer, options)
     stop_ids = {*options["stop_ids"]}
     options["stop_ids"] = stop_ids
-    tokens = stream(model, ids, max_new_tokens, **with_words(tokenizer, bad_words, force_words, **options))
+    tokens = stream(model, prompt, max_new_tokens, **with_words(tokenizer, bad_words, force_words, **options))
     shown = (token for token in tokens if token not in stop_ids)
     return (piece for piece in until(whole_characters(tokenizer, shown), tuple(stop_strings)) if piece)
-
-
-def whole_characters(tokenizer: Any, ids: Iterable[int]) -> Iterator[str]:
-    r"""Yield the text of ids that come one at a time, in pieces that never end within a character.
-
-        the ids of b"a", b"\xc3", b"\xa9" -> "a", "", "é", ""
-
-    An id beyond the vocabulary, from a model whose table is larger, has no text.
-    Bytes of a character that has begun are held back until it is complete.  One piece more comes at the end: U+FFFD where the
-    last character is incomplete, else "".
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    for id in ids:
-        yield decoder.decode(_text_of(tokenizer, id))
-    yield decoder.decode(b"", final=True)
-
-
-def _text_of(tokenizer: Any, id: int) -> bytes:
-    return b"" if id >= tokenizer.vocab_size else tokenizer.token_bytes(id)
 
 
 def until(pieces: Iterable[str], stop_strings: Collection[str]) -> Iterator[str]:
@@ -129,7 +110,7 @@ def forbid_texts(tokenizer: Any, texts: Collection[str],
         for id in reversed(ids.tolist()):
             if len(tail) >= longest:
                 break
-            tail = _text_of(tokenizer, id) + tail
+            tail = bytes_of(tokenizer, id) + tail
         for begun, completing in rules:
             if tail.endswith(begun):
                 logits[completing] = -np.inf

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import ConfigError, GPTConfig
-from ..inputs import is_number, is_whole
+from ..inputs import is_number, is_whole, nearest
 from ..system.files import write_atomic
 from ..system.json_reader import read_json
 from ..system.text import listed, printable
@@ -83,7 +83,7 @@ class GenerationConfig:
             object.__setattr__(self, name, value)
             return
         if name not in SETTINGS and name not in PASSED_OVER:
-            raise TypeError(f"GenerationConfig: {printable(name)}, expected one of {', '.join(SETTINGS)}")
+            raise TypeError(f"GenerationConfig: {printable(name)}, expected {nearest(name, SETTINGS)}")
         if name in SPECIAL_IDS:
             value = without_negative(value)
         if name in SETTINGS and value is not None:

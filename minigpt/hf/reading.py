@@ -8,14 +8,11 @@ from ..system.json_reader import read_json
 from ..system.text import printable
 from ..tokenization import Tokenizer
 from ..tokenization.checks import shortened
-from ..tokenization.formats import END_OF_TEXT
+from ..tokenization.formats import END_OF_TEXT, means_gpt2
 from ..tokenization.settings import Settings, read_settings
 from ..tokenization.wordpiece import WordPieceTokenizer
 from ..weights.pretrained import find
 from ..weights.sources import tokenizer_at
-
-# Models that share one vocabulary, that of Tokenizer.gpt2()
-GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2")
 
 
 class Found(NamedTuple):
@@ -36,11 +33,11 @@ def read_tokenizer(name_or_folder: str | os.PathLike[str]) -> Found:
 
     Raises what tokenization.load() does.
     """
+    if means_gpt2(name_or_folder):
+        return Found(Tokenizer.gpt2(), Settings(bos_token=END_OF_TEXT, eos_token=END_OF_TEXT, unk_token=END_OF_TEXT,
+                                                model_max_length=1024))
     place = Path(name_or_folder)
     if not place.is_dir():
-        if str(name_or_folder).rpartition("/")[2] in GPT2_NAMES:
-            return Found(Tokenizer.gpt2(), Settings(bos_token=END_OF_TEXT, eos_token=END_OF_TEXT, unk_token=END_OF_TEXT,
-                                                    model_max_length=1024))
         place = find(name_or_folder)
     tokenizer = tokenizer_at(place)
     folder = place if place.is_dir() else place.parent

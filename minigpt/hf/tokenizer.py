@@ -3,6 +3,7 @@
 BERT's kind, which most Chinese GPT-2 models have, is in bert.py; special tokens by their roles are in special_tokens.py.
 """
 
+import inspect
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..inputs import is_whole
+from ..inputs import is_whole, nearest
 from ..system.files import write_atomic
 from ..system.json_reader import read_json
 from ..system.text import printable
@@ -54,7 +55,9 @@ class PretrainedTokenizer(SpecialTokens):
                  **roles: str | None) -> None:
         super().__init__()
         if unknown := [name for name in roles if name not in ROLES]:
-            raise TypeError(f"{type(self).__name__}: unknown argument {', '.join(unknown)}, expected {', '.join(ROLES)}")
+            own = list(inspect.signature(PretrainedTokenizer).parameters)[1:-1]
+            expected = nearest(unknown[0], [*own, *ROLES])
+            raise TypeError(f"{type(self).__name__}: unknown argument {', '.join(unknown)}, expected {expected}")
         model_max_length = NO_LIMIT if model_max_length is None else model_max_length
         if not is_whole(model_max_length, 1):
             raise ValueError(f"model_max_length: {shortened(model_max_length)}, expected a whole number of tokens above 0")

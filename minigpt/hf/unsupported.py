@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from ..inputs import nearest
 from ..tokenization.checks import shortened
 from .generation_config import PASSED_OVER, SETTINGS, asks_for_nothing
 
@@ -38,7 +39,7 @@ def check_no_others(who: str, options: Mapping[str, Any]) -> None:
             if not asks_for_nothing(name, value):
                 raise ValueError(f"{name}: {shortened(value)}, expected none; {_INSTEAD[name]}")
         elif not (name in PASSED_OVER or name == "return_dict" or (who == "generate" and name in SETTINGS)):
-            names = f" one of {', '.join(SETTINGS)}" if who == "generate" else " input_ids, attention_mask and labels"
+            names = f" {nearest(name, SETTINGS)}" if who == "generate" else " input_ids, attention_mask and labels"
             raise TypeError(f"{who}: unknown argument {name!r}, expected{names}")
 
 

@@ -114,15 +114,20 @@ class Classifier(GPT):
         facts = {**facts_of(config), "labels": list(self.labels)}
         write_folder(folder, json.dumps(values, indent=2) + "\n", facts, tensors, self.tokenizer)
 
+    def checked(self, ids: Any, targets: Any) -> tuple[np.ndarray, np.ndarray, int]:
+        if targets is True:
+            raise TypeError("targets: True, expected labels (B, T), as padded() makes them; there are no next tokens here")
+        return super().checked(ids, targets)
+
     def __call__(self, ids: Any, key_padding_mask: Any = None) -> np.ndarray:
-        """Scores of the labels: ids (B, T) -> logits (B, labels), an array of the caller's own.
+        """Scores of the labels: ids (B, T), or what else GPT takes -> logits (B, labels), an array of the caller's own.
 
         key_padding_mask (B, T) booleans: False at padding, on whichever side it stands; a text's result is the same without it.
         """
-        ids = np.asarray(ids)
+        ids = self.checked_ids(ids)
         if key_padding_mask is None:
             return super().__call__(ids)[:, -1].copy()
-        mask = np.asarray(key_padding_mask)
+        mask = np.atleast_2d(key_padding_mask)
         if mask.shape != ids.shape or mask.dtype != bool or not mask.any(axis=-1).all():
             raise ValueError(f"key_padding_mask: {mask.dtype} of shape {mask.shape}, expected bool {ids.shape}, "
                              "True somewhere in each row")
@@ -162,7 +167,7 @@ class Classifier(GPT):
     def _no_language_model_head(self, *args: Any, **options: Any) -> Any:
         raise TypeError("Classifier: it has no language-model head, expected a GPT; load the base with GPT.from_pretrained()")
 
-    generate = stream = stream_text = score = trace = run = _no_language_model_head
+    generate = stream = stream_text = candidates = score = choose = trace = run = _no_language_model_head
 
 
 def _labels(names: Any) -> list[str]:

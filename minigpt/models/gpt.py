@@ -1,14 +1,14 @@
 """GPT-2: the table of parameters, their initialization, and the forward and backward passes, one the mirror of the other."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ..config import GPTConfig
-from ..inputs import checked_batch, checked_targets
+from ..inputs import as_batch, checked_batch, checked_targets, next_tokens
 from ..nn.block import block_backward, block_forward
 from ..nn.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..nn.dropout import dropout_backward, dropout_forward
@@ -78,6 +78,7 @@ class GPT(Shortcuts, Network):
         self.config = config
         super().__init__(self._parameter_table(), seed, dtype, threads, fast)
         self.tokenizer: CharTokenizer | Tokenizer | None = None     # from_pretrained sets it
+        self.name = ""                                              # too; pictures show it
 
     def forward(
         self, ids: np.ndarray, s: Scope, positions: np.ndarray | None = None, key_padding_mask: np.ndarray | None = None,
@@ -128,34 +129,44 @@ class GPT(Shortcuts, Network):
             dx = layernorm_backward(dx, s.at("ln_f"))
         for i in reversed(range(self.config.n_layer)):
             dx = block_backward(dx, s.layer("h", i))
+            if s.run.finished is not None:
+                s.run.finished(f"h.{i}")
         dx = dropout_backward(dx, s.at("drop"))
         embedding_backward(dx.sum(axis=0), s.at("wpe"))     # in the forward one table was added to every sequence
         embedding_backward(dx, s.at("wte"))
 
-    def checked(self, ids: Any, targets: Any = None) -> Any:
-        """Check a batch before it is computed: ids as an array (B, T); with targets also those, and the number that count.
-
-        Raises ValueError and TypeError.
-        """
-        V = self.config.vocab_size
-        ids = checked_batch(ids, V)
+    def checked_ids(self, ids: Any) -> np.ndarray:
+        """Check what a pass is to read, in any form that loss() takes -> ids (B, T).  Raises TypeError, ValueError."""
+        ids = checked_batch(as_batch(ids, self.tokenizer), self.config.vocab_size)
         if ids.shape[1] > self.config.n_positions:
             n = self.config.n_positions
-            raise ValueError(f"ids: {ids.shape[1]} tokens exceed n_positions {n}; crop with ids[:, -{n}:]")
-        if targets is None:
-            return ids
-        if np.shape(targets) != ids.shape:
-            raise ValueError(f"targets: shape {np.shape(targets)}, expected that of ids {ids.shape}")
-        return ids, *checked_targets(targets, self.n_outputs)
+            raise ValueError(f"ids: {ids.shape[1]} tokens exceed n_positions {n}; crop with ids[..., -{n}:]")
+        return ids
+
+    def checked(self, ids: Any, targets: Any) -> tuple[np.ndarray, np.ndarray, int]:
+        """Check a batch before it is computed: ids and targets (B, T) as arrays, and the number of targets that count.
+
+        Both are what loss() takes.  Raises TypeError, ValueError.
+        """
+        ids = self.checked_ids(ids)
+        if targets is True:
+            self.config.require_causal("targets=True")
+            targets = next_tokens(ids)
+        targets = as_batch(targets, self.tokenizer, "targets")
+        if targets.shape != ids.shape:
+            raise ValueError(f"targets: shape {targets.shape}, expected that of ids {ids.shape}, or True for the next tokens")
+        targets, count = checked_targets(targets, self.n_outputs)
+        return ids, targets, count
 
     def __call__(self, ids: Any, key_padding_mask: Any = None) -> np.ndarray:
         """Scores of the next token at every position: ids (B, T) integers -> logits (B, T, V), an array of the caller's own.
 
+        ids may also be a text, several, or a single sequence (T,): one sequence is a batch of one, logits (1, T, V).
         key_padding_mask (B, T) booleans: False at padding, which nothing attends to; what is scored there means nothing.
         Raises ValueError for ids outside the vocabulary and for more tokens than n_positions.
         """
-        ids = self.checked(ids)
-        mask = None if key_padding_mask is None else np.asarray(key_padding_mask)
+        ids = self.checked_ids(ids)
+        mask = None if key_padding_mask is None else np.atleast_2d(key_padding_mask)
         if mask is not None and (mask.shape != ids.shape or mask.dtype != bool):
             raise ValueError(f"key_padding_mask: {mask.dtype} of shape {mask.shape}, expected bool {ids.shape}")
         logits = np.empty((*ids.shape, self.n_outputs), self.dtype)
@@ -167,10 +178,14 @@ class GPT(Shortcuts, Network):
         self.map_parts(run, len(ids))
         return logits
 
-    def loss(self, ids: Any, targets: Any) -> float:
+    def loss(self, ids: Any, targets: Any = True) -> float:
         """Mean cross-entropy in nats: ids, targets (B, T) -> float.  targets[b, t] is the token after ids[b, t].
 
-        Targets of −100 do not count.  No dropout.  Raises FloatingPointError for a loss that is not finite.
+            model.loss("To be, or not to be")
+
+        Either may also be a text, several of the same number of tokens, or a single sequence (T,).  targets=True: the next
+        tokens, of the last none.  Targets of −100 do not count.  No dropout.
+        Raises TypeError, ValueError; FloatingPointError for a loss that is not finite.
         """
         ids, targets, count = self.checked(ids, targets)
 
@@ -180,14 +195,16 @@ class GPT(Shortcuts, Network):
         return self.finite("loss", sum(self.map_parts(run, len(ids))))
 
     def loss_and_grads(
-        self, ids: Any, targets: Any, *, scale: float = 1.0, accumulate: bool = False,
-        dropout_key: tuple[int, ...] | None = None,
+        self, ids: Any, targets: Any = True, *, scale: float = 1.0, accumulate: bool = False,
+        dropout_key: tuple[int, ...] | None = None, first_row: int = 0, finished: Callable[[str], None] | None = None,
     ) -> tuple[float, Gradients]:
-        """Mean cross-entropy and its gradient: ids, targets (B, T) -> (float, grads).
+        """Mean cross-entropy and its gradient: ids, targets (B, T), or what else loss() takes -> (float, grads).
 
         `grads` is model.grads, views that the next call overwrites; with accumulate=True the next call adds to them instead.
         The gradients, not the loss, are multiplied by `scale`: for one step from n batches use scale=1/n and accumulate from
         the second on.  `dropout_key` is a tuple of integers that seeds this pass's dropout masks; without it nothing drops.
+        Where these rows are a part of a batch, `first_row` is the number of the first, for the masks; `finished` is called with
+        "h.3" and so on as soon as the gradients of that block's matrices are complete.
         A loss that is not finite is returned, with the gradients to look at: first_nonfinite() names where it came from.
         """
         ids, targets, count = self.checked(ids, targets)
@@ -197,7 +214,7 @@ class GPT(Shortcuts, Network):
             self.loss_backward(scale, s)
             return loss
 
-        return sum(self.map_parts_with_grads(run, len(ids), accumulate, dropout_key)), self.grads
+        return sum(self.map_parts_with_grads(run, len(ids), accumulate, dropout_key, first_row, finished)), self.grads
 
     @property
     def n_outputs(self) -> int:

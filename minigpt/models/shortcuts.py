@@ -12,14 +12,20 @@ from numpy.typing import ArrayLike, DTypeLike
 
 if TYPE_CHECKING:
     from ..config import GPTConfig
-    from ..generation.scoring import Choice, Score
+    from ..generation.candidates import Candidates
     from ..study.interventions import Edit
     from ..study.trace import Trace
     from .gpt import GPT
 
 
 class Shortcuts:
-    """model.generate(…) instead of generation.generate(model, …), and so on."""
+    """model.generate(…) instead of generation.generate(model, …), and so on.
+
+    Tokens are given as a text, which the model's tokenizer encodes, as ids (T,), list or array, or several at once: as (B, T),
+    a list of texts or a list of rows.  What generates, scores or chooses gives for one sequence one result, and for several a
+    list or an array of them.  What shows a pass, trace() and run() like model(ids) and loss(), takes one sequence as a batch of
+    one: its arrays have B = 1.
+    """
 
     tokenizer: Any      # the model's
 
@@ -59,9 +65,10 @@ class Shortcuts:
         save_pretrained(cast("GPT", self), folder, self.tokenizer)
 
     def generate(self, ids: Any, max_new_tokens: int = 100, **options: Any) -> Any:
-        """Continue a sequence (T,) or several at once, (B, T) or a list of B lists -> prompts with what follows them.
+        """Continue a text, ids (T,), or several at once -> prompts with what follows them, in the form they were given.
 
-            model.generate(ids, 50, temperature=0.8, top_k=40, seed=1)
+            model.generate("ROMEO:", 50, temperature=0.8, top_k=40, seed=1)        a text
+            model.generate(model.tokenizer.encode("ROMEO:"), 50)                    an array of ids
 
         Options are the fields of generation.options.Sampling: temperature, top_k, top_p, min_p, repetition_penalty, stop_ids,
         seed and others.
@@ -71,12 +78,15 @@ class Shortcuts:
         return generate(self, ids, max_new_tokens, **options)
 
     def stream(self, ids: Any, max_new_tokens: int = 100, **options: Any) -> Iterator[Any]:
-        """The new tokens of generate() one by one, each as soon as it is drawn: ints, for several sequences arrays (B,)."""
+        """The new tokens of generate() one by one, each as soon as it is drawn: ints, for several sequences arrays (B,).
+
+        The text of them: stream_text().  What else could have been drawn: candidates().
+        """
         from ..generation.generate import stream
 
         return stream(self, ids, max_new_tokens, **options)
 
-    def stream_text(self, prompt: str, max_new_tokens: int = 100, **options: Any) -> Iterator[str]:
+    def stream_text(self, prompt: Any, max_new_tokens: int = 100, **options: Any) -> Iterator[str]:
         """The text that follows a prompt, piece by piece, each as soon as it is certain; it can end at strings.
 
             for piece in model.stream_text("ROMEO:", 200, stop_strings=["JULIET"]): print(piece, end="")
@@ -87,13 +97,28 @@ class Shortcuts:
 
         return stream_text(self, prompt, max_new_tokens, **options)
 
-    def score(self, text: Any, start_id: int | None = None, progress: bool = False) -> "Score":
-        """The log-probability of every token of a text or of ids (T,), with mean and perplexity: generation.scoring.score()."""
+    def candidates(self, prompt: Any, max_new_tokens: int = 100, *, n_candidates: int = 10,
+                   **options: Any) -> "Iterator[Candidates]":
+        """The new tokens of generate(), each with the likeliest ones and what every option made of their probabilities.
+
+            for step in model.candidates("ROMEO:", 5, temperature=0.7, top_k=3, seed=1): print(step)
+
+        step.token, step.ids and step.probabilities["model"], …["temperature"], …["top_k"]: generation.candidates.candidates().
+        """
+        from ..generation.candidates import candidates
+
+        return candidates(self, prompt, max_new_tokens, n_candidates=n_candidates, **options)
+
+    def score(self, text: Any, start_id: int | None = None, progress: bool = False) -> Any:
+        """The log-probability of every token of a text or of ids (T,), with mean and perplexity; of several a list.
+
+        generation.scoring.score()
+        """
         from ..generation.scoring import score
 
         return score(self, text, start_id, progress)
 
-    def choose(self, prompt: str, answers: Collection[str], normalize: str | None = None) -> "list[Choice]":
+    def choose(self, prompt: Any, answers: Collection[Any], normalize: str | None = None) -> Any:
         """The answers to a prompt, the likeliest first, each with its probability among them: generation.scoring.choose().
 
             model.choose("My gracious ", ["lord", "lady", "lion"])[0].answer
@@ -105,7 +130,8 @@ class Shortcuts:
     def trace(self, ids: ArrayLike, targets: ArrayLike | None = None, names: str | Iterable[str] = "*") -> "Trace":
         """Every activation by name, and with targets every gradient: study.trace.trace().
 
-            trace = model.trace(ids, targets);  trace["h.0.attn.att"].value;  trace["h.0.attn.att"].grad
+            trace = model.trace("To be", targets=True)      # the next tokens
+            trace["h.0.attn.att"].value;  trace["h.0.attn.att"].grad
         """
         from ..study.trace import trace
 
@@ -117,7 +143,7 @@ class Shortcuts:
     ) -> "Trace":
         """A pass in which activations are changed by name, a trace without gradients: study.interventions.run().
 
-            model.run(ids, edits={"h.*.mlp.out": 0, "h.3.attn.att": lambda att: att.round()})["logits"].value
+            model.run("To be", edits={"h.*.mlp.out": 0, "h.3.attn.att": lambda att: att.round()})["logits"].value
         """
         from ..study.interventions import run
 

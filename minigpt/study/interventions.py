@@ -30,6 +30,7 @@ def run(
         patch    {"h.2.attn.o": clean["h.2.attn.o"].value}
         change   {"h.0.attn.att": lambda att: att.round()}          a function receives a copy; its result is used
 
+    ids, targets as in model.trace(), a single sequence being a batch of one: values have B = 1, also those that edits see.
     `edits` maps patterns to replacements, applied in this order; everything later in the pass is computed from the changed
     activations.  The trace keeps what `names` match and, with targets, the loss.
     Raises ValueError for a pattern that matches no activation, before anything is computed, and for a value that does not fit.

@@ -1,8 +1,9 @@
 """The trace of a pass through a model: every activation and every gradient by name.
 
-    trace = model.trace(ids, targets)
+    trace = model.trace("To be, or not to be", targets=True)
     trace                               prints a table of all names
     trace["h.0.attn.att"]               value, grad, shape, equation, backward, source, section
+    trace["h.0.attn.att"].table()       the numbers, tokens along rows and columns
     trace["h.1.in"].parts               the terms whose sum is its gradient
 
 The values come from the textbook's layers, minigpt/nn/; equations.py describes each name.
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import difflib
 import html
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -26,8 +26,11 @@ from ..nn.cross_entropy import IGNORED
 from ..nn.embedding import embedding_backward, unembedding_backward
 from ..nn.multihead import merge_heads
 from ..nn.scope import Gradients, Pass, Scope, Visitor
+from ..system.columns import columns, padded
+from ..system.text import printable
 from .equations import activations, parameters
 from .pictures import array_picture, label, row_of_pictures
+from .tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -59,7 +62,6 @@ class Step:
 
     name: str
     value: np.ndarray
-    grad: np.ndarray | None         # of the loss with respect to value; None without targets
     equation: str                   # of value
     backward: str                   # the equation of grad
     axes: str                       # a letter for each axis: "B H T T"
@@ -73,16 +75,25 @@ class Step:
         return Shape(self.value.shape, self.axes.split())
 
     @property
+    def grad(self) -> np.ndarray:
+        """Of the loss with respect to value.  Raises ValueError in a trace without gradients; see Trace.has_grads."""
+        return self.trace.grad(self.name)
+
+    @property
     def parts(self) -> dict[str, np.ndarray]:
         """The terms whose sum is the gradient: {activation that each came through: array}; see Trace.parts()."""
         return self.trace.parts(self.name)
+
+    def table(self, grad: bool = False) -> Table:
+        """The numbers of the value, or of the gradient, with tokens along rows and columns; see tables.py."""
+        return Table(self, grad)
 
     def __repr__(self) -> str:
         lines = [
             f"{self.name} {self.shape}", f"  value     {self.equation}", f"            {_numbers(self.value)}",
             f"            {self.source[0]}", f"  gradient  {self.backward}",
         ]
-        if self.grad is not None:
+        if self.trace.has_grads:
             lines.append(f"            {_numbers(self.grad)}")
         return "\n".join([*lines, f"            {self.source[1]}", f"  articles  {self.section}"])
 
@@ -94,10 +105,11 @@ class Step:
                     f"{array_picture(array, self.axes, self.trace.labels)}</div>")
 
         sides = [side("value", self.value, self.equation, self.source[0])]
-        if self.grad is not None:
+        if self.trace.has_grads:
             sides.append(side("gradient", self.grad, self.backward, self.source[1]))
         first = f", the first of {len(self.value)} sequences" if self.axes.startswith("B") and len(self.value) > 1 else ""
-        head = html.escape(f"{self.shape}{first} · {self.section} · blue above 0, orange below")
+        of = f"of {printable(self.trace.model_name)} " if self.trace.model_name else ""
+        head = html.escape(f"{of}{self.shape}{first} · {self.section}")
         return f'<div class="tex2jax_ignore"><p><b><code>{self.name}</code></b> {head}</p>{row_of_pictures(sides)}</div>'
 
 
@@ -112,7 +124,7 @@ def _numbers(array: np.ndarray) -> str:
 class Trace(Mapping[str, Step]):
     """The steps of one pass by name, in the order of computation; with targets, the parameters follow.
 
-    `ids` and `targets` are the input; `loss` is a float, None without targets.
+    `ids` and `targets` (B, T) are the input, B = 1 for a single sequence; `loss` is a float, None without targets.
     """
 
     def __init__(
@@ -133,14 +145,28 @@ class Trace(Mapping[str, Step]):
             raise KeyError(f"trace: no {name!r} among {len(self)} names{hint}")
         row = self._table[name]
         value = self._values[name] if name in self._values else self._model.params[name]
-        grad = self._grads.get(name)
-        return Step(name, value, grad, row.forward, row.backward, row.axes, row.source(name), row.section, self)
+        return Step(name, value, row.forward, row.backward, row.axes, row.source(name), row.section, self)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._table)
 
     def __len__(self) -> int:
         return len(self._table)
+
+    @property
+    def has_grads(self) -> bool:
+        """Whether there are gradients: model.trace() makes them, where it has targets."""
+        return bool(self._grads)
+
+    def grad(self, name: str) -> np.ndarray:
+        """The gradient of the loss with respect to `name`.  Raises ValueError in a trace without gradients."""
+        self._check_grads(name)
+        return self._grads[self[name].name]
+
+    def _check_grads(self, name: str) -> None:
+        if not self.has_grads:
+            raise ValueError(f"{name}: no gradient in this trace, expected one of model.trace() with targets; "
+                             "trace(ids, targets=True) takes the next tokens")
 
     def select(self, names: str | Iterable[str]) -> Trace:
         """The same pass, restricted to the names that match the given patterns, as in names= of model.trace()."""
@@ -162,8 +188,7 @@ class Trace(Mapping[str, Step]):
         With post-norm blocks (GPT-1), h.1.in has h.1.attn.q, …k, …v and ln_1's terms, h.1.mid has h.1.mlp.pre and ln_2's.
         Raises KeyError where the trace lacks a name that a part is computed from, ValueError for a trace without gradients.
         """
-        if self.targets is None:
-            raise ValueError("parts: this trace has no gradients; give model.trace() targets")
+        self._check_grads(name)
         block, _, point = name.rpartition(".")
         pre_norm = self.config.pre_norm
         if name == "wte.weight" and self.config.tie_word_embeddings:
@@ -174,29 +199,23 @@ class Trace(Mapping[str, Step]):
             return {}
         i = int(block[2:])
         if point == "in":
-            straight = {f"{block}.mid": self._grad(f"{block}.mid")} if pre_norm else self._query_key_value(f"{block}.attn")
+            straight = {f"{block}.mid": self.grad(f"{block}.mid")} if pre_norm else self._query_key_value(f"{block}.attn")
             return {**straight, **self._norm_terms(f"{block}.ln_1")}
         if point == "mid":
-            straight = {f"{block}.out": self._grad(f"{block}.out")} if pre_norm else self._mlp_share(f"{block}.mlp")
+            straight = {f"{block}.out": self.grad(f"{block}.out")} if pre_norm else self._mlp_share(f"{block}.mlp")
             return {**straight, **self._norm_terms(f"{block}.ln_2")}
         if i + 1 < self.config.n_layer:
             return self.parts(f"h.{i + 1}.in")
         return self._norm_terms("ln_f") if pre_norm else {}
-
-    def _grad(self, name: str) -> np.ndarray:
-        """The gradient of a name, for parts()"""
-        grad = self[name].grad
-        assert grad is not None         # parts() has asked for targets
-        return grad
 
     def _norm_terms(self, norm: str) -> dict[str, np.ndarray]:
         """The three paths through a norm: ∂x̂/∂x = r, ∂μ/∂x = 1/C, ∂r/∂x = −r² x̂/C"""
         xhat, mean, rstd = (self[f"{norm}.{name}"] for name in ("xhat", "mean", "rstd"))
         C = self.config.n_embd
         return {
-            xhat.name: rstd.value * self._grad(xhat.name),
-            mean.name: np.broadcast_to(self._grad(mean.name) / C, xhat.shape).copy(),
-            rstd.name: -self._grad(rstd.name) * rstd.value * rstd.value * xhat.value / C,
+            xhat.name: rstd.value * self.grad(xhat.name),
+            mean.name: np.broadcast_to(self.grad(mean.name) / C, xhat.shape).copy(),
+            rstd.name: -self.grad(rstd.name) * rstd.value * rstd.value * xhat.value / C,
         }
 
     def _query_key_value(self, attn: str) -> dict[str, np.ndarray]:
@@ -204,30 +223,40 @@ class Trace(Mapping[str, Step]):
         s = Scope.of()
         weights = np.split(self._model.params[f"{attn}.c_attn.weight"], 3, axis=1)
         names = (f"{attn}.{name}" for name in "qkv")
-        return {name: merge_heads([self._grad(name)], s) @ W.T for name, W in zip(names, weights, strict=True)}
+        return {name: merge_heads([self.grad(name)], s) @ W.T for name, W in zip(names, weights, strict=True)}
 
     def _mlp_share(self, mlp: str) -> dict[str, np.ndarray]:
         """The path from a norm's output into the MLP"""
-        return {f"{mlp}.pre": self._grad(f"{mlp}.pre") @ self._model.params[f"{mlp}.c_fc.weight"].T}
+        return {f"{mlp}.pre": self.grad(f"{mlp}.pre") @ self._model.params[f"{mlp}.c_fc.weight"].T}
 
     def _lookup_share(self) -> np.ndarray:
         """What the lookup of ids adds to the gradient of wte.weight"""
         s = Scope.of(weight=self._model.params["wte.weight"])
         s.acts["ids"] = self.ids
-        embedding_backward(self._grad("wte.out"), s)
+        embedding_backward(self.grad("wte.out"), s)
         return s.grads["weight"]
 
     def _head_share(self) -> np.ndarray:
         """What the output layer adds to the gradient of wte.weight"""
         s = Scope.of(weight=self._model.params["wte.weight"])
         s.acts["h"] = self["ln_f.out" if self.config.pre_norm else f"h.{self.config.n_layer - 1}.out"].value
-        unembedding_backward(self._grad("logits"), s)
+        unembedding_backward(self.grad("logits"), s)
         return s.grads["weight"]
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer, None where it has none"""
+        return self._model.tokenizer
 
     @property
     def labels(self) -> list[str]:
         """The first sequence's tokens as labels for pictures; ids where the model has no tokenizer"""
         return [label(self._model.tokenizer, id) for id in self.ids[0]]
+
+    @property
+    def model_name(self) -> str:
+        """What the model is called, for pictures; "" where it was not loaded by a name or from a path"""
+        return self._model.name
 
     def _groups(self) -> list[tuple[str, list[tuple[str, ...]]]]:
         """(title, rows) of the table: the embeddings, each block, the output, then the parameters likewise"""
@@ -254,10 +283,10 @@ class Trace(Mapping[str, Step]):
     def __repr__(self) -> str:
         groups = [rows for _, rows in self._groups()]
         groups[0] = [self._head(), *groups[0]]
-        widths = [max(map(_width, column)) for column in zip(*(row for rows in groups for row in rows), strict=True)]
+        widths = [max(map(columns, column)) for column in zip(*(row for rows in groups for row in rows), strict=True)]
 
         def line(row: Iterable[str]) -> str:
-            return "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+            return "  ".join(padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
         return f"{self._summary()}\n" + "\n\n".join("\n".join(map(line, rows)) for rows in groups)
 
@@ -276,17 +305,13 @@ class Trace(Mapping[str, Step]):
         return f'<div class="tex2jax_ignore">{"".join(parts)}</div>'
 
 
-def _width(text: str) -> int:
-    """Number of columns a text takes on screen; combining characters, such as the hat of x̂, take none"""
-    return sum(not unicodedata.combining(c) for c in text)
-
-
 def trace(model: Any, ids: ArrayLike, targets: ArrayLike | None = None, names: str | Iterable[str] = "*") -> Trace:
     """Run a model forward, and with targets backward; return a Trace with copies of everything that `names` match.
 
-        model.trace(ids, targets, names=["h.*.attn.att", "logits"])
+        model.trace("To be, or not to be", targets=True, names=["h.*.attn.att", "logits"])
 
-    ids, targets (B, T) integers, as in model.loss().  `names` is a pattern or several; * matches anything.
+    ids, targets: a batch (B, T) of integers, or what else model.loss() takes; a single sequence is a batch of one, B = 1.
+    targets=True: the next tokens.  `names` is a pattern or several; * matches anything.
     Without targets there are no gradients, and memory holds one layer at a time plus what is kept.  With targets all
     activations of the pass are in memory until the trace is made.
     Raises ValueError for a pattern that matches no name, before anything is computed, and whatever model.loss() raises.
@@ -326,7 +351,7 @@ def study_pass(
     computed here, and a change to probs is carried over to logp.  Raises what model.loss() raises.
     """
     if targets is None:
-        inputs, count, visit_grad = model.checked(ids), 1, None
+        inputs, count, visit_grad = model.checked_ids(ids), 1, None
         wanted = np.full(inputs.shape, IGNORED)
     else:
         inputs, wanted, count = model.checked(ids, targets)

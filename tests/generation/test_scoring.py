@@ -153,9 +153,11 @@ def test_without_a_tokenizer_there_are_no_bytes(model):
     ([1, 11], ValueError, r"text\[1\]: 11, expected an id from 0 to 10"),
     ([1, -1], ValueError, r"text\[1\]: -1"),
     ([1.0, 2], TypeError, r"text\[0\]: 1.0 of type float"),
-    (np.zeros((2, 2), int), TypeError, r"text: int64 of shape \(2, 2\)"),
-    ("to be", ValueError, "model: no tokenizer"),
-    (None, TypeError, "text: object"),
+    ([[1, 2], [1]], ValueError, r"text\[1\]: 1 tokens, expected at least one to score"),
+    ([[1, 2], [1, 11]], ValueError, r"text\[1\]\[1\]: 11, expected an id from 0 to 10"),
+    (np.zeros((1, 2, 2), int), ValueError, r"text: shape \(1, 2, 2\), expected a text, ids \(T,\) or \(B, T\)"),
+    ("to be", ValueError, "text: a text, expected token ids, since the model has no tokenizer; set model.tokenizer"),
+    (None, ValueError, r"text: shape \(\)"),
 ])
 def test_bad_input_is_refused(model, text, error, message):
     with pytest.raises(error, match=message):
@@ -326,7 +328,10 @@ def test_a_closed_stderr_does_not_keep_from_scoring(model, monkeypatch):
 
 @pytest.mark.parametrize(("arguments", "error", "message"), [
     (("", ["b"]), ValueError, "prompt: no token before the answers, expected at least one"),
-    (([1], ["b"]), TypeError, "prompt: list, expected a text"),
+    (([99], ["b"]), ValueError, r"prompt\[0\]: 99, expected an id"),
+    (([1], [[2], [99]]), ValueError, r"answers\[1\]\[0\]: 99, expected an id"),
+    (([1], [2, 3]), TypeError, r"answers: \[2, 3\], expected a sequence of texts"),
+    (([1], [[2], []]), ValueError, r"answers: \[\[2\], \[\]\], expected no empty text"),
     (("to", "be"), TypeError, r"answers: 'be', expected a sequence of texts; write \('…',\)"),
     (("to", ["b", ""]), ValueError, r"answers: \['b', ''\], expected no empty text; leave it out"),
     (("to", [1, 2]), TypeError, r"answers: \[1, 2\]"),
@@ -342,6 +347,7 @@ def test_bad_choices_are_refused_before_anything_is_computed(char_model, monkeyp
         char_model.choose(*arguments)
 
 
-def test_choosing_needs_a_tokenizer(model):
-    with pytest.raises(ValueError, match="model: no tokenizer"):
-        model.choose("to", ["be"])
+def test_choosing_among_texts_needs_a_tokenizer(model):
+    for prompt in ("to", [1, 2]):
+        with pytest.raises(ValueError, match=r"(prompt|answers\[0\]): a text, expected token ids, since"):
+            model.choose(prompt, ["be"])

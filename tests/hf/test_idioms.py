@@ -247,7 +247,7 @@ def test_what_a_model_has_not_says_what_to_do_instead(model):
         (lambda: setattr(model.config, "n_layer", 2), AttributeError, "n_layer cannot be set, expected one of bos_token_id"),
         (lambda: setattr(model.config, "pad_token_id", "x"), ConfigError, "pad_token_id 'x', expected an id from 0"),
         (lambda: setattr(model.generation_config, "temperature", "x"), ConfigError, "'x', expected a finite number"),
-        (lambda: setattr(model.generation_config, "temprature", 1), TypeError, "temprature, expected one of max_length"),
+        (lambda: setattr(model.generation_config, "temprature", 1), TypeError, "temprature, expected temperature"),
         (lambda: setattr(model, "generation_config", {}), TypeError, "generation_config: dict, expected a .*GenerationConfig"),
         (model.train, ValueError, r"train: True, expected False.*Trainer\(model\.gpt"),
         (lambda: model.to("cuda"), ValueError, "to: 'cuda', expected 'cpu'"),

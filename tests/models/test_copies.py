@@ -11,6 +11,7 @@ from minigpt import GPT, CharTokenizer, GPTConfig, Recipe
 from minigpt.config import TransformerConfig
 from minigpt.models.classifier import Classifier
 from minigpt.models.transformer import Transformer
+from minigpt.tokenization import Tokenizer, WordPieceTokenizer
 from minigpt.training.adapters import add_lora
 from minigpt.training.optim import AdamW, Muon
 
@@ -137,6 +138,18 @@ def test_a_copy_of_a_trace_is_the_same_trace(how):
     np.testing.assert_array_equal(other["h.0.attn.att"].grad, trace["h.0.attn.att"].grad)
     parts = other["wte.weight"].parts
     np.testing.assert_array_equal(sum(parts.values()), sum(trace["wte.weight"].parts.values()))
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_tokenizer_is_copied_alone_and_with_its_model(how):
+    words = WordPieceTokenizer(["[UNK]", "a", "##b"], ["[UNK]"])
+    for tokenizer in (CharTokenizer.train("abc"), Tokenizer.train("ab ab", 258, ["<|endoftext|>"]), words):
+        model, _ = gpt()
+        model.tokenizer = tokenizer
+        for other in (WAYS[how](tokenizer), WAYS[how](model).tokenizer):
+            assert type(other) is type(tokenizer)
+            assert other == tokenizer
+            assert other.encode("ab") == tokenizer.encode("ab")
 
 
 @pytest.mark.parametrize("how", WAYS)

@@ -635,13 +635,18 @@ def test_float32_weights_are_the_float64_weights_rounded():
 
 
 BAD_IDS = {
-    "one axis": ([1, 2, 3], ValueError, r"ids: shape \(3,\), expected \(batch, time\); write ids\[None\]"),
+    "no axis": (3, ValueError, r"ids: shape \(\), expected \(batch, time\)"),
+    "rows of two lengths": ([[1, 2, 3], [1]], ValueError, "ids: rows of different lengths, expected one length; give one at a"),
+    "a text and no tokenizer": ("to", ValueError, "ids: a text, expected token ids, since the model has no tokenizer; set mod"),
+    "texts and no tokenizer": (["to"], ValueError, r"ids\[0\]: a text, expected token ids, since"),
+    "bytes": (b"to", TypeError, "ids: bytes, expected a text or token ids; decode them first"),
+    "an empty list": ([], ValueError, r"ids: shape \(1, 0\), expected at least one token"),
     "three axes": (np.zeros((1, 2, 3), int), ValueError, r"ids: shape \(1, 2, 3\), expected \(batch, time\)"),
     "floats": ([[1.0, 2.0]], TypeError, r"ids: dtype float64, expected integers"),
     "booleans": ([[True, False]], TypeError, r"ids: dtype bool, expected integers"),
     "no token": (np.zeros((2, 0), int), ValueError, r"ids: shape \(2, 0\), expected at least one token"),
     "no sequence": (np.zeros((0, 5), int), ValueError, r"ids: shape \(0, 5\), expected at least one token"),
-    "too many": (np.zeros((1, 10), int), ValueError, r"ids: 10 tokens exceed n_positions 9; crop with ids\[:, -9:\]"),
+    "too many": (np.zeros((1, 10), int), ValueError, r"ids: 10 tokens exceed n_positions 9; crop with ids\[\.\.\., -9:\]"),
     "negative": ([[0, -1]], ValueError, r"ids: values from -1 to 0, expected 0 to 10"),
     "past the vocabulary": ([[3, 11]], ValueError, r"ids: values from 3 to 11, expected 0 to 10"),
 }
