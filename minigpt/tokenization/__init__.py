@@ -13,6 +13,7 @@ from typing import Any
 from ..system.text import printable
 from .char import CharTokenizer
 from .checks import shortened
+from .formats import means_gpt2
 from .settings import Settings, read_settings
 from .tokenizer import Tokenizer
 from .wordpiece import WordPieceTokenizer
@@ -21,12 +22,14 @@ __all__ = ["Tokenizer", "CharTokenizer", "WordPieceTokenizer", "Settings", "load
 
 
 def load(folder: str | os.PathLike[str]) -> Tokenizer | CharTokenizer | WordPieceTokenizer:
-    """Read the tokenizer that a folder holds, of any kind.
+    """Read the tokenizer that a folder holds, of any kind; "gpt2" and its like without such a folder are Tokenizer.gpt2().
 
     chars.json; tokenizer.json, which goes before vocab.json and merges.txt; vocab.txt, where there are no such or where
     tokenizer_config.json says that they are not meant.
     Raises FileNotFoundError where there is none; ValueError where there are two, or a file is damaged or of another kind.
     """
+    if means_gpt2(folder):
+        return Tokenizer.gpt2()
     folder = Path(folder)
     bpe = [name for name in ("tokenizer.json", "vocab.json", "merges.txt") if (folder / name).exists()]
     words = (folder / "vocab.txt").exists()

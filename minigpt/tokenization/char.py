@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..system.text import printable
 from .checks import allowed_in, checked_text, shortened
+from .explain import Explanation
 from .formats import read_chars, write_chars
 from .ids import IdArray, checked_ids, id_dtype
 
@@ -78,6 +79,12 @@ class CharTokenizer:
                 f"{self.vocab_size} characters {shortened(''.join(self._chars))}; train on a text that has it"
             )
         return ids.astype(id_dtype(self.vocab_size))
+
+    def explain(
+        self, text: str, allowed_special: Collection[str] = (), disallowed_special: Collection[str] = "all"
+    ) -> Explanation:
+        """Show a text, its characters, and their ids, as Tokenizer.explain does; there is nothing to merge.  As encode."""
+        return Explanation(self, [(text, [self.encode(text, allowed_special, disallowed_special)])] if text else [])
 
     def decode(self, ids: Iterable[int]) -> str:
         """Turn ids into text.

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,20 @@ _FILES = (
     "merges.txt", "vocab.json", "added_tokens.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "vocab.txt",
 )  # fmt: skip
+# The models whose vocabulary is GPT-2's: short names, and those of their repositories at Hugging Face
+GPT2_REPOSITORIES = {
+    "gpt2": "openai-community/gpt2",
+    "gpt2-medium": "openai-community/gpt2-medium",
+    "gpt2-large": "openai-community/gpt2-large",
+    "gpt2-xl": "openai-community/gpt2-xl",
+    "distilgpt2": "distilbert/distilgpt2",
+}
 _GPT2_MERGES = Path(__file__).parents[1] / "assets" / "gpt2" / "merges.txt.gz"
+
+
+def means_gpt2(name: str | os.PathLike[str]) -> bool:
+    """Whether this is a name of a model with GPT-2's vocabulary, which is bundled, and not of a file or folder here."""
+    return str(name) in {*GPT2_REPOSITORIES, *GPT2_REPOSITORIES.values()} and not Path(name).exists()
 
 
 def gpt2_merges() -> list[Pair]:

@@ -29,7 +29,7 @@ from .bpe import BYTE_NAMES, BYTE_ORDER, Pair, byte_ids, bytes_of_name, merge_st
 from .checks import allowed_in, checked_special_tokens, checked_text
 from .explain import Explanation, explanation
 from .fast import PieceCache, learn_merges, split_pieces
-from .formats import gpt2_merges, read_gpt2_files, read_ranks, write_gpt2_files
+from .formats import gpt2_merges, means_gpt2, read_gpt2_files, read_ranks, write_gpt2_files
 from .ids import IdArray, check_id, checked_ids, id_dtype
 from .ranked import RankedCache
 from .settings import END_OF_TEXT, Settings
@@ -387,11 +387,15 @@ class Tokenizer:
     def load(cls, folder: str | os.PathLike[str]) -> Tokenizer:
         """Read tokenizer.json, or where there is none vocab.json and merges.txt: those of save, of GPT-2 or of transformers.
 
+            Tokenizer.load("gpt2")      GPT-2's own, without a folder of this name; so "gpt2-medium" and the other sizes
+
         Ids can be in any order and have holes, and tokens can be added, as tokenizer_config.json, special_tokens_map.json and
         added_tokens.json say.
         Raises FileNotFoundError; ValueError naming the file for a tokenizer of another kind and for a damaged one, and the
         line of merges.txt for a merge that is missing, repeated or out of order.
         """
+        if means_gpt2(folder):
+            return cls.gpt2()
         vocabulary, settings = read_gpt2_files(Path(folder))
         self = cls._of(vocabulary)
         self.settings = settings

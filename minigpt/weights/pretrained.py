@@ -20,25 +20,17 @@ from ..models.gpt import GPT, parameter_table
 from ..system.files import write_atomic
 from ..system.text import printable
 from ..tokenization import CharTokenizer, Settings, Tokenizer
+from ..tokenization.formats import GPT2_REPOSITORIES, means_gpt2
 from ..tokenization.settings import END_OF_TEXT
 from . import cache, hub
 from .folder import check_together, facts_of, write_folder
 from .kinds import is_checkpoint_name
-from .sources import config_of, has_weights, parameters_of, tokenizer_of, weight_file
+from .sources import config_of, has_weights, parameters_of, tokenizer_at, tokenizer_of, weight_file
 from .state_dict import GPT1_NAMES, build, from_state_dict, linear_layout_of
 
-__all__ = ["exported", "find", "from_pretrained", "from_state_dict", "save_pretrained"]
+__all__ = ["exported", "find", "find_tokenizer", "from_pretrained", "from_state_dict", "save_pretrained"]
 
 BUNDLED = ("shakespeare-char",)     # folders of assets/, found by name
-
-# The names of Hugging Face's repositories, and the short ones by which everybody calls them
-REPOSITORIES = {
-    "gpt2": "openai-community/gpt2",
-    "gpt2-medium": "openai-community/gpt2-medium",
-    "gpt2-large": "openai-community/gpt2-large",
-    "gpt2-xl": "openai-community/gpt2-xl",
-    "distilgpt2": "distilbert/distilgpt2",
-}
 
 
 def _stock_config(name: str) -> GPTConfig:
@@ -49,7 +41,7 @@ def _stock_config(name: str) -> GPTConfig:
 
 
 class Pin(NamedTuple):
-    """One exact revision of a repository: a download is accepted only if its bytes are these."""
+    """One exact revision of a repository: a download is accepted only if its bytes are these.  GPT-2's tokenizer is bundled."""
 
     revision: str
     files: dict[str, tuple[str, int | None]]        # SHA-256, and the size in bytes where known
@@ -60,8 +52,6 @@ PINS = {
     "openai-community/gpt2": Pin(
         "607a30d783dfa663caf39e06633721c8d4cfcd7e",
         {
-            "vocab.json": ("196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783", None),
-            "merges.txt": ("1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5", None),
             "model.safetensors": ("248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707", 548_105_171),
         },
         _stock_config("gpt2"),
@@ -144,6 +134,7 @@ def from_pretrained(
     layout = linear_layout_of(tensors)
     model = build(tensors, config, layout, dtype=dtype, threads=threads, fast=fast, strict=strict, source=str(file), spent=True)
     model.tokenizer = tokenizer_of(file, config, is_gpt2)
+    model.name = os.path.basename(os.path.abspath(what))
     check_together(file, facts_of(config), model.tokenizer)
     return model
 
@@ -151,7 +142,7 @@ def from_pretrained(
 def configuration(file: Path, tensors: Mapping[str, np.ndarray]) -> tuple[GPTConfig, bool]:
     """Return the configuration of a file of weights with these tensors, and whether it is one of OpenAI's GPT-2s.
 
-    Of these Hugging Face's cache may hold only the files that somebody asked for, without config.json and tokenizer.
+    Of these a cache may hold only the files that somebody asked for, without config.json and tokenizer.
     Raises: as sources.config_of().
     """
     cached = _name_in_cache(file)
@@ -179,25 +170,34 @@ def find(what: str | os.PathLike[str], downloads: bool = True) -> Path:
         if has_weights(path):
             return path
         raise _unknown(name, "a folder without config.json and weights")
-    repository = REPOSITORIES.get(name, name)
+    repository = GPT2_REPOSITORIES.get(name, name)
     pin = PINS.get(repository)
     if found := cache.hugging_face_snapshot(repository, has_weights, pin and pin.revision):
         return found
     if pin is not None:
         return _download(repository, pin) if downloads else _downloaded(name, repository, pin)
-    if repository in REPOSITORIES.values():
+    if repository in GPT2_REPOSITORIES.values():
         raise FileNotFoundError(
             f"model {name!r}: not in {cache.hugging_face_cache()}, expected it there, since minigpt has no checksum to "
-            f"download it by; put config.json and model.safetensors of https://huggingface.co/{repository} into a folder "
-            "and name that"
+            "download it by; put tokenizer.json, config.json and model.safetensors of "
+            f"https://huggingface.co/{repository} into a folder and name that"
         )
     raise _unknown(name, "no such folder or file")
 
 
+def find_tokenizer(what: str | os.PathLike[str]) -> Any:
+    """Return the tokenizer of a model that find() finds; of GPT-2, which shares it with all sizes, that needs no file.
+
+    Raises: as find(), FileNotFoundError where there is no tokenizer, ValueError for one that cannot be read.
+    """
+    return Tokenizer.gpt2() if means_gpt2(what) else tokenizer_at(find(what))
+
+
 def _name_in_cache(file: Path) -> str | None:
-    """Return the name in REPOSITORIES of a model in Hugging Face's cache, None for everything else."""
-    for name, repository in REPOSITORIES.items():
-        if {f"models--{name}", f"models--{repository.replace('/', '--')}"} & {*file.parts}:
+    """Return the name in GPT2_REPOSITORIES of a model in Hugging Face's cache or minigpt's, None for everything else."""
+    for name, repository in GPT2_REPOSITORIES.items():
+        ours = {_subfolder(repository, PINS[repository])} if repository in PINS else set()
+        if {f"models--{name}", f"models--{repository.replace('/', '--')}", *ours} & {*file.parts}:
             return name
     return None
 
@@ -205,7 +205,7 @@ def _name_in_cache(file: Path) -> str | None:
 def _unknown(name: str, found: str) -> FileNotFoundError:
     return FileNotFoundError(
         f"model {printable(repr(name))}: {found}, expected a model's folder or file, as training, save_pretrained and other "
-        f"programs write them, or one of {', '.join((*BUNDLED, *REPOSITORIES))}"
+        f"programs write them, or one of {', '.join((*BUNDLED, *GPT2_REPOSITORIES))}"
     )
 
 

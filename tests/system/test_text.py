@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from minigpt.system.text import for_terminal, listed, padded, printable, width_of
+from minigpt.system.text import for_terminal, listed, printable
 
 
 @pytest.mark.parametrize("text", ["", "h.0.attn.c_attn.weight", "C:\\models\\gpt2", "a 'quoted' name", "数字 ελ 🎈"])
@@ -63,9 +63,3 @@ def test_a_list_shows_what_fits_and_counts_the_rest():
     assert listed([f"h.{i}" for i in range(10)], "; ", most=20) == "h.0; h.1; h.2; h.3; and 6 more"
     assert listed(["x" * 30, "y"], most=20) == "x" * 30 + ", and 1 more"
     assert len(listed(["h.11.attn.c_attn.weight is missing"] * 148, "; ")) < 750
-
-
-def test_a_text_is_as_wide_as_a_terminal_shows_it():
-    widths = {"": 0, "abc": 3, "今a": 3, "😀": 2, "ｱ！": 3, "x̂": 1, "e\u0301": 1, "か\u3099": 2, "é…√": 3}
-    assert {text: width_of(text) for text in widths} == widths
-    assert (padded("今x̂", 5), padded("今x̂", 5, right=True), padded("今x̂", 2)) == ("今x̂  ", "  今x̂", "今x̂")

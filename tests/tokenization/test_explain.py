@@ -1,10 +1,14 @@
 """How Tokenizer.explain shows a text becoming tokens."""
 
+import ast
 import random
+import re
 from itertools import pairwise
 
-from minigpt.tokenization import Tokenizer
-from minigpt.tokenization.bpe import merge
+from minigpt.system.columns import columns
+from minigpt.tokenization import CharTokenizer, Tokenizer
+from minigpt.tokenization.bpe import byte_ids, merge
+from minigpt.tokenization.explain import shown_tokens
 from texts import END, PROSE, nasty_text
 
 
@@ -48,3 +52,44 @@ def test_each_step_of_an_explanation_is_one_merge_of_the_lowest_id():
         for before, after in pairwise(steps):
             possible = [merges.index(list(pair)) for pair in pairwise(before) if list(pair) in merges[: max(after)]]
             assert after == merge(before, tuple(merges[min(possible)]), 256 + min(possible))
+
+
+def test_wide_characters_keep_an_explanation_straight():
+    shown = str(Tokenizer.train("今天天气" * 9, 267).explain("今天天气")).splitlines()
+    merges = [line for line in shown if " = " in line]
+    assert len(merges) == 9 and merges[-1].split() == ["今天天气", "今天天", "+", "气", "=", "今天天气,", "264"]
+    starts = [re.search(r"\S+ \+ ", line).start() for line in merges]
+    assert len({columns(line[:start]) for line, start in zip(merges, starts, strict=True)}) == 1
+
+
+def test_characters_have_nothing_to_merge():
+    tokenizer = CharTokenizer.train("hello ")
+    assert str(tokenizer.explain("hole o")) == "'hole o'\n  h o l e ␣ o\n2 4 3 1 0 4"
+    assert str(tokenizer.explain("")) == ""
+
+
+def test_a_token_of_a_part_of_a_character_says_which_part_of_which():
+    gpt2 = Tokenizer.gpt2()
+    for text, shown in {
+        "今天": ["今 1/2 [e4 bb]", "今 2/2 [8a]", "'天'"],
+        "a 日": ["'a'", "' ' 日 1/3 [e6]", "日 2/3 [97]", "日 3/3 [a5]"],
+        "\n👩\u200d": ["'\\n'", "👩 1/2 [f0 9f 91]", "👩 2/2 [a9]", "\\u200d 1/2 [e2 80]", "\\u200d 2/2 [8d]"],
+        "\ue000": ["\\ue000 1/2 [ee 80]", "\\ue000 2/2 [80]"],
+    }.items():
+        assert shown_tokens(gpt2, gpt2.encode(text)) == shown, text
+    assert shown_tokens(Tokenizer(), byte_ids(b"a\xff\xe4\xbb")) == ["'a'", "[ff]", "[e4]", "[bb]"]
+    two = Tokenizer([(byte_ids(b"\x8a")[0], byte_ids(b"\xe4")[0])])         # the end of a character, the beginning of the next
+    assert shown_tokens(two, two.encode("今今")) == [
+        "今 1/3 [e4]", "今 2/3 [bb]", "今 3/3 [8a] 今 1/3 [e4]", "今 2/3 [bb]", "今 3/3 [8a]"]
+    assert shown_tokens(two, []) == []
+
+
+def test_what_is_shown_of_tokens_holds_every_byte_of_a_text():
+    rng, gpt2 = random.Random(5), Tokenizer.gpt2()
+    for _ in range(100):
+        text = nasty_text(rng, 30)
+        ids = gpt2.encode(text, allowed_special="all")
+        for id, shown in zip(ids, shown_tokens(gpt2, ids), strict=True):
+            parts = re.findall(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\[([0-9a-f ]+)\](?: |$)""", shown)
+            data = b"".join(bytes.fromhex(hexadecimal) or ast.literal_eval(whole).encode() for whole, hexadecimal in parts)
+            assert data == gpt2.token_bytes(id), (shown, text)

@@ -8,8 +8,10 @@ import threading
 import numpy as np
 import pytest
 
-from minigpt import GPT, ConfigError, GPTConfig, weights
+from minigpt import GPT, ConfigError, GPTConfig, hf, weights
+from minigpt.hf.reading import read_tokenizer
 from minigpt.tokenization import CharTokenizer, Settings, Tokenizer
+from minigpt.tokenization import load as load_tokenizer
 from minigpt.weights import cache, hub, pretrained
 from minigpt.weights.pretrained import save_pretrained
 
@@ -319,16 +321,40 @@ def test_a_mirror_is_asked_once_in_the_place_of_hugging_face(caches, monkeypatch
             GPT.from_pretrained("gpt2")
         server.shutdown()
     pin = pretrained.PINS["openai-community/gpt2"]
-    assert requests == [f"/openai-community/gpt2/resolve/{pin.revision}/vocab.json"]
+    assert requests == [f"/openai-community/gpt2/resolve/{pin.revision}/model.safetensors"]
 
 
 def test_gpt2_offline_says_where_to_put_which_file(caches):
     with pytest.raises(hub.DownloadError) as error:
         GPT.from_pretrained("gpt2")
     pin = pretrained.PINS["openai-community/gpt2"]
-    for part in ("HF_HUB_OFFLINE is set", f"huggingface.co/openai-community/gpt2/resolve/{pin.revision}/vocab.json",
-                 pin.files["vocab.json"][0], str(caches / "minigpt" / "openai-community--gpt2-607a30d7" / "vocab.json")):
+    for part in ("HF_HUB_OFFLINE is set", f"huggingface.co/openai-community/gpt2/resolve/{pin.revision}/model.safetensors",
+                 pin.files["model.safetensors"][0],
+                 str(caches / "minigpt" / "openai-community--gpt2-607a30d7" / "model.safetensors")):
         assert part in str(error.value)
+
+
+def test_what_needs_only_gpt2s_tokenizer_needs_no_file_of_it(caches):
+    loads = [pretrained.find_tokenizer, load_tokenizer, Tokenizer.load, lambda name: read_tokenizer(name).tokenizer]
+    for load in loads:
+        for name in ("gpt2", "gpt2-medium", "openai-community/gpt2-large", "gpt2-xl", "distilgpt2", "distilbert/distilgpt2"):
+            assert load(name) is Tokenizer.gpt2(), name
+        with pytest.raises(FileNotFoundError):
+            load("someone/gpt2")
+    assert hf.AutoTokenizer.from_pretrained("gpt2-medium").encode("Hello world") == [15496, 995]
+    own = Tokenizer([(0, 1)])
+    own.save(caches / "gpt2")               # a folder goes before a name
+    assert [load("gpt2") for load in loads[1:]] == [own] * 3
+
+
+def test_gpt2s_weights_alone_make_a_model_with_its_tokenizer(caches, monkeypatch):
+    pin = pretrained.PINS["openai-community/gpt2"]
+    assert [*pin.files] == ["model.safetensors"]
+    config = GPTConfig.preset("gpt2", n_embd=12, n_layer=1, n_positions=8)
+    folder = cache.cache_folder() / "openai-community--gpt2-607a30d7"
+    GPT(config, seed=1).save_pretrained(folder)
+    monkeypatch.setattr(hub, "fetch", lambda url, filename, sha256, size: cache.cache_folder() / filename)
+    assert GPT.from_pretrained("gpt2").tokenizer == Tokenizer.gpt2()
 
 
 def test_a_name_without_pins_offline_says_where_to_put_the_files(caches):

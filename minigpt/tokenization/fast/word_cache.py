@@ -57,7 +57,7 @@ class WordCache(dict[str, bytes]):
         begins[1:] &= ~in_word[:-1]
         words = list(map(self.__getitem__, self._find_words(part)))
         counts = (single >= 0).astype(np.intp)  # of ids at each character
-        counts[begins] = [len(ids) // 4 for ids in words]
+        counts[begins] = np.array(list(map(len, words)), np.intp) // 4
         ids = np.repeat(single, counts)
         ids[ids == _PART_OF_A_WORD] = np.frombuffer(b"".join(words), np.int32)
         return ids
