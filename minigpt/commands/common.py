@@ -1,16 +1,77 @@
-"""What all commands share: errors and exit status, their output whatever becomes of it, the flags that several have."""
+"""What all commands share: their --help, errors and exit status, their output whatever becomes of it, the flags of several."""
 
 import io
 import os
+import re
 import sys
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+import textwrap
+from argparse import (
+    SUPPRESS,
+    Action,
+    ArgumentParser,
+    BooleanOptionalAction,
+    Namespace,
+    RawDescriptionHelpFormatter,
+    _ActionsContainer,
+)
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from difflib import get_close_matches
+from functools import partial
+from typing import Any, NoReturn
 
 from ..system.files import LockedError
 from ..system.streams import Tolerant
 from ..system.text import for_terminal
 from ..training.checkpoint import CheckpointError
+from ..training.distributed import DistributedError
+
+
+def command_parser(prog: str, description: str, *examples: str, notes: str = "", defaults: Mapping[str, object] | None = None,
+                   **options: Any) -> ArgumentParser:
+    """A parser whose --help says everything: the command's name, each flag's default, examples that work.
+
+        command_parser("minigpt score", "Measure …", 'python -m minigpt score "My gracious " --answers lord lady')
+
+    prog: the same name however the command is started.  notes: what stands above the examples; as in the description, lines
+    that begin with a space stay as they are, others are filled.  defaults: {dest: value} for flags whose default the command
+    itself fills in.  Where no value says it, a flag's help does: "(default: all)".
+    """
+    heading = "example:" if len(examples) == 1 else "examples:"
+    epilog = "\n".join([*([notes, ""] if notes else []), heading, *(f"  {example}" for example in examples)])
+    return _Parser(prog=prog, description=description, epilog=epilog,
+                   formatter_class=partial(_HelpFormatter, defaults=defaults or {}), **options)
+
+
+class _HelpFormatter(RawDescriptionHelpFormatter):
+    """Adds "(default: …)" to the help of each flag that has a default and does not speak of it."""
+
+    def __init__(self, prog: str, defaults: Mapping[str, object], **options: Any) -> None:
+        super().__init__(prog, **options)
+        self._defaults = defaults
+
+    def _get_help_string(self, action: Action) -> str:
+        text, default = action.help or "", self._defaults.get(action.dest, action.default)
+        if isinstance(action, BooleanOptionalAction) and isinstance(default, bool):
+            default = action.option_strings[0 if default else -1]
+        if "(default" in text or default in (None, SUPPRESS, []) or isinstance(default, bool):
+            return text
+        shown = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else str(default)
+        return f"{text} (default: {shown.replace('%', '%%')})"
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines = re.sub(r"(?<=\S)\n(?=\S)", " ", text).splitlines()
+        return "\n".join(line if line.startswith(" ") else textwrap.fill(line, width) for line in lines)
+
+
+class _Parser(ArgumentParser):
+    """Names the nearest flag to one that it does not know."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: .*?(--[\w-]+)", message)
+        flags = ["--help", *re.findall(r"--[\w-]+", self.format_usage())]
+        near = get_close_matches(unknown[1], flags, 1) if unknown else []
+        super().error(f"{message}; did you mean {near[0]}?" if near else message)
 
 
 class OutputError(Exception):
@@ -62,7 +123,7 @@ def exit_status(
                 return status
             except OutputError as error:                # of a closed pipe nothing is said: its reader, such as head, has enough
                 return 141 if isinstance(error.__cause__, BrokenPipeError) else failed(error)
-            except (ValueError, OSError, FloatingPointError, CheckpointError, LockedError) as error:
+            except (ValueError, OSError, FloatingPointError, CheckpointError, LockedError, DistributedError) as error:
                 return failed(error)
             except KeyboardInterrupt:                   # a command with results to keep handles Ctrl-C itself
                 return 130
@@ -100,13 +161,19 @@ def write_utf8() -> None:
 def add_model(parser: ArgumentParser) -> None:
     """Add the flag --model."""
     parser.add_argument("--model", default="shakespeare-char", metavar="FOLDER",
-                        help="a folder written by training, or a model's name (default shakespeare-char)")
+                        help="a folder written by training, or a model's name")
 
 
 def add_raw(parser: ArgumentParser) -> None:
     """Add the flag --raw."""
     parser.add_argument("--raw", action="store_true", help="write control characters of the model's text as they are; without "
                         "it they are shown as escapes such as \\x1b, since a terminal obeys them")
+
+
+def add_keep_bytes(parser: _ActionsContainer) -> None:
+    """Add the flag --keep-bytes."""
+    parser.add_argument("--keep-bytes", action="store_true", help="read a file's byte order mark and line ends, \\r\\n or "
+                        "\\r, as they are; without it the mark is left out and every line end is \\n")
 
 
 def shown(args: Namespace) -> Callable[[str], str]:

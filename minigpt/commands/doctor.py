@@ -1,11 +1,10 @@
 """The command `doctor`: check a GPT for mistakes and show what it costs on this machine, on one screen.
 
-The checks are in study/checks.py, the costs in study/costs.py.
+The checks are in study/checks.py, the costs in study/costs.py, all sentences in Chinese in chinese.py.
 """
 
 import argparse
 import math
-import textwrap
 import traceback
 import warnings
 from collections.abc import Callable
@@ -19,58 +18,67 @@ from .. import config as configs
 from ..config import ConfigError, GPTConfig
 from ..models.gpt import GPT
 from ..study import checks, costs
-from ..study.checks import Finding
+from ..study.checks import Finding, fails, reports
 from ..system import machine
 from ..system.blas import blas_threads
+from ..system.columns import filled, padded
+from ..system.language import LANGUAGES, Sentence, joined, language, translator
 from ..system.text import for_terminal
 from ..system.threads import WorkerPool, cpu_count
 from ..training.corpora import load_corpus
 from ..training.recipe import PRESETS as RUNS
 from ..training.recipe import Recipe
 from ..weights.inspection import inspect
-from .common import exit_status, failed
+from .chinese import CHINESE
+from .common import command_parser, exit_status, failed
 from .train import DEFAULT_PRESET
 
 MAX_PARAMETERS = 5_000_000      # a larger model is checked as a reduced copy
 SHAKESPEARE_CHARACTERS = 65     # vocabulary of the character-level presets
 MAX_CHARACTERS_READ = 20_000    # of the text in --text
 COLUMNS = 80                    # width of the screen
+FILE_ROWS = ("format", "written by", "weights", "special ids", "missing", "passed over", "notes")     # shown of inspect()'s
 
 Checks = dict[str, Callable[[], Finding]]        # by name
+Tell = Callable[[str], str]                      # says a sentence in the language that was asked for
 
 
-def main(argv: list[str] | None = None, prog: str | None = None) -> int:
-    """Check a model.  Returns the exit status: 0 all is well, 1 something is wrong, 2 the request is impossible."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description="Check a GPT for mistakes, and show what it costs on this machine.",
-        epilog="Exit status: 0 all is well, 1 something is wrong, 2 the model or text cannot be loaded.",
+def main(argv: list[str] | None = None) -> int:
+    """Check a model.  Returns the exit status: 0 no mistake was found, 1 something is wrong, 2 the request is impossible."""
+    parser = command_parser(
+        "minigpt doctor", "Check a GPT for mistakes, and show what it costs on this machine.",
+        "python -m minigpt doctor --config gpt2", "python -m minigpt doctor --model shakespeare-char --text hamlet.txt",
+        notes="Exit status: 0 no mistake was found, 1 something is wrong, 2 the model or text cannot be loaded.",
     )
     subject = parser.add_mutually_exclusive_group()
     subject.add_argument("--config", metavar="PRESET", default=DEFAULT_PRESET,
-                         help=f"check an untrained model of this preset or config.json (default {DEFAULT_PRESET})")
-    subject.add_argument("--model", metavar="FOLDER", help="check a trained model: a folder or a name such as shakespeare-char")
+                         help="check an untrained model of this preset or config.json")
+    subject.add_argument("--model", metavar="FOLDER", help="check a trained model: a folder or a name such as "
+                         "shakespeare-char (default: an untrained one is checked)")
     parser.add_argument("--text", metavar="FILE", help="with --model: a text in its language (default: lines of Hamlet)")
+    parser.add_argument("--language", choices=LANGUAGES, help="English or Chinese (default: that of the locale)")
     return exit_status(lambda args: _run(args, parser), parser, argv)
 
 
 def _run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    tell = translator(language(args.language), CHINESE)
     if args.text and not args.model:
-        parser.error("--text: given without --model; name a trained model to read it")
+        parser.error(tell(Sentence("--text: given without --model; name a trained model to read it")))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")         # a row of the screen reports what is not finite
-            return _trained(args.model, args.text) if args.model else _fresh(args.config)
+            return _trained(args.model, args.text, tell) if args.model else _fresh(args.config, tell)
     except (OSError, ConfigError) as error:
         return failed(error, status=2)
 
 
-def _fresh(name: str) -> int:
+def _fresh(name: str, tell: Tell) -> int:
     """Check an untrained model."""
-    config, recipe, run = _configuration(name)
+    config, recipe, run = _configuration(name, tell)
     small = reduced(config)
     flops = machine.matmul_flops(WorkerPool())
     quick = costs.fits(config, 1) and 256 * config.flops_per_token / flops < costs.LONGEST_MEASURED_STEP
-    return _screen(f"minigpt doctor: an untrained model, {name}", {
+    return _screen(tell, Sentence("minigpt doctor: an untrained model, {name}", name=name), {
         "this machine": _machine(flops),
         "is it correct?": {
             **({} if small == config else {"checked": lambda: _reduced_copy(small, quick)}),
@@ -89,14 +97,14 @@ def _fresh(name: str) -> int:
     })
 
 
-def _trained(name: str, text_source: str | None) -> int:
+def _trained(name: str, text_source: str | None, tell: Tell) -> int:
     """Check a trained model."""
     model = GPT.from_pretrained(name)
-    text, source = checks.HAMLET, "Hamlet"
+    text, source = checks.HAMLET, Sentence("Hamlet")
     if text_source is not None:
-        text, source = load_corpus(text_source).text[:MAX_CHARACTERS_READ], text_source
+        text, source = load_corpus(text_source).text[:MAX_CHARACTERS_READ], Sentence("{file}", file=text_source)
     flops = machine.matmul_flops(WorkerPool())
-    return _screen(f"minigpt doctor: the trained model {name}", {
+    return _screen(tell, Sentence("minigpt doctor: the trained model {name}", name=name), {
         "this machine": _machine(flops),
         "what are its files?": _files(name),
         "is it healthy?": {
@@ -116,7 +124,7 @@ def _trained(name: str, text_source: str | None) -> int:
     })
 
 
-def _configuration(name: str) -> tuple[GPTConfig, Recipe, str]:
+def _configuration(name: str, tell: Tell) -> tuple[GPTConfig, Recipe, str]:
     """A preset's or file's configuration, its training recipe, and a description of the run -> GPTConfig, Recipe, str"""
     path = Path(name)
     path = path / "config.json" if path.is_dir() else path
@@ -125,14 +133,16 @@ def _configuration(name: str) -> tuple[GPTConfig, Recipe, str]:
     elif name in RUNS:
         sizes, fields = RUNS[name]
         recipe = Recipe(**fields)
-        return GPTConfig(vocab_size=SHAKESPEARE_CHARACTERS, **sizes), recipe, f"A run of {recipe.steps:,} steps"
+        return GPTConfig(vocab_size=SHAKESPEARE_CHARACTERS, **sizes), recipe, Sentence(
+            "A run of {steps:,} steps", steps=recipe.steps)
     elif name in configs.PRESETS:
         config = GPTConfig.preset(name)
     else:
         presets = ", ".join(dict.fromkeys([*RUNS, *configs.PRESETS]))
-        raise ConfigError(f"--config: {name!r}, expected a config.json or one of {presets}")
+        raise ConfigError(tell(Sentence("--config: {name!r}, expected a config.json or one of {presets}", name=name,
+                                        presets=presets)))
     recipe = Recipe(steps=math.ceil(20 * config.n_params / config.n_positions), batch_size=1, optimizer="adamw")
-    return config, recipe, "To see 20 tokens for each parameter (Hoffmann et al. 2022)"
+    return config, recipe, Sentence("To see 20 tokens for each parameter (Hoffmann et al. 2022)")
 
 
 def reduced(config: GPTConfig) -> GPTConfig:
@@ -149,45 +159,57 @@ def reduced(config: GPTConfig) -> GPTConfig:
 
 def _reduced_copy(small: GPTConfig, first_loss_of_whole: bool) -> Finding:
     """The row that describes the reduced copy"""
-    exception = "; the first loss is that of the full model" if first_loss_of_whole else ""
-    return Finding(f"a copy of {small.n_layer} blocks, {small.n_embd} channels, {small.n_positions} positions and a vocabulary "
-                   f"of {small.vocab_size}{exception}")
+    exception = Sentence("; the first loss is that of the full model") if first_loss_of_whole else ""
+    return reports("a copy of {blocks} blocks, {channels} channels, {positions} positions and a vocabulary of {V}{exception}",
+                   blocks=small.n_layer, channels=small.n_embd, positions=small.n_positions, V=small.vocab_size,
+                   exception=exception)
 
 
 def _machine(flops: float) -> Checks:
     """The rows about the machine"""
     pool, memory, threads = WorkerPool(), machine.memory(), blas_threads()
-    have = "memory unknown" if memory is None else f"{costs.si(memory, 'B')} of memory"
-    blas = "BLAS threads cannot be set, so work is not split" if threads is None else "each with 1 BLAS thread"
+    have = Sentence("memory unknown") if memory is None else Sentence("{size} of memory", size=costs.si(memory, "B"))
+    blas = Sentence("BLAS threads cannot be set, so work is not split" if threads is None else "each with 1 BLAS thread")
     return {
-        "processor": lambda: Finding(f"{machine.processor()}, {cpu_count()} cores, {have}"),
-        "NumPy": lambda: Finding(f"{np.__version__}, BLAS: {machine.blas()}"),
-        "threads": lambda: Finding(f"{pool.threads}, {blas}; matrix products at {costs.si(flops, 'FLOP/s')}"),
+        "processor": lambda: reports("{processor}, {cores} cores, {memory}", processor=machine.processor(), cores=cpu_count(),
+                                     memory=have),
+        "NumPy": lambda: reports("{version}, BLAS: {blas}", version=np.__version__, blas=machine.blas()),
+        "threads": lambda: reports("{n}, {blas}; matrix products at {speed}", n=pool.threads, blas=blas,
+                                   speed=costs.si(flops, "FLOP/s")),
     }
 
 
 def _files(name: str) -> Checks:
     """The rows about a model's files, those of the command `inspect` that no check has"""
-    wanted = ("format", "written by", "weights", "special ids", "missing", "passed over", "notes")
     rows = inspect(name).rows
-    return {row: partial(Finding, rows[row]) for row in wanted if row in rows}
+    return {row: partial(Finding, rows[row]) for row in FILE_ROWS if row in rows}
 
 
-def _screen(title: str, sections: dict[str, Checks]) -> int:
+def _screen(tell: Tell, title: str, sections: dict[str, Checks]) -> int:
     """Run {heading: {name: check}} and print each result as it comes -> 1 if something is wrong, else 0"""
-    print(textwrap.fill(for_terminal(title), COLUMNS))
-    wrong = []
+    print(filled(for_terminal(tell(title)), COLUMNS))
+    wrong, excess = [], []
     for heading, rows in sections.items():
-        print(f"\n{heading}")
+        print(f"\n{tell(heading)}")
         for name, check in rows.items():
             finding = _result(check)
-            mark = {True: "ok", False: "WRONG", None: ""}[finding.ok]
-            print(textwrap.fill(for_terminal(finding.text), COLUMNS, initial_indent=f"  {mark:6}{name:12}",
-                                subsequent_indent=" " * 20, break_on_hyphens=False), flush=True)
-            if finding.ok is False:
-                wrong.append(name)
-    print(f"\nSomething is wrong: {', '.join(wrong)}." if wrong else "\nAll is well.", flush=True)
+            mark = "OVER" if finding.excess else {True: "ok", False: "WRONG", None: ""}[finding.ok]
+            begin = f"  {padded(tell(mark), 6)}{padded(tell(name), 12)}"
+            print(filled(for_terminal(tell(finding.text)), COLUMNS, begin), flush=True)
+            wrong += [Sentence(name)] if finding.ok is False else []
+            excess += [finding.excess] if finding.excess else []
+    print(f"\n{filled(tell(_verdict(wrong, excess)), COLUMNS)}", flush=True)
     return 1 if wrong else 0
+
+
+def _verdict(wrong: list[Sentence], excess: list[str]) -> Sentence:
+    """The last line: what is wrong, and what the machine is too small for"""
+    if not wrong and not excess:
+        return Sentence("All is well.")
+    found = Sentence("Something is wrong: {names}.", names=joined(wrong)) if wrong else Sentence("No mistake was found.")
+    if not excess:
+        return found
+    return Sentence("{found} It is too much for this machine: {reasons}.", found=found, reasons=joined(excess, "; "))
 
 
 def _result(check: Callable[[], Finding]) -> Finding:
@@ -196,5 +218,5 @@ def _result(check: Callable[[], Finding]) -> Finding:
         return check()
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}, line {place.lineno}"
-        return Finding(f"it stopped in {where}: {type(error).__name__}: {error}", False)
+        return fails("it stopped in {file}, line {line}: {kind}: {error}", file=Path(place.filename).name, line=place.lineno,
+                     kind=type(error).__name__, error=error)

@@ -19,7 +19,7 @@ from ..training.adapters import add_lora, train_head, with_characters
 from ..training.finetune import Example, FineTuner, answered, answers, labeled
 from ..training.recipe import Recipe
 from ..training.tasks import Pairs, Task, accuracy, bag_of_words, majority
-from .common import exit_status
+from .common import command_parser, exit_status
 
 # Optimizer settings by method: train a new model of the same size; or of the given model everything, adapters, the head
 METHODS: dict[str, dict[str, Any]] = {
@@ -45,19 +45,21 @@ class ResultRow(NamedTuple):
     seconds: float
 
 
-def main(argv: list[str] | None = None, prog: str | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Learn a task.  Returns the exit status: 0, 1 after an error, 130 or 143 when stopped by a signal."""
-    return exit_status(_finetune, _parser(prog), argv, goes_on=lambda args: True)
+    return exit_status(_finetune, _parser(), argv, goes_on=lambda args: True)
 
 
-def _parser(prog: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Fine-tune a model on a task by several methods, and compare them with baselines on unseen examples.",
-        epilog="tasks:\n"
+def _parser() -> argparse.ArgumentParser:
+    steps = ", ".join(f"{task} {schedule['steps']}" for task, schedule in SCHEDULES.items())
+    parser = command_parser(
+        "minigpt finetune",
+        "Fine-tune a model on a task by several methods, and compare them with baselines on unseen examples.",
+        "python -m minigpt finetune dates", "python -m minigpt finetune chapters --ways lora head --rank 4 --steps 100",
+        notes="tasks:\n"
         "  chapters   a line of Python's documentation -> its chapter; the text comes with Python\n"
         "  dates      a date in words -> ISO 8601: the third of March 1999 -> 1999-03-03\n"
-        "  speakers   a line of a play -> who says it; needs --data, a file such as Tiny Shakespeare\n"
+        "  speakers   a line of a play -> who says it; needs --data, a file such as Tiny Shakespeare\n\n"
         "methods:\n"
         "  scratch    train all parameters of a new model of the same size\n"
         "  whole      train all parameters of the model\n"
@@ -65,18 +67,18 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         "  head       freeze the model; train a linear classifier on its last output",
     )
     parser.add_argument("task", choices=tuple(tasks.TASKS), metavar="TASK", help="one of those below")
-    parser.add_argument("--data", metavar="FILE", help="the play, for speakers")
+    parser.add_argument("--data", metavar="FILE", help="the play, for speakers (default: none, for the others)")
     parser.add_argument("--model", default="shakespeare-char", metavar="FOLDER",
-                        help="the model to start from: a folder or a name (default shakespeare-char)")
+                        help="the model to start from: a folder or a name")
     parser.add_argument("--ways", nargs="+", choices=tuple(METHODS), metavar="METHOD", help="of those below (default: all)")
-    parser.add_argument("--steps", type=int, metavar="N", help="weight updates for each method")
+    parser.add_argument("--steps", type=int, metavar="N", help=f"weight updates for each method (default: {steps})")
     parser.add_argument("--lora", nargs="+", default=["h.*"], metavar="NAME",
-                        help="the matrices that get adapters, such as h.*.attn.c_attn (default: all, h.*); wte is trained too")
-    parser.add_argument("--rank", type=int, default=8, metavar="R", help="rank of the adapters (default 8)")
-    parser.add_argument("--alpha", type=float, default=16, metavar="A", help="the adapters are scaled by A/R (default 16)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of splits, new weights and batches (default 0)")
+                        help="the matrices that get adapters, such as h.*.attn.c_attn; wte is trained too (default: h.*, all)")
+    parser.add_argument("--rank", type=int, default=8, metavar="R", help="rank of the adapters")
+    parser.add_argument("--alpha", type=float, default=16, metavar="A", help="the adapters are scaled by A/R")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of splits, new weights and batches")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU cores to use (default: all)")
-    parser.add_argument("--out", metavar="FOLDER", help="folder of the runs (default out/finetune-TASK)")
+    parser.add_argument("--out", metavar="FOLDER", help="folder of the runs (default: out/finetune-TASK)")
     parser.add_argument("--resume", action="store_true", help="continue the runs in --out")
     return parser
 
@@ -149,7 +151,7 @@ def _tuner(method: str, base: GPT, task: Task, args: argparse.Namespace, folder:
         train_head(model)
     elif method == "lora":
         add_lora(model, args.lora, args.rank, args.alpha, args.seed, also=["wte.weight"])     # wte has rows for new characters
-    recipe = Recipe(**SCHEDULES[task.name], **METHODS[method], eval_interval=80, seed=args.seed)
+    recipe = Recipe(**SCHEDULES[task.name], **METHODS[method], seed=args.seed)
     if method == "lora" and task.labels is None:
         recipe = replace(recipe, lr=LORA_ON_TEXTS)
     if args.steps is not None:

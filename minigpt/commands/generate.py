@@ -10,41 +10,51 @@ import numpy as np
 from ..generation.streaming import whole_characters, with_words
 from ..inputs import require_tokenizer
 from ..models.gpt import GPT
+from ..system.shell import quoted
+from ..system.text import for_terminal, listed, printable
 from ..tokenization import CharTokenizer, Tokenizer
 from ..tokenization.formats import END_OF_TEXT
-from .common import add_model, add_raw, exit_status, shown, write
+from .common import add_model, add_raw, command_parser, exit_status, shown, write
+from .runs import newest
+
+BUNDLED = "shakespeare-char"
 
 
-def main(argv: list[str] | None = None, prog: str | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Continue a prompt: write the text to stdout while it is generated, the speed to stderr.
 
     Returns the exit status: 0, 1 after an error, 130 after Ctrl-C; the text generated so far is then kept.
     """
-    return exit_status(_run, _parser(prog), argv)
+    return exit_status(_run, _parser(), argv)
 
 
-def _parser(prog: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=prog, description="Continue a text with a model, token by token.",
-        epilog="When the model's context is full, generation continues from the newer half of the text.",
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser(
+        "minigpt generate", "Continue a text with a model, token by token.",
+        'python -m minigpt generate "ROMEO:" --temperature 0.7 --seed 4', 'python -m minigpt generate "To be" --force " art"',
+        notes="When the model's context is full, generation continues from the newer half of the text.",
+        defaults={"model": BUNDLED},
     )
     prompt = parser.add_mutually_exclusive_group()
     prompt.add_argument("text", nargs="?", metavar="PROMPT", help="the text to continue (default: a line feed)")
-    prompt.add_argument("--prompt", metavar="PROMPT", help="the same, given as a flag")
+    prompt.add_argument("--prompt", metavar="PROMPT", help="the same, given as a flag (default: PROMPT)")
     add_model(parser)
-    parser.add_argument("--max-new-tokens", type=int, default=300, metavar="N", help="tokens to add (default 300)")
+    parser.set_defaults(model=None)         # so that what speaks unasked can be named
+    parser.add_argument("--max-new-tokens", type=int, default=300, metavar="N", help="tokens to add")
     parser.add_argument("--temperature", type=float, default=0.8, metavar="T",
-                        help="below 1 favors likely tokens, 0 always takes the most likely (default 0.8)")
-    parser.add_argument("--top-k", type=int, metavar="K", help="sample only from the K most likely tokens")
+                        help="below 1 favors likely tokens, 0 always takes the most likely")
+    parser.add_argument("--top-k", type=int, metavar="K", help="sample only from the K most likely tokens (default: all)")
     parser.add_argument("--top-p", type=float, metavar="P",
-                        help="sample only from the most likely tokens whose probabilities add up to P")
+                        help="sample only from the most likely tokens whose probabilities add up to P (default: all)")
     parser.add_argument("--ban", action="append", default=[], metavar="TEXT",
-                        help="text that must not appear, not even inside a word; may be repeated, like the next two flags")
+                        help="text that must not appear, not even inside a word; may be repeated, like the next two flags "
+                        "(default: none)")
     parser.add_argument("--force", action="append", default=[], metavar="TEXT",
-                        help="text that must appear before the end; start it with a space, as in ' art', to force a whole word")
+                        help="text that must appear before the end; start it with a space, as in ' art', to force a whole word "
+                        "(default: none)")
     parser.add_argument("--bias", action="append", default=[], metavar="TOKEN=NUMBER",
-                        help="add NUMBER to a token's logit: e=-2 makes e less likely, e=-100 rules it out")
-    parser.add_argument("--num-samples", type=int, default=1, metavar="N", help="number of continuations (default 1)")
+                        help="add NUMBER to a token's logit: e=-2 makes e less likely, e=-100 rules it out (default: none)")
+    parser.add_argument("--num-samples", type=int, default=1, metavar="N", help="number of continuations")
     add_raw(parser)
     parser.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same text (default: random)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU cores to use (default: all)")
@@ -52,9 +62,20 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> int:
-    model = GPT.from_pretrained(args.model, threads=args.threads)
-    tokenizer = require_tokenizer(model, args.model)
-    prompt = args.text if args.text is not None else "\n" if args.prompt is None else args.prompt
+    name = args.model or BUNDLED
+    own = ""
+    if args.model is None:
+        run = newest(holding="config.json")
+        own = "" if run is None else f"your newest run: --model {for_terminal(quoted(run))}"
+        print(f"model: {BUNDLED}, which comes with minigpt{own and '; '}{own}", file=sys.stderr)
+    model = GPT.from_pretrained(name, threads=args.threads)
+    tokenizer = require_tokenizer(model, name)
+    prompt = args.text if args.text is not None else _line_feed(tokenizer) if args.prompt is None else args.prompt
+    if unknown := [c for c in dict.fromkeys(prompt) if not _knows(tokenizer, c)]:
+        known = tokenizer.decode(range(tokenizer.vocab_size))
+        raise ValueError(f"prompt: {listed(map(repr, unknown))}, which {printable(name)} has never met, expected some of its "
+                         f"{len(known):,} characters, {printable(known, 80)}; leave them out, or name "
+                         f"another model{own and ', such as '}{own}")
     end = tokenizer.special_tokens.get(END_OF_TEXT)
     stop_ids = () if end is None else (end,)
     prompt_ids = tokenizer.encode(prompt, allowed_special="all")        # special tokens typed on the command line are parsed
@@ -80,6 +101,20 @@ def _run(args: argparse.Namespace) -> int:
     tokens = sum(map(len, samples))
     print(f"{tokens} tokens in {seconds:.2f} s, {tokens / seconds:.1f} tokens/s", file=sys.stderr)
     return status
+
+
+def _knows(tokenizer: Tokenizer | CharTokenizer, text: str) -> bool:
+    """Whether it can be encoded; what is no text at all is refused elsewhere."""
+    try:
+        tokenizer.encode(text, disallowed_special=())
+    except ValueError:
+        return not isinstance(tokenizer, CharTokenizer)
+    return True
+
+
+def _line_feed(tokenizer: Tokenizer | CharTokenizer) -> str:
+    """A line feed, or the first character of a vocabulary without one"""
+    return "\n" if _knows(tokenizer, "\n") else tokenizer.decode([0])
 
 
 def _bias(tokenizer: Tokenizer | CharTokenizer, flags: list[str]) -> dict[int, float]:

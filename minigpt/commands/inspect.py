@@ -6,15 +6,16 @@ What there is to say is gathered in weights/inspection.py.
 import argparse
 
 from ..weights.inspection import inspect
-from .common import exit_status
+from .common import command_parser, exit_status
 
 
-def main(argv: list[str] | None = None, prog: str | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Print the report on a model.  Returns the exit status: 0 if GPT.from_pretrained loads it, else 1."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description="Say what a model is: format, writer, sizes, tokenizer, special ids, what is missing, what is "
+    parser = command_parser(
+        "minigpt inspect", "Say what a model is: format, writer, sizes, tokenizer, special ids, what is missing, what is "
         "passed over, and whether it loads. Only headers are read, and nothing is downloaded.",
-        epilog="Exit status: 0 it loads, 1 it does not.",
+        "python -m minigpt inspect shakespeare-char", "python -m minigpt inspect gpt2/model.safetensors",
+        notes="Exit status: 0 it loads, 1 it does not.",
     )
     parser.add_argument("what", metavar="WHAT", help="a folder, a file of weights, or a model's name such as shakespeare-char")
     return exit_status(_run, parser, argv)

@@ -4,28 +4,28 @@ import argparse
 import os
 import sys
 import time
-from pathlib import Path
 
 from ..inputs import require_tokenizer
 from ..models.gpt import GPT
 from ..system.text import printable
-from ..training.corpora import load_corpus
-from .common import add_model, exit_status, write
+from ..system.text_files import read_text_file
+from .common import add_keep_bytes, add_model, command_parser, exit_status, write
 
 
-def main(argv: list[str] | None = None, prog: str | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Score a text or a file, or rank answers to a prompt.  Returns the exit status, 0, 1 or 130."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description="Measure how likely a model finds a text: nats per token, perplexity and bits per byte. With "
+    parser = command_parser(
+        "minigpt score", "Measure how likely a model finds a text: nats per token, perplexity and bits per byte. With "
         "--answers, rank several answers by how likely they follow the text.",
-        epilog='Example: python -m minigpt score "My gracious " --answers lord lady lion',
+        'python -m minigpt score "To be, or not to be"', 'python -m minigpt score "My gracious " --answers lord lady lion',
     )
     parser.add_argument("text", metavar="TEXT", help="the text, or the name of a UTF-8 file; with --answers, the prompt")
     add_model(parser)
+    add_keep_bytes(parser)
     parser.add_argument("--answers", nargs="+", metavar="ANSWER", help="possible continuations: prints the log-probability of "
-                        "each, and its probability relative to the others")
+                        "each, and its probability relative to the others (default: the text itself is scored)")
     parser.add_argument("--normalize", choices=("tokens", "bytes"), help="compare log-probabilities per token or per byte, so "
-                        "that longer answers are not at a disadvantage (default: compare the sums)")
+                        "that longer answers are not at a disadvantage (default: the sums are compared)")
     return exit_status(_run, parser, argv)
 
 
@@ -43,7 +43,9 @@ def _run(args: argparse.Namespace) -> int:
             write(f"{choice.probability:11.4f} {choice.logprob:10.4f}{mean}   {choice.answer!r}\n")
         return 0
     is_file = os.path.isfile(args.text)         # unlike Path.is_file(), it accepts a text of any length
-    text = load_corpus(Path(args.text)).text if is_file else args.text
+    text, changes = read_text_file(args.text, args.keep_bytes) if is_file else (args.text, "")
+    if changes:
+        print(changes, file=sys.stderr)
     ids = tokenizer.encode(text, allowed_special="all")
     start = time.perf_counter()
     score = model.score(ids, progress=sys.stderr.isatty())

@@ -6,68 +6,84 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import fields
+from contextlib import redirect_stdout
+from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..config import GPTConfig
 from ..models.gpt import GPT
+from ..nn.activations import ACTIVATIONS
+from ..system.shell import python, quoted
 from ..system.text import for_terminal, printable
 from ..tokenization import CharTokenizer, Tokenizer
+from ..tokenization.sizing import RULE, fitting_vocab_size
 from ..training import checkpoint
+from ..training.batches import Batches
 from ..training.corpora import load_corpus
+from ..training.distributed import Alone, ranks
 from ..training.log import loss_chart, read_log, save_loss_png
-from ..training.optim import SCHEDULES
+from ..training.optim import OPTIMIZERS, SCHEDULES
 from ..training.recipe import PRESETS, Recipe
 from ..training.trainer import Trainer
-from .common import exit_status
+from .common import add_keep_bytes, command_parser, exit_status
+from .runs import RUNS, free_folder, name_of_text, newest, sampling_command
 
-RUNS = Path("out")                      # default folder of runs
 DEFAULT_PRESET = "shakespeare-char"
 
 
-def main(argv: list[str] | None = None, prog: str | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Train a GPT.  Returns the exit status: 0, 1 after an error, 130 or 143 when stopped by a signal."""
-    return exit_status(_train, _parser(prog), argv, goes_on=lambda args: True)
+    return exit_status(_train, _parser(), argv, goes_on=lambda args: True)
 
 
-def _parser(prog: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=prog, argument_default=argparse.SUPPRESS, formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Train a GPT on a text, with gradients written by hand in NumPy, and sample from it.",
-        epilog="Without flags: a character-level model of Tiny Shakespeare, in about three minutes on two cores.\n"
-        "Without internet, it trains on the language reference that comes with Python. Ctrl-C saves, --resume continues.",
+def _parser() -> argparse.ArgumentParser:
+    sizes, recipe = PRESETS[DEFAULT_PRESET]
+    parser = command_parser(
+        "minigpt train", "Train a GPT on a text, with gradients written by hand in NumPy, and sample from it.",
+        "python -m minigpt train --data my.txt --minutes 10", "python -m minigpt train --resume --steps 4000",
+        notes="Without flags: a character-level model of Tiny Shakespeare, in about three minutes on two cores.\n"
+        "Without internet, it trains on the language reference that comes with Python. Ctrl-C saves, --resume continues.\n"
+        f"Defaults of sizes and recipe are those of {DEFAULT_PRESET}; another --preset has its own.",
+        defaults={"preset": DEFAULT_PRESET, "dropout": 0.0, **asdict(GPTConfig(**sizes)), **asdict(Recipe(**recipe))},
+        argument_default=argparse.SUPPRESS,
     )
     text = parser.add_argument_group("the text")
-    text.add_argument("--data", metavar="FILE", help="a UTF-8 file, or the name shakespeare or python")
-    text.add_argument("--tokenizer", choices=("char", "bpe"), help="characters (default) or byte-level BPE")
-    text.add_argument("--vocab-size", type=int, metavar="N", help="tokens of the BPE vocabulary (default 512)")
+    text.add_argument("--data", metavar="FILE", help="a UTF-8 file, or the name shakespeare or python (default: shakespeare)")
+    text.add_argument("--tokenizer", choices=("char", "bpe"), help="characters or byte-level BPE (default: char)")
+    add_keep_bytes(text)
+    text.add_argument("--vocab-size", type=int, metavar="N", help=f"tokens of the BPE vocabulary (default: {RULE})")
     run = parser.add_argument_group("the run")
-    run.add_argument("--preset", choices=tuple(PRESETS), help=f"model sizes and recipe; the flags below override single "
-                     f"values (default {DEFAULT_PRESET})")
-    run.add_argument("--out", metavar="FOLDER", help="folder of the run (default: a new one in out/)")
+    run.add_argument("--preset", choices=tuple(PRESETS), help="model sizes and recipe; the flags below override single values")
+    run.add_argument("--out", metavar="FOLDER", help="folder of the run (default: a new one in out/, named after the text)")
     run.add_argument("--resume", action="store_true", help="continue the run in --out (default: the latest in out/)")
     length = run.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, metavar="N", help="weight updates")
-    length.add_argument("--minutes", type=float, metavar="M", help="training time; the schedule follows the clock")
-    run.add_argument("--seed", type=int, metavar="N", help="seed of weights, batches and dropout (default 1337)")
+    length.add_argument("--minutes", type=float, metavar="M", help="time for training; evaluations and samples come on "
+                        "top, and the schedule follows it (default: --steps)")
+    run.add_argument("--seed", type=int, metavar="N", help="seed of weights, batches and dropout")
     run.add_argument("--textbook", action="store_true", help="train with the textbook's layers, minigpt/nn/, instead of "
                      "their tuned twins: the same model, slower")
+    run.add_argument("--mpi", action="store_true", help="train on all the processes that mpiexec has started (default: where "
+                     "a launcher is recognized)")
     run.add_argument("--threads", type=int, metavar="N", help="CPU cores to use (default: all)")
-    run.add_argument("--eval-interval", type=int, metavar="N", help="steps between evaluations; each writes a checkpoint")
+    run.add_argument("--eval-interval", type=int, metavar="N", help="steps between evaluations; each writes a checkpoint "
+                     "(default: an eighth of the run, of --steps or of --minutes)")
     run.add_argument("--sample-tokens", type=int, metavar="N", help="length of the samples during training, 0 for none")
     size = parser.add_argument_group("the model")
     size.add_argument("--layers", dest="n_layer", type=int, metavar="L", help="blocks")
     size.add_argument("--heads", dest="n_head", type=int, metavar="H", help="attention heads in each")
     size.add_argument("--channels", dest="n_embd", type=int, metavar="C", help="width of the residual stream")
     size.add_argument("--context", dest="n_positions", type=int, metavar="T", help="context length in tokens")
+    size.add_argument("--activation", dest="activation_function", choices=tuple(ACTIVATIONS), help="the MLP's function")
     size.add_argument("--dropout", type=float, metavar="P", help="dropout probability, at all three places")
     size.add_argument("--bias", action=argparse.BooleanOptionalAction, help="biases in linear layers and norms")
     learn = parser.add_argument_group("the optimization")
     learn.add_argument("--batch-size", type=int, metavar="B", help="sequences in a batch")
     learn.add_argument("--accumulate", type=int, metavar="N", help="batches per update")
     learn.add_argument("--order", choices=("crops", "windows"), help="random crops, or each window once per epoch")
-    learn.add_argument("--optimizer", choices=("muon", "adamw"), help="Muon for the blocks' matrices and AdamW for the "
+    learn.add_argument("--optimizer", choices=OPTIMIZERS, help="Muon for the blocks' matrices and AdamW for the "
                        "rest, or AdamW for all")
     learn.add_argument("--lr", type=float, metavar="R", help="peak learning rate of AdamW")
     learn.add_argument("--muon-lr", type=float, metavar="R", help="peak learning rate of Muon")
@@ -84,49 +100,64 @@ def _train(args: argparse.Namespace) -> int:
     resume, out, threads = given.pop("resume", False), given.pop("out", None), given.pop("threads", None)
     if "dropout" in given:
         given.update(dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), given.pop("dropout")))
-    trainer = _resumed(given, out, threads) if resume else _new(given, out, threads)
+    group = ranks(given.pop("mpi", None))
+    try:
+        with redirect_stdout(sys.stdout if group.leads else None):      # None: what is printed goes nowhere
+            return _train_on(group, given, resume, out, threads, start)
+    except BaseException as error:
+        group.end(error)
+
+
+def _train_on(
+    group: Alone, given: dict[str, Any], resume: bool, out: str | None, threads: int | None, start: float
+) -> int:
+    threads = group.threads() if threads is None else threads
+    trainer = _resumed(given, out, threads, group) if resume else _new(given, out, threads, group)
     layers = f"{trainer.model.pool.threads} threads" if trainer.model.fast else "the textbook's layers"
-    print(f"{trainer.model.config.n_params:,} parameters, {layers}, ready after {time.perf_counter() - start:.1f} s; "
-          f"the run is saved in {printable(trainer.folder)}{os.sep}", flush=True)
+    layers = f"{group.size} processes with {layers} each" if group.size > 1 else layers
+    kind = "characters" if isinstance(trainer.tokenizer, CharTokenizer) else "tokens"
+    print(f"{trainer.tokenizer.vocab_size:,} {kind}, {trainer.model.config.n_params:,} parameters, {layers}, ready after "
+          f"{time.perf_counter() - start:.1f} s; the run is saved in {printable(trainer.folder)}{os.sep}", flush=True)
     status = trainer.run()
-    _summarize(trainer)
+    if group.leads:
+        _summarize(trainer)
     return status
 
 
-def _new(given: dict[str, Any], out: str | None, threads: int | None) -> Trainer:
+def _new(given: dict[str, Any], out: str | None, threads: int | None, group: Alone) -> Trainer:
     """Start a run in a new folder"""
     preset = given.pop("preset", DEFAULT_PRESET)
-    source, kind, vocab_size = given.pop("data", None), given.pop("tokenizer", "char"), given.pop("vocab_size", 512)
+    source, kind, vocab_size = given.pop("data", None), given.pop("tokenizer", "char"), given.pop("vocab_size", None)
     if {"steps", "minutes"} & given.keys():
         given = {"steps": None, "minutes": None, **given}
     model_fields, recipe_fields = PRESETS[preset]
     recipe = Recipe(**{**recipe_fields, **_fields_of(Recipe, given)})
     model_fields = {**model_fields, **_fields_of(GPTConfig, given)}
     GPTConfig(**model_fields)                           # check the sizes before any text is read
-    folder = Path(out) if out else _free_folder(preset)
-    corpus = load_corpus(source)
+    corpus = group.first(partial(load_corpus, source, given.pop("keep_bytes", False)))
     print(for_terminal(corpus.note))
-    tokenizer = (
-        CharTokenizer.train(corpus.text) if kind == "char"
-        else Tokenizer.train(corpus.text, vocab_size, progress=sys.stderr.isatty())
-    )
-    config = GPTConfig(vocab_size=tokenizer.vocab_size, **model_fields)
     name = corpus.name if corpus.name in ("shakespeare", "python") else os.path.abspath(corpus.name)
+    folder = Path(out) if out else free_folder(preset if name == "shakespeare" else name_of_text(name))
+    folder = Path(group.of_leader(str(folder)))
+    if kind == "char":
+        tokenizer: CharTokenizer | Tokenizer = CharTokenizer.train(corpus.text)
+    else:
+        vocab_size = fitting_vocab_size(corpus.text) if vocab_size is None else vocab_size
+        tokenizer = Tokenizer.train(corpus.text, vocab_size, progress=group.leads and sys.stderr.isatty())
+    config = GPTConfig(vocab_size=tokenizer.vocab_size, **model_fields)
     model = GPT(config, recipe.seed, threads=threads, fast=not given.get("textbook", False))
-    return Trainer(model, tokenizer, tokenizer.encode_array(corpus.text), recipe, folder, name)
+    return Trainer(model, tokenizer, tokenizer.encode_array(corpus.text), recipe, folder, name, group=group)
 
 
-def _resumed(given: dict[str, Any], out: str | os.PathLike[str] | None, threads: int | None) -> Trainer:
+def _resumed(given: dict[str, Any], out: str | os.PathLike[str] | None, threads: int | None, group: Alone) -> Trainer:
     """Continue the run of a folder, by default of the latest"""
-    for name in ("preset", "data", "tokenizer", "vocab_size", "textbook"):
+    for name in ("preset", "data", "keep_bytes", "tokenizer", "vocab_size", "textbook"):
         if name in given:
             raise ValueError(f"--{name.replace('_', '-')}: cannot change with --resume; leave it out")
+    out = out or newest()
     if out is None:
-        runs = sorted((path.stat().st_mtime, path.parent) for path in RUNS.glob("*/log.csv"))
-        if not runs:
-            raise checkpoint.CheckpointError(f"{RUNS}: no run, expected one to resume; name its folder with --out")
-        out = runs[-1][1]
-    trainer = Trainer.resume(out, threads=threads, **given)
+        raise checkpoint.CheckpointError(f"{RUNS}: no run, expected one to resume; name its folder with --out")
+    trainer = Trainer.resume(out, threads=threads, group=group, **given)
     print(f"continuing after step {trainer.step} of {printable(out)}, {trainer.seconds:.0f} s into the run")
     return trainer
 
@@ -138,38 +169,34 @@ def _summarize(trainer: Trainer) -> None:
     written = "checkpoints and log.csv"
     if rows:
         print(loss_chart(rows))
-        text = Path(trainer.data_source).name
-        title = f"{text}: validation loss {best['val_loss']:.3f}" if best else text
+        name = Path(trainer.data_source).name
+        name = name if max(name, default="") < "\u0530" else "training"         # the letters that matplotlib's own font has
+        title = f"{name}: validation loss {best['val_loss']:.3f}" if best else name
         if save_loss_png(folder / "loss.png", rows, title):
             written += " and loss.png"
+        else:
+            print("This curve is only here, since matplotlib is not installed. For loss.png too:")
+            print(for_terminal(f"  {python()} -m pip install matplotlib"))
+            print(for_terminal(f"  {python()} -m minigpt train --resume --out {quoted(folder)}"))
     if best is None:
         print(f"wrote {written} in {printable(folder)}{os.sep}")
         return
-    print(f"best validation loss {best['val_loss']:.4f} nats per token, at step {best['step']}, {best['seconds']:.0f} s after "
-          f"the start")
+    bits = f", {best['val_loss'] * trainer.bits_per_nat:.4f} bits per byte" if trainer.bits_per_nat is not None else ""
+    print(f"best validation loss {best['val_loss']:.4f} nats per token{bits}, at step {best['step']}, {best['seconds']:.0f} s "
+          f"after the start")
     print(f"wrote that model, {written} in {printable(folder)}{os.sep}")
     print("Sample from it:")
-    print(f'  {_python()} -m minigpt generate --model {printable(folder)} "ROMEO:"')
+    print(f"  {sampling_command(folder, _beginning(trainer))}")
 
 
-def _python() -> str:
-    """How to call this Python from here"""
-    try:
-        return os.path.relpath(sys.executable)
-    except ValueError:                              # on another drive of Windows, or no path at all
-        return sys.executable or "python"
+def _beginning(trainer: Trainer) -> str:
+    """The first lines of the text that a run learns from"""
+    batches = trainer.batches
+    text: str = trainer.tokenizer.decode(batches.ids[:1000].tolist()) if isinstance(batches, Batches) else ""
+    return text
 
 
 def _fields_of(kind: type[Recipe] | type[GPTConfig], given: dict[str, Any]) -> dict[str, Any]:
     """The given values whose names are fields of this dataclass"""
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in given.items() if name in names}
-
-
-def _free_folder(name: str) -> Path:
-    """out/name, or if that holds a run, out/name-2, out/name-3, …"""
-    number, folder = 1, RUNS / name
-    while checkpoint.exists(folder):
-        number += 1
-        folder = RUNS / f"{name}-{number}"
-    return folder

@@ -13,16 +13,16 @@ from ..system.text import printable
 from ..training import numerals
 from ..training.alignment import alignment_chart, save_alignment_png
 from ..training.translation import Translator, exact_match, train
-from .common import add_raw, exit_status, shown
+from .common import add_raw, command_parser, exit_status, shown
 
 FOLDER = Path("out", "translation")
 EXAMPLE = "three hundred forty-two thousand five hundred seventeen"
 EXAMPLES_SHOWN = 5      # test numbers printed after training
 
 
-def main(argv: list[str] | None = None, prog: str | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Train or translate.  Returns the exit status: 0, 1 after an error, 130 after Ctrl-C."""
-    return exit_status(_run, _parser(prog), argv, goes_on=lambda args: not args.texts)
+    return exit_status(_run, _parser(), argv, goes_on=lambda args: not args.texts)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -30,25 +30,25 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _parser(prog: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Translate numbers from English words to Chinese numerals with the Transformer of 2017.",
-        epilog="Without TEXT, a model is trained for about a minute, tested on numbers not seen in training, and saved.\n"
-        f'Then: python -m minigpt translate "{EXAMPLE}"',
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser(
+        "minigpt translate", "Translate numbers from English words to Chinese numerals with the Transformer of 2017.",
+        "python -m minigpt translate", f'python -m minigpt translate "{EXAMPLE}"',
+        notes="Without TEXT, a model is trained for about a minute, tested on numbers not seen in training, and saved; with "
+        "it, that model translates.",
     )
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help='a number up to 999,999 in words, such as "forty-two"')
-    parser.add_argument("--model", type=Path, default=FOLDER, metavar="FOLDER",
-                        help=f"the model's folder (default {FOLDER})")
-    parser.add_argument("--beams", type=int, default=1, metavar="K", help="hypotheses of the beam search (default 1: greedy)")
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help='a number up to 999,999 in words, such as "forty-two" '
+                        "(default: train)")
+    parser.add_argument("--model", type=Path, default=FOLDER, metavar="FOLDER", help="the model's folder")
+    parser.add_argument("--beams", type=int, default=1, metavar="K", help="hypotheses of the beam search, 1 is greedy")
     parser.add_argument("--attention", action="store_true", help="show which words each character attends to")
     add_raw(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="CPU cores to use (default: all)")
     training = parser.add_argument_group("training, without TEXT")
-    training.add_argument("--steps", type=int, default=400, metavar="N", help="weight updates (default 400)")
-    training.add_argument("--pairs", type=int, default=10_000, metavar="N", help="numbers to train on (default 10000)")
-    training.add_argument("--tested", type=int, default=2_000, metavar="N", help="other numbers to test on (default 2000)")
-    training.add_argument("--seed", type=int, default=0, metavar="N", help="seed of numbers, weights and batches (default 0)")
+    training.add_argument("--steps", type=int, default=400, metavar="N", help="weight updates")
+    training.add_argument("--pairs", type=int, default=10_000, metavar="N", help="numbers to train on")
+    training.add_argument("--tested", type=int, default=2_000, metavar="N", help="other numbers to test on")
+    training.add_argument("--seed", type=int, default=0, metavar="N", help="seed of numbers, weights and batches")
     return parser
 
 

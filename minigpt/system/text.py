@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from itertools import accumulate
 
+from .language import Sentence, joined
+
 # What a terminal obeys, the controls but newline and tab, and what turns the order of letters; half pairs no encoding holds.
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -41,5 +43,5 @@ def listed(items: Iterable[object], separator: str = ", ", most: int = 700) -> s
     texts = [printable(item) for item in items]
     ends = [*accumulate(len(text) + len(separator) for text in texts)]
     n = max(1, sum(end <= most for end in ends))
-    rest = [f"and {len(texts) - n:,} more"] if len(texts) > n else []
-    return separator.join([*texts[:n], *rest])
+    rest = [Sentence("and {n:,} more", n=len(texts) - n)] if len(texts) > n else []
+    return joined([*texts[:n], *rest], separator)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-import unicodedata
 from pathlib import Path
 
 import numpy as np
 
+from ..colors import amounts
+from ..system.columns import columns, padded
 from ..system.files import write_atomic
 
 _CHINESE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
@@ -21,12 +22,12 @@ def alignment_chart(source: list[str], target: list[str], att: np.ndarray) -> st
     att (T, S): rows that sum to 1, as translation.Alignment has them.
     """
     shades = " ·░▒▓█"
-    margin = max(map(_cells, target)) + 2
+    margin = max(map(columns, target)) + 2
     lines = [" " * margin + " ".join(word.center(_WIDTH) for word in source)]
     for piece, row in zip(target, att, strict=True):
         cells = (shades[min(int(weight * len(shades)), len(shades) - 1)] * max(len(word), _WIDTH)
                  for word, weight in zip(source, row, strict=True))
-        lines.append(" " * (margin - 1 - _cells(piece)) + piece + " " + " ".join(cells))
+        lines.append(padded(piece, margin - 1, right=True) + " " + " ".join(cells))
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -47,7 +48,7 @@ def save_alignment_png(path: Path, source: list[str], target: list[str], att: np
     figure = Figure(figsize=(2 + 0.55 * len(source), 1.6 + 0.36 * len(target)), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    image = axes.imshow(att, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    image = axes.imshow(att, **amounts(1), aspect="auto")
     axes.set_xticks(range(len(source)), source, rotation=45, ha="left", rotation_mode="anchor")
     axes.set_yticks(range(len(target)), labels, family=family)
     axes.xaxis.tick_top()
@@ -56,8 +57,3 @@ def save_alignment_png(path: Path, source: list[str], target: list[str], att: np
     figure.savefig(picture, format="png")
     write_atomic(path, picture.getvalue())
     return True
-
-
-def _cells(text: str) -> int:
-    """How wide a text is on a terminal: Chinese characters take two cells"""
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

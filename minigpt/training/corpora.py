@@ -6,10 +6,10 @@ import hashlib
 import os
 import platform
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
+from ..system.text_files import read_text_file
 from ..weights.cache import cache_folder
 from ..weights.hub import DownloadError, fetch
 from .batches import as_tokens
@@ -26,21 +26,22 @@ class Corpus:
 
     text: str
     name: str  # "shakespeare", "python" or the file's path
-    note: str  # one sentence: which text this is and why
+    note: str  # a sentence or two: which text this is and why, and what of its bytes was read otherwise
 
     def __post_init__(self) -> None:
         if bad := [f"{name} {value!r:.80}" for name, value in vars(self).items() if not isinstance(value, str)]:
             raise TypeError(f"Corpus: {'; '.join(bad)}: expected strings; load_corpus() makes one of a file")
 
 
-def load_corpus(source: str | os.PathLike[str] | None = None) -> Corpus:
+def load_corpus(source: str | os.PathLike[str] | None = None, keep_bytes: bool = False) -> Corpus:
     """Return a text to learn from.
 
     "shakespeare"  Tiny Shakespeare, 1.1 MB of plays, downloaded once; DownloadError where it cannot be had
     "python"       the language reference that comes with every CPython, about 0.5 MB; needs no network
-    a path         any UTF-8 file; line ends and a byte order mark stay as they are ("./python" is a file)
+    a path         any UTF-8 file ("./python" is a file), without a byte order mark, its line ends as \\n: the note says so
     None           Tiny Shakespeare, or where it cannot be had the language reference, with a note that says so
 
+    keep_bytes: a file's byte order mark and line ends stay as they are.
     Raises for a path FileNotFoundError, IsADirectoryError, and ValueError for an empty file and for one not in UTF-8.
     """
     if source is None:
@@ -57,7 +58,7 @@ def load_corpus(source: str | os.PathLike[str] | None = None) -> Corpus:
         return replace(python, note=note)
     if source == "shakespeare":
         path = fetch(_SHAKESPEARE_URL, _SHAKESPEARE_FILE, _SHAKESPEARE_SHA256, _SHAKESPEARE_SIZE)
-        text = _read_text(path)
+        text = read_text_file(path).text
         return Corpus(text, source, f"Tiny Shakespeare, {len(text):,} characters of his plays.")
     if source == "python":
         from pydoc_data.topics import topics  # here, because it is large and seldom needed
@@ -65,24 +66,9 @@ def load_corpus(source: str | os.PathLike[str] | None = None) -> Corpus:
         text = "\n\n".join(topics[topic] for topic in sorted(topics))
         version = platform.python_version()
         return Corpus(text, source, f"The language reference of Python {version}, {len(text):,} characters.")
-    text = _read_text(source)
-    return Corpus(text, os.fspath(source), f"The file {os.fspath(source)}, {len(text):,} characters.")
-
-
-def _read_text(source: str | os.PathLike[str]) -> str:
-    path = Path(source)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: a folder, expected a text file; name a file inside it")
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file, expected a UTF-8 text; give a path, 'shakespeare' or 'python'")
-    data = path.read_bytes()  # not as text: Python would turn \r\n into \n
-    if not data:
-        raise ValueError(f"{path}: 0 bytes, expected a text; give another file")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        found = f"byte 0x{data[error.start]:02x} at offset {error.start} of {len(data):,}"
-        raise ValueError(f"{path}: {found} ({error.reason}), expected UTF-8; save the text in that encoding") from error
+    text, changes = read_text_file(source, keep_bytes)
+    note = f"The file {os.fspath(source)}, {len(text):,} characters."
+    return Corpus(text, os.fspath(source), f"{note} {changes}".rstrip())
 
 
 def split(ids: np.ndarray, fraction: float = 0.9) -> tuple[np.ndarray, np.ndarray]:

@@ -43,6 +43,7 @@ READERS: Readers = {
     "fast": which(lambda value: isinstance(value, bool)),
     "threads": which(lambda value: is_whole(value, 1)),
     "seconds": which(is_number),
+    "trained": which(lambda value: value is None or is_number(value)),
     "best": which(_is_best),
     "position": which(lambda value: is_whole(value, 0)),
     "sampled": which(lambda value: isinstance(value, bool)),
@@ -50,7 +51,7 @@ READERS: Readers = {
     "data_source": which(is_text),
     "data_fingerprint": which(is_text),
 }
-DEFAULTS = {"fast": True, "sampled": True, "samples_size": None}
+DEFAULTS = {"fast": True, "sampled": True, "samples_size": None, "trained": None}
 
 
 def read_facts(metadata: Mapping[str, Any], readers: Readers, source: str) -> dict[str, Any]:

@@ -135,6 +135,8 @@ class FineTuner(Trainer):
         **READERS, "labels": which(_are_labels), "learning": which(_is_table), "frozen": which(_are_texts),
     }
 
+    AGAINST_OVERFITTING: ClassVar[str] = "more examples, fewer --steps, or fewer parameters that learn"
+
     def _read(self, examples: tuple[Sequence[Example], Sequence[Example]]) -> ExampleBatches:
         train, self.validation = examples
         n_positions, V, n_outputs = self.model.config.n_positions, self.model.config.vocab_size, self.model.n_outputs
@@ -176,5 +178,8 @@ class FineTuner(Trainer):
         model.tokenizer = self.tokenizer
         model.save_pretrained(self.folder)
 
-    def _sample_due(self) -> bool:
+    def _bits_per_nat(self) -> None:
+        """A label has no bytes, and of an answer only some tokens are asked for."""
+
+    def _sample_due(self, evaluated: bool) -> bool:
         return False        # a text out of nothing says nothing about a task

@@ -14,28 +14,39 @@ from ..system.files import write_atomic
 from ..system.streams import say
 from ..system.text import printable
 
-COLUMNS = ("step", "train_loss", "val_loss", "learning_rate", "gradient_norm", "tokens_per_second", "seconds")
+_FIRST = ("step", "train_loss", "val_loss", "learning_rate", "gradient_norm", "tokens_per_second", "seconds")     # until 0.1.0
+COLUMNS = (*_FIRST, "train_bits_per_byte", "val_bits_per_byte")
+_MAY_BE_EMPTY = ("val_loss", "train_bits_per_byte", "val_bits_per_byte")
 
-
-_HEADING = ",".join(COLUMNS)
+_HEADINGS = ",".join(COLUMNS), ",".join(_FIRST)
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?")
 
 
 def log_line(step: int, train_loss: float, val_loss: float | None, learning_rate: float, gradient_norm: float,
-             tokens_per_second: float, seconds: float) -> str:
-    """A row as it stands in the file; val_loss may be None."""
-    return (f"{step},{train_loss:.5f},{'' if val_loss is None else f'{val_loss:.5f}'},{learning_rate:.6g},{gradient_norm:.4f},"
-            f"{tokens_per_second:.0f},{seconds:.2f}\r\n")
+             tokens_per_second: float, seconds: float, bits_per_nat: float | None = None) -> str:
+    """A row as it stands in the file; val_loss may be None, and so may bits_per_nat, by which losses are given per byte too."""
+    train_bits, val_bits = (None if loss is None or bits_per_nat is None else loss * bits_per_nat
+                            for loss in (train_loss, val_loss))
+    return (f"{step},{train_loss:.5f},{_cell(val_loss)},{learning_rate:.6g},{gradient_norm:.4f},{tokens_per_second:.0f},"
+            f"{seconds:.2f},{_cell(train_bits)},{_cell(val_bits)}\r\n")
 
 
-def log_until(path: Path, step: int) -> str:
-    """What log.csv holds when a run goes on after `step`: the heading and the good rows up to there, to the byte."""
-    rows = _good_rows(path) if step and path.exists() else []
-    return "".join(f"{line}\r\n" for line in (_HEADING, *(line for row, line in rows if row["step"] <= step)))
+def _cell(number: float | None) -> str:
+    return "" if number is None else f"{number:.5f}"
+
+
+def log_until(path: Path, step: int) -> tuple[str, list[dict[str, Any]]]:
+    """What log.csv holds when a run goes on after `step`, to the byte, and its rows: the heading and the good ones up to there.
+
+    Rows of 0.1.0 get the columns that they lack, empty.
+    """
+    rows = [(row, line) for row, line in _good_rows(path) if row["step"] <= step] if step and path.exists() else []
+    lines = [line + "," * (len(COLUMNS) - 1 - line.count(",")) for _, line in rows]
+    return "".join(f"{line}\r\n" for line in (_HEADINGS[0], *lines)), [row for row, _ in rows]
 
 
 def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The rows of a log.csv: numbers by column name, val_loss None where it is empty.
+    """The rows of a log.csv: numbers by column name, None where val_loss or the bits per byte are empty.
 
     A damaged row is left out, and a line on stderr names it.
     """
@@ -46,7 +57,7 @@ def _good_rows(path: str | os.PathLike[str]) -> list[tuple[dict[str, Any], str]]
     """[(row, line)] of those whose cells are numbers and whose step lies between those of the rows around it"""
     lines = Path(path).read_bytes().decode("utf-8", "replace").replace("\r\n", "\n").split("\n")     # the last: no line
     numbered = [(i, line, _row(line) if i < len(lines) else None)
-                for i, line in enumerate(lines, 1) if line and line != _HEADING]
+                for i, line in enumerate(lines, 1) if line and line not in _HEADINGS]
     following = [row["step"] for _, _, row in reversed(numbered) if row]
     good, before = [], 0
     for i, line, row in numbered:
@@ -56,22 +67,25 @@ def _good_rows(path: str | os.PathLike[str]) -> list[tuple[dict[str, Any], str]]
             good.append((row, line))
             before = row["step"]
         else:
-            say(f"{path}, line {i}: '{printable(line, 80)}', expected {_HEADING} as numbers, the steps in order; the row is "
-                "left out", sys.stderr)
+            say(f"{path}, line {i}: '{printable(line, 80)}', expected {_HEADINGS[0]} as numbers, the steps in order; the row "
+                "is left out", sys.stderr)
     return good
 
 
 def _row(line: str) -> dict[str, Any] | None:
     """{column: number}, or None where the line is no row"""
     cells = line.split(",")
-    if len(cells) != len(COLUMNS) or not re.fullmatch("[0-9]{1,15}", cells[0]):
+    if len(cells) not in (len(COLUMNS), len(_FIRST)) or not re.fullmatch("[0-9]{1,15}", cells[0]):
         return None
-    if not all(_NUMBER.fullmatch(cell) or (not cell and name == "val_loss") for name, cell in zip(COLUMNS, cells, strict=True)):
+    cells += [""] * (len(COLUMNS) - len(cells))
+    row: dict[str, Any] = {}
+    for name, cell in zip(COLUMNS, cells, strict=True):
+        if not (_NUMBER.fullmatch(cell) or (not cell and name in _MAY_BE_EMPTY)):
+            return None
+        row[name] = float(cell) if cell else None
+    if not all(number is None or math.isfinite(number) for number in row.values()):
         return None
-    numbers = [float(cell) if cell else None for cell in cells]
-    if not all(number is None or math.isfinite(number) for number in numbers):
-        return None
-    return {**dict(zip(COLUMNS, numbers, strict=True)), "step": int(cells[0])}
+    return {**row, "step": int(cells[0])}
 
 
 def smooth(values: list[float], weight: float = 0.95) -> list[float]:

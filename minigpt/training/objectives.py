@@ -62,7 +62,7 @@ def masked(ids: np.ndarray, n_tokens: int, rng: np.random.Generator) -> tuple[np
     inputs = np.where(asked & (draw < 0.8), n_tokens + MASK, ids)
     changed = asked & (draw >= 0.8) & (draw < 0.9)
     inputs[changed] = rng.integers(n_tokens, size=np.count_nonzero(changed))
-    return inputs, np.where(asked, ids, IGNORED)
+    return inputs, np.where(asked, ids.astype(np.int64), IGNORED)       # a tokenizer's array may have no minus
 
 
 def paired(first: np.ndarray, second: np.ndarray, n_tokens: int) -> np.ndarray:
@@ -168,7 +168,10 @@ class _BidirectionalTrainer(Trainer):
                              f"vocab_size {self.model.config.vocab_size} are special; make it the tokenizer's + {len(SPECIAL)}")
         return super()._read(ids)
 
-    def _sample_due(self) -> bool:
+    def _bits_per_nat(self) -> None:
+        """What is asked for with the rest in sight is no measure of a text."""
+
+    def _sample_due(self, evaluated: bool) -> bool:
         return False        # there is nothing to be sampled from
 
 

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..config import ConfigError
-from ..inputs import is_number, is_whole
-from .optim import SCHEDULES
+from ..inputs import is_number, is_whole, names_options
+from .optim import OPTIMIZERS, SCHEDULES
 
 
+@names_options
 @dataclass(frozen=True)
 class Recipe:
     """How a model is trained. Raises ConfigError listing every bad field."""
 
     steps: int | None = 2000        # updates, or None where minutes says when to end
-    minutes: float | None = None    # time to train; the schedule then follows the clock
+    minutes: float | None = None    # time for the steps, without evaluations and samples; the schedule then follows it
     batch_size: int = 12            # sequences of n_positions tokens in a batch
     accumulate: int = 1             # batches for one update
-    optimizer: Literal["muon", "adamw"] = "muon"    # Muon for the blocks' matrices, AdamW for the rest; or AdamW for all
+    optimizer: str = "muon"         # Muon for the blocks' matrices, AdamW for the rest; or AdamW for all
     lr: float = 4e-3                # peak learning rate of AdamW
     muon_lr: float = 0.014          # peak learning rate of Muon
     beta1: float = 0.9
@@ -30,7 +31,8 @@ class Recipe:
     schedule: str = "linear"        # how it falls afterwards
     final_lr: float = 0.0           # where it ends, as a fraction of the peak
     order: Literal["crops", "windows"] = "crops"    # windows anywhere, or each window once an epoch
-    eval_interval: int = 500        # updates between evaluations on the whole validation split, each with a checkpoint
+    eval_interval: int | None = None    # updates between evaluations on the whole validation split, each with a checkpoint;
+                                        # None: an eighth of the run, of its steps or of its minutes
     sample_tokens: int = 200        # tokens of the samples printed on the way
     seed: int = 1337
 
@@ -41,7 +43,7 @@ class Recipe:
         for name, lowest in (("steps", 1), ("batch_size", 1), ("accumulate", 1), ("warmup_steps", 0), ("eval_interval", 1),
                              ("sample_tokens", 0), ("seed", 0)):
             value = getattr(self, name)
-            if not is_whole(value, lowest) and not (value is None and name == "steps"):
+            if not is_whole(value, lowest) and not (value is None and name in ("steps", "eval_interval")):
                 bad.append(f"{name} {value!r}, expected a whole number of at least {lowest}")
         for name, most in (("minutes", math.inf), ("lr", 10), ("muon_lr", 10), ("clip", math.inf)):
             value = getattr(self, name)
@@ -52,7 +54,7 @@ class Recipe:
             value = getattr(self, name)
             if not (is_number(value) and 0 <= value < 1):
                 bad.append(f"{name} {value!r}, expected a number from 0 to below 1")
-        for name, choices in (("optimizer", ("muon", "adamw")), ("schedule", SCHEDULES), ("order", ("crops", "windows"))):
+        for name, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("order", ("crops", "windows"))):
             value = getattr(self, name)
             if not (isinstance(value, str) and value in choices):
                 bad.append(f"{name} {value!r}, expected {' or '.join(choices)}")

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-import signal
-import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from dataclasses import fields as dataclass_fields
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from .. import __version__
-from ..config import GPTConfig
+from ..config import ConfigError, GPTConfig
 from ..models.gpt import GPT
 from ..nn.cross_entropy import IGNORED
 from ..system.files import LockedError, lock, write_atomic
-from ..system.progress import Bar
-from ..system.streams import Tolerant, say
-from ..system.text import for_terminal, printable
+from ..system.signals import STOPPING, stop_signals
+from ..system.text import printable
 from ..system.threads import WorkerPool
 from ..tokenization import CharTokenizer, Tokenizer
 from ..weights.pretrained import save_pretrained
@@ -34,14 +31,19 @@ from . import checkpoint
 from .batches import Batches, BatchSource, windows
 from .checkpoint import Checkpoint, CheckpointError, DamagedError
 from .corpora import fingerprint, load_corpus, split
+from .display import Display
+from .distributed import ALONE, Alone
 from .facts import READERS, Readers, read_facts
 from .log import log_line, log_until
 from .optim import AdamW, Muon, schedule
+from .overfitting import Watch
 from .recipe import Recipe
 from .step import training_step
 
 CHANGEABLE = ("steps", "minutes", "eval_interval", "sample_tokens")   # what a resumed run may have otherwise
 FIRST_SAMPLE = 8        # seconds after the start
+EQUAL_EVERY = 100       # steps between two comparisons of the processes' parameters
+EVALUATIONS = 8         # in a run whose recipe does not say how often
 
 # What write_atomic leaves of the files that a run writes when its process is killed
 _LEFTOVER = re.compile(r"\.(checkpoint-[0-9]{8,}|[a-z_]+)\.(safetensors|npz|json|txt|csv|png)\.[0-9a-f]{16}\.tmp")
@@ -61,27 +63,35 @@ class Trainer:
     """
 
     READERS: ClassVar[Readers] = READERS        # of what a checkpoint of this kind of run says beside its arrays
+    AGAINST_OVERFITTING: ClassVar[str] = "a longer text, --dropout 0.2, fewer --steps or a smaller model"
 
     def __init__(self, model: GPT, tokenizer: Tokenizer | CharTokenizer | None, ids: Any, recipe: Recipe,
-                 folder: str | os.PathLike[str], data_source: str | os.PathLike[str] = "", quiet: bool = False) -> None:
-        self.model, self.recipe, self.folder = model, recipe, Path(folder)
+                 folder: str | os.PathLike[str], data_source: str | os.PathLike[str] = "", quiet: bool = False,
+                 group: Alone = ALONE) -> None:
+        self.model, self.recipe, self.folder, self.group = model, recipe, Path(folder), group
+        if recipe.batch_size < group.size:
+            raise ConfigError(f"Recipe: batch_size {recipe.batch_size} for {group.size} processes, expected a row for each; "
+                              "raise --batch-size or start fewer")
         self.tokenizer: Any = tokenizer     # None will do where nothing is sampled or saved
         self.data_source, self.quiet = os.fspath(data_source), quiet
+        self.clock: Callable[[], float] = time.perf_counter
         self._check_causal()
         self.data_fingerprint = self._fingerprint(ids)
         self.batches: BatchSource = self._read(ids)
-        self.muon = Muon(model, weight_decay=recipe.weight_decay) if recipe.optimizer == "muon" else None
+        self.bits_per_nat = self._bits_per_nat()        # makes bits per byte of a loss in nats per token; None: it says nothing
+        self.muon = Muon(model, weight_decay=recipe.weight_decay, group=group) if recipe.optimizer == "muon" else None
         self.adamw = AdamW(model, start=self.muon.stop if self.muon else 0, betas=(recipe.beta1, recipe.beta2),
                            weight_decay=recipe.weight_decay)
         self.step = 0
         self.seconds = 0.0                  # spent in this run, earlier sittings included
+        self.trained = 0.0                  # of these in steps, without evaluations, samples and files
         self.best: dict[str, Any] | None = None     # {"val_loss", "step", "seconds"}
         self.sampled = False
         self._samples_size: int | None = 0      # bytes of samples.txt up to this step; an old checkpoint does not say
 
     @classmethod
     def resume(cls: type[_Trainer], folder: str | os.PathLike[str], ids: Any = None, quiet: bool = False,
-               threads: int | None = None, **fields: Any) -> _Trainer:
+               threads: int | None = None, group: Alone = ALONE, **fields: Any) -> _Trainer:
         """The run in `folder` as it was at its newest good checkpoint, on the same text, by default read from its source.
 
         `fields` are fields of GPTConfig or Recipe that the caller counts on: those in CHANGEABLE take effect, any other must
@@ -93,10 +103,12 @@ class Trainer:
         if unknown := sorted(fields.keys() - names):
             raise TypeError(f"resume: {', '.join(unknown)}, expected fields of GPTConfig or Recipe")
         WorkerPool(threads)     # refuses a wrong number now: further on, what is wrong is the checkpoint's
-        return checkpoint.load_newest(Path(folder), partial(cls._resumed, folder, ids, quiet, threads, fields))
+        use = partial(cls._resumed, folder, ids, quiet, threads, group, fields)
+        trainer: _Trainer = group.first(partial(checkpoint.load_newest, Path(folder), use))
+        return trainer
 
     @classmethod
-    def _resumed(cls: type[_Trainer], folder: str | os.PathLike[str], ids: Any, quiet: bool, threads: int | None,
+    def _resumed(cls: type[_Trainer], folder: str | os.PathLike[str], ids: Any, quiet: bool, threads: int | None, group: Alone,
                  fields: Mapping[str, Any], saved: Checkpoint) -> _Trainer:
         """The run at a checkpoint.  Raises DamagedError where that is not what a run saves."""
         source = f"{folder}: the checkpoint of step {saved.step}"
@@ -114,7 +126,7 @@ class Trainer:
         if "minutes" in changes or "steps" in changes:
             changes = {"steps": None, "minutes": None, **changes}
         if ids is None:
-            ids = facts["tokenizer"].encode_array(load_corpus(facts["data_source"]).text)
+            ids = cls._read_again(facts)
         if (found := cls._fingerprint(ids)) != facts["data_fingerprint"]:
             raise ValueError(
                 f"{facts['data_source'] or 'ids'}: fingerprint {found}, expected {facts['data_fingerprint']}: the text "
@@ -126,18 +138,39 @@ class Trainer:
             model = cls._model(config, facts, threads=facts["threads"] if threads is None else threads)
         except ValueError as error:
             raise DamagedError(f"{source}: {error}; use the checkpoint before it") from error
-        trainer = cls(model, facts["tokenizer"], ids, replace(recipe, **changes), folder, facts["data_source"], quiet)
+        trainer = cls(model, facts["tokenizer"], ids, replace(recipe, **changes), folder, facts["data_source"], quiet, group)
         trainer._load(saved, facts, source)
         return trainer
 
+    @classmethod
+    def _read_again(cls, facts: Mapping[str, Any]) -> Any:
+        """The text of a run, from its source: as people mean it, or byte for byte if it is known so."""
+        source, encode = facts["data_source"], facts["tokenizer"].encode_array
+        meant, whole = (load_corpus(source, keep_bytes).text for keep_bytes in (False, True))
+        if meant != whole:
+            with suppress(ValueError):          # a character that the run has never met
+                ids = encode(whole)
+                if cls._fingerprint(ids) == facts["data_fingerprint"]:
+                    return ids
+        try:
+            return encode(meant)
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}: it changed since the checkpoint; restore it or start a new run") from error
+
     def run(self) -> int:
-        """Train to the end. Returns 0, or 130 or 143 after Ctrl-C or SIGTERM: the step was finished and a checkpoint saved.
+        """Train to the end -> 0; or 130, 143, 138 after Ctrl-C, SIGTERM, SIGUSR1: the step was finished and a checkpoint saved.
 
         A second Ctrl-C raises KeyboardInterrupt at once, a second SIGTERM SystemExit; resume() then goes on from the last
         checkpoint.  In another thread than the main one, which alone gets signals, a run cannot be stopped so.
         Raises LockedError if another process trains in this folder, CheckpointError if it cannot be written to,
         FloatingPointError, naming the array, for a loss or gradient that is not finite.
         """
+        try:
+            return self._run_in_folder() if self.group.leads else self._run()
+        except BaseException as error:
+            self.group.end(error)
+
+    def _run_in_folder(self) -> int:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with lock(self.folder / "run.lock"):
@@ -151,53 +184,94 @@ class Trainer:
             raise CheckpointError(f"{self.folder}: {error}, expected a folder to write to; choose another --out") from error
 
     def _run(self) -> int:
-        if self.step == 0 and checkpoint.exists(self.folder):
+        leads = self.group.leads
+        if leads and self.step == 0 and checkpoint.exists(self.folder):
             raise CheckpointError(f"{self.folder}: holds a run, expected a new folder; --resume goes on with that run")
-        self._start_log()
-        began, before = time.perf_counter(), self.seconds
-        log_path = self.folder / "log.csv"
-        with _stop_signals() as stop, self._bar() as bar, open(log_path, "a", encoding="utf-8", newline="") as log:
+        self.group.check_equal(np.frombuffer(self._terms().encode(), np.uint8), "text or settings")
+        self.group.check_equal(self.model.flat_params, "parameters at the start")
+        watch = Watch(self._start_log() if leads else [])
+        log_path = self.folder / "log.csv" if leads else os.devnull
+        with stop_signals() as stop, self._display() as display, open(log_path, "a", encoding="utf-8", newline="") as log:
+            began, before, eighth = self.clock(), self.seconds, self._eighth()
             while not self._finished():
-                start = time.perf_counter()
+                start = self.clock()
                 loss, norm, rate, tokens = self.update()
-                speed = tokens / (time.perf_counter() - start)
-                self.seconds = before + time.perf_counter() - began
+                took = self.clock() - start
+                self.seconds = before + self.clock() - began
+                self.trained += took
+                stopped = self._agree(stop)
+                if self.step % EQUAL_EVERY == 0:
+                    self.group.check_equal(self.model.flat_params, f"parameters after step {self.step}")
                 val_loss = None
-                if self.step % self.recipe.eval_interval == 0 or self._finished():
+                if self._evaluation_due(eighth):
                     val_loss = self.evaluate()
-                    self.seconds = before + time.perf_counter() - began
+                    self.seconds = before + self.clock() - began
+                    eighth = self._eighth()
                     self._note_best(val_loss)
-                log.write(log_line(self.step, loss, val_loss, rate, norm, speed, self.seconds))
+                log.write(log_line(self.step, loss, val_loss, rate, norm, tokens / took, self.seconds, self.bits_per_nat))
                 log.flush()
-                self._show(bar, loss, speed)
+                self._show(display, loss, took, tokens / took)
+                overfitting = watch.add(self.step, loss, val_loss)
                 if val_loss is not None:
-                    self._report(bar, loss, val_loss, speed)
-                if self._sample_due():
-                    self._sample(bar)
-                if val_loss is not None or stop:
+                    self._report(display, loss, val_loss, tokens / took)
+                if overfitting:
+                    display.say(f"{overfitting}. What helps: {self.AGAINST_OVERFITTING}. The folder keeps the best model.")
+                if leads and self._sample_due(val_loss is not None):
+                    self._sample(display)
+                if val_loss is not None or stopped:
                     self.save()
-                if stop and not self._finished():
-                    self._say(bar, f"stopped after step {self.step}; --resume goes on from here")
-                    return 128 + stop[0]
+                if stopped and not self._finished():
+                    display.say(f"stopped after step {self.step}; --resume goes on from here")
+                    return 128 + stopped
         return 0
+
+    def _terms(self) -> str:
+        """What all processes must have alike."""
+        return f"{self.data_fingerprint} {self.model.config} {self.recipe} {self.model.dtype} {self.step}"
+
+    def _agree(self, stop: Sequence[int]) -> int | None:
+        """Take over the clock of the process that leads, so that all decide alike -> a signal that one of them has got."""
+        leads = self.group.leads
+        noted = [bool(stop) and stop[0] == number for number in STOPPING]
+        self.seconds, self.trained, *counts = self.group.total(leads * self.seconds, leads * self.trained, *noted)
+        return next((number for number, count in zip(STOPPING, counts, strict=True) if count), None)
+
+    def _evaluation_due(self, eighth: int) -> bool:
+        """Whether to evaluate after this step, where the last evaluation was in this eighth of the run."""
+        every = self.recipe.eval_interval
+        if every is None and self.recipe.minutes is not None:
+            return self._eighth() > eighth or self._finished()
+        return self.step % (every or max(1, (self.recipe.steps or 1) // EVALUATIONS)) == 0 or self._finished()
+
+    def _eighth(self) -> int:
+        return int(EVALUATIONS * self._progress())
 
     def evaluate(self) -> float:
         """Mean loss over every target of the validation split, in nats.  Raises FloatingPointError where it is not finite."""
         total = count = 0.0
-        for inputs, targets in self._validation():
+        for inputs, targets in islice(self._validation(), self.group.rank, None, self.group.size):
             n = int(np.count_nonzero(targets != IGNORED))
             try:
                 total += self.model.loss(inputs, targets) * n
             except FloatingPointError as error:
                 raise FloatingPointError(f"after step {self.step}: validation {error}; lower the learning rate") from None
             count += n
+        total, count = self.group.total(total, count)
         return total / count
 
-    def save(self) -> Path:
-        """Write a checkpoint of this moment -> its path.  Raises CheckpointError where it cannot be written."""
+    def save(self) -> Path | None:
+        """Write a checkpoint of this moment -> its path, or None where another process writes it.
+
+        Raises CheckpointError where it cannot be written.
+        """
+        if self.muon is not None:
+            self.muon.gather()
+        if not self.group.leads:
+            return None
         metadata = {
-            "version": __version__, "trainer": type(self).__name__, "seconds": self.seconds, "best": self.best,
-            "position": self.batches.position, "config": self.model.config.to_dict(), "recipe": asdict(self.recipe),
+            "version": __version__, "trainer": type(self).__name__, "seconds": self.seconds, "trained": self.trained,
+            "best": self.best, "position": self.batches.position, "config": self.model.config.to_dict(),
+            "recipe": asdict(self.recipe),
             "dtype": self.model.dtype.name, "threads": self.model.pool.threads, "fast": self.model.fast,
             "tokenizer": self.tokenizer.state(), "sampled": self.sampled, "samples_size": self._samples_size,
             "data_source": self.data_source, "data_fingerprint": self.data_fingerprint, **self._metadata(),
@@ -231,6 +305,7 @@ class Trainer:
 
         self.model.lock.write(load)
         self.step, self.seconds, self.best = saved.step, facts["seconds"], facts["best"]
+        self.trained = self.seconds if facts["trained"] is None else facts["trained"]
         self.sampled, self._samples_size = facts["sampled"], facts["samples_size"]
         self.batches.position = facts["position"]
 
@@ -256,6 +331,17 @@ class Trainer:
     def _validation(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Inputs and targets (B, T) that cover the validation split in windows of n_positions tokens"""
         return windows(self.val_ids, self.model.config.n_positions, self.recipe.batch_size)
+
+    def _bits_per_nat(self) -> float | None:
+        """How a loss in nats per token becomes bits per byte, which compare whatever the tokens are.
+
+            bits per byte = nats per token · tokens/bytes / ln 2        over the targets of the validation split
+        """
+        if self.tokenizer is None:
+            return None
+        ids, counts = np.unique(self.val_ids[1:], return_counts=True)
+        n_bytes = sum(n * len(self.tokenizer.token_bytes(id)) for id, n in zip(ids.tolist(), counts.tolist(), strict=True))
+        return (len(self.val_ids) - 1) / n_bytes / math.log(2) if n_bytes else None
 
     @staticmethod
     def _fingerprint(ids: Any) -> str:
@@ -288,6 +374,7 @@ class Trainer:
         loss, norm, tokens = training_step(
             self.model, self.batches, self.adamw, recipe.lr * rate, clip=recipe.clip, seed=recipe.seed,
             when=f"after step {self.step}", muon=self.muon, muon_lr=recipe.muon_lr * rate, accumulate=recipe.accumulate,
+            group=self.group,
         )
         self.step += 1
         return loss, norm, recipe.lr * rate, tokens
@@ -300,7 +387,7 @@ class Trainer:
 
     def _progress(self) -> float:
         if self.recipe.minutes is not None:
-            return self.seconds / (60 * self.recipe.minutes)
+            return self.trained / (60 * self.recipe.minutes)
         return self.step / (self.recipe.steps or 1)
 
     def _finished(self) -> bool:
@@ -309,54 +396,50 @@ class Trainer:
     def _note_best(self, val_loss: float) -> None:
         if self.best is None or val_loss < self.best["val_loss"]:
             self.best = {"val_loss": val_loss, "step": self.step, "seconds": self.seconds}
-            self._export()
+            if self.group.leads:
+                self._export()
 
     # What the user sees
 
-    def _start_log(self) -> None:
-        """log.csv and samples.txt as they were at this step: what came after it a resumed run will do again."""
+    def _start_log(self) -> list[dict[str, Any]]:
+        """log.csv and samples.txt as they were at this step, since a run does again what came after it -> the log's rows"""
         path = self.folder / "log.csv"
-        write_atomic(path, log_until(path, self.step).encode("utf-8"))
+        text, rows = log_until(path, self.step)
+        write_atomic(path, text.encode("utf-8"))
         samples = self.folder / "samples.txt"
         if self._samples_size is not None and samples.exists():
             write_atomic(samples, samples.read_bytes()[: self._samples_size])
+        return rows
 
-    def _bar(self) -> Bar:
-        by_clock, terminal = self.recipe.minutes is not None, Tolerant(sys.stderr)
-        return Bar(
-            total=round(60 * self.recipe.minutes) if self.recipe.minutes is not None else self.recipe.steps,
-            initial=round(self.seconds) if by_clock else self.step, unit="step", dynamic_ncols=True,
-            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} s{postfix}" if by_clock else None,
-            file=terminal, disable=self.quiet or not terminal.isatty(),
-        )
+    def _display(self) -> Display:
+        quiet = self.quiet or not self.group.leads
+        if self.recipe.minutes is not None:
+            return Display(round(60 * self.recipe.minutes), round(self.trained), "s", quiet, self.clock)
+        return Display(self.recipe.steps or 0, self.step, "step", quiet, self.clock)
 
-    def _show(self, bar: Bar, loss: float, speed: float) -> None:
-        done = self.step if self.recipe.minutes is None else min(bar.total or 0, round(self.seconds))
-        bar.set_postfix_str(f"loss {loss:.3f}, {speed / 1000:.1f}k tokens/s", refresh=False)
-        bar.update(done - bar.n)
+    def _show(self, display: Display, loss: float, took: float, speed: float) -> None:
+        done = self.step if self.recipe.minutes is None else min(round(60 * self.recipe.minutes), round(self.trained))
+        display.show(done, took, f"loss {loss:.3f}{self._bits(loss, ', {:.2f} bits/byte')}, {speed / 1000:.1f}k tokens/s")
 
-    def _report(self, bar: Bar, loss: float, val_loss: float, speed: float) -> None:
+    def _report(self, display: Display, loss: float, val_loss: float, speed: float) -> None:
         mark = "  best so far" if self.best is not None and self.best["step"] == self.step else ""
-        self._say(bar, f"step {self.step:5}  {self.seconds:6.1f} s  train {loss:.3f}  validation {val_loss:.4f}"
-                  f"  {speed:,.0f} tokens/s{mark}")
+        display.say(f"step {self.step:5}  {self.seconds:6.1f} s  train {loss:.3f}  validation {val_loss:.4f}"
+                    f"{self._bits(val_loss, ' ({:.3f} bits per byte)')}  {speed:,.0f} tokens/s{mark}")
 
-    def _sample_due(self) -> bool:
-        if self.recipe.sample_tokens == 0:
-            return False
-        first = not self.sampled and self.seconds > FIRST_SAMPLE
-        return first or self._finished() or self.step % self.recipe.eval_interval == 0
+    def _bits(self, loss: float, form: str) -> str:
+        """A loss in bits per byte, as text; "" where it has none."""
+        return "" if self.bits_per_nat is None else form.format(loss * self.bits_per_nat)
 
-    def _sample(self, bar: Bar) -> None:
+    def _sample_due(self, evaluated: bool) -> bool:
+        return self.recipe.sample_tokens > 0 and (evaluated or (not self.sampled and self.seconds > FIRST_SAMPLE))
+
+    def _sample(self, display: Display) -> None:
         self.sampled = True
         text = sample_text(self.model, self.tokenizer, self.recipe.sample_tokens, seed=[self.recipe.seed, self.step])
-        self._say(bar, f"--- sample after step {self.step} ({self.seconds:.0f} s) ---\n{text}\n---")
+        display.say(f"--- sample after step {self.step} ({self.seconds:.0f} s) ---\n{text}\n---")
         with open(self.folder / "samples.txt", "a", encoding="utf-8", newline="") as file:
             file.write(f"--- step {self.step} ---\n{text}\n")
             self._samples_size = file.tell()
-
-    def _say(self, bar: Bar, text: str) -> None:
-        if not self.quiet:
-            say(for_terminal(text), sys.stdout, bar)
 
 
 def sample_text(model: GPT, tokenizer: Tokenizer | CharTokenizer, n_tokens: int, seed: int | Sequence[int] | None) -> str:
@@ -367,33 +450,3 @@ def sample_text(model: GPT, tokenizer: Tokenizer | CharTokenizer, n_tokens: int,
         prompt = [0]
     ids = model.generate(prompt, n_tokens, temperature=0.8, seed=seed, sliding_window=True)
     return tokenizer.decode(ids[len(prompt) :])
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Inside, Ctrl-C and SIGTERM are noted in the list this gives; a second one ends what is being done at once."""
-    noted: list[int] = []
-    before: dict[int, Any] = {}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if noted:
-            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
-        noted.append(number)
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    try:
-        try:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                # only the main thread may; and a handler that is not Python's, None, could not be restored
-                if threading.current_thread() is threading.main_thread() and signal.getsignal(number) is not None:
-                    before[number] = signal.getsignal(number)
-                    signal.signal(number, note)
-            yield noted
-        finally:
-            restore()
-    except BaseException:
-        restore()       # subtle: an interrupt may have come when the line above was about to begin
-        raise

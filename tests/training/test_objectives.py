@@ -73,6 +73,13 @@ def test_a_row_has_at_least_one_gap(T, count):
     assert ((targets != IGNORED).sum(axis=1) == count).all()
 
 
+def test_ids_without_a_sign_as_a_tokenizer_gives_them_are_asked_for_as_well():
+    ids = np.random.default_rng(1).integers(V, size=(4, 20))
+    for whole, unsigned in zip(masked(ids, V, np.random.default_rng(0)),
+                               masked(ids.astype(np.uint16), V, np.random.default_rng(0)), strict=True):
+        np.testing.assert_array_equal(whole, unsigned)
+
+
 def test_every_position_is_asked_for_equally_often(many):
     _, _, targets = many
     often = (targets != IGNORED).sum(axis=0)
