@@ -12,8 +12,10 @@ from minigpt import GPT, GPTConfig
 from minigpt.commands.train import main as train_main
 from minigpt.tokenization import CharTokenizer
 from minigpt.training import trainer as loop
+from minigpt.training.adapters import add_lora
 from minigpt.training.batches import Batches
 from minigpt.training.distributed import ranks
+from minigpt.training.finetune import FineTuner, answered
 from minigpt.training.optim import AdamW, Muon
 from minigpt.training.recipe import Recipe
 from minigpt.training.step import training_step
@@ -23,11 +25,11 @@ TEXT = "the cat sat on the mat; the dog ran to the cat.\n" * 40
 SIZES = dict(n_positions=16, n_embd=16, n_layer=3, n_head=2, embd_pdrop=0.1, attn_pdrop=0.1, resid_pdrop=0.1)
 
 
-def steps(out, threads):
+def steps(out, threads, textbook=""):
     """50 steps in float64, with everything that depends on rows: dropout, accumulation, targets that do not count"""
     group = ranks(timeout=60)
     ids = np.random.default_rng(0).integers(0, 50, 5000)
-    model = GPT(GPTConfig(vocab_size=50, **SIZES), seed=0, dtype=np.float64, threads=int(threads))
+    model = GPT(GPTConfig(vocab_size=50, **SIZES), seed=0, dtype=np.float64, threads=int(threads), fast=not textbook)
     batches = Batches(ids, 7, 16, seed=1)
     read = batches.next
 
@@ -84,6 +86,17 @@ def disturbed(what, folder, n_steps=1000):
 
     trainer.update = step
     return trainer.run()
+
+
+def tune(folder):
+    """A few steps of fine-tuning with LoRA, on examples of different lengths"""
+    group = ranks(timeout=60)
+    tokenizer = CharTokenizer.train(TEXT)
+    model = GPT(GPTConfig(vocab_size=tokenizer.vocab_size, **SIZES), seed=0, threads=1)
+    add_lora(model, rank=2)
+    examples = [answered(tokenizer.encode("the cat"), tokenizer.encode(" sat"[: 1 + i % 4])) for i in range(24)]
+    recipe = Recipe(steps=6, batch_size=5, eval_interval=3, optimizer="adamw")
+    return FineTuner(model, tokenizer, (examples[:16], examples[16:]), recipe, folder, group=group).run()
 
 
 def train(*arguments):

@@ -114,6 +114,8 @@ def _train_on(
     threads = group.threads() if threads is None else threads
     trainer = _resumed(given, out, threads, group) if resume else _new(given, out, threads, group)
     layers = f"{trainer.model.pool.threads} threads" if trainer.model.fast else "the textbook's layers"
+    if warning := group.check_threads(trainer.model.pool.threads):
+        print(f"warning: {warning}")
     layers = f"{group.size} processes with {layers} each" if group.size > 1 else layers
     kind = "characters" if isinstance(trainer.tokenizer, CharTokenizer) else "tokens"
     print(f"{trainer.tokenizer.vocab_size:,} {kind}, {trainer.model.config.n_params:,} parameters, {layers}, ready after "

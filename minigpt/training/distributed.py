@@ -22,6 +22,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from ..models.network import Network
+from ..system.text import for_terminal
 from ..system.threads import cpu_count
 
 Result = TypeVar("Result")
@@ -30,6 +31,7 @@ TIMEOUT = 300.0         # seconds that a rank waits for the others before it end
 _GRACE = 5.0            # and then for their word on where they are
 _SPIN = 0.002           # seconds of asking again and again before sleeping in between
 _NAP = 0.0002
+_LAST_WORDS = 0.3       # seconds for the launcher to read what was printed: with the job it drops what it has not read
 _ROLL_CALL = 77         # tag of the message by which a rank says that it waits too
 
 # What launchers tell their processes: Open MPI; MPICH and Intel MPI; Slurm's srun
@@ -89,6 +91,10 @@ class Alone:
         """How many threads this rank should use, its share of the machine's cores; None for all there are."""
         return None
 
+    def check_threads(self, threads: int) -> str:
+        """A warning where so many threads a rank are more than the machine has cores for, else ""."""
+        return ""
+
     def end(self, error: BaseException) -> NoReturn:
         """Go down with an error, and take the other ranks along."""
         raise error
@@ -101,7 +107,7 @@ class Ranks(Alone):
     """The processes that mpiexec has started, by mpi4py's COMM_WORLD.
 
     timeout: seconds to wait for the others; then the job ends with a sentence that names those who did not come.
-    Every call but rows() and threads() is one that all ranks make, in the same order.
+    Every call but rows() is one that all ranks make, in the same order.
     Raises DistributedError where mpi4py or an MPI library is missing.
     """
 
@@ -115,6 +121,7 @@ class Ranks(Alone):
         self._mpi, self.timeout = MPI, timeout
         self._comm = MPI.COMM_WORLD
         self.rank, self.size = self._comm.rank, self._comm.size
+        self.waited = 0.0       # seconds in which this rank did nothing but wait for the others, so far
         self._calls = 0
         self._sums: list[Any] = []          # requests
         self._begun: list[slice] = []       # the parts of flat_grads that they add up
@@ -186,17 +193,32 @@ class Ranks(Alone):
         self._await(self._comm.Ibarrier(), "all ranks")
 
     def threads(self) -> int:
-        cores = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset(range(cpu_count()))
+        return max(1, len(self._cores()) // self._sharers())
+
+    def check_threads(self, threads: int) -> str:
+        cores, sharers = len(self._cores()), self._sharers()
+        if threads * sharers <= cores:
+            return ""
+        return (f"{sharers} processes with {threads} threads each share {cores} cores, on which they wait for each other; "
+                f"leave out --threads or start fewer processes")
+
+    def _cores(self) -> frozenset[int]:
+        return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset(range(cpu_count()))
+
+    def _sharers(self) -> int:
+        """How many ranks use the cores of this one: all on its machine, unless the launcher gives each its own."""
         node = self._comm.Split_type(self._mpi.COMM_TYPE_SHARED)
-        sharers = node.allgather(cores).count(cores)        # a launcher that binds gives each rank cores of its own
+        cores = self._cores()
+        sharers = node.allgather(cores).count(cores)
         node.Free()
-        return max(1, len(cores) // sharers)
+        return int(sharers)
 
     def end(self, error: BaseException) -> NoReturn:
         """Say which rank failed and how, and end the whole job with status 1: the others would wait for this one for ever."""
-        print(f"rank {self.rank}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        print(for_terminal(f"rank {self.rank}: {type(error).__name__}: {error}"), file=sys.stderr, flush=True)
+        time.sleep(_LAST_WORDS)
         self._comm.Abort(1)
-        raise error
+        os._exit(1)         # some libraries come back from there
 
     def _await(self, request: Any, what: str) -> None:
         """Wait for a request, but not for ever."""
@@ -207,6 +229,7 @@ class Ranks(Alone):
             if waited > self.timeout:
                 self.end(DistributedError(f"waited {waited:.0f} s for {what}; {self._roll_call()}"))
             time.sleep(0 if waited < _SPIN else _NAP)
+        self.waited += time.monotonic() - start
 
     def _roll_call(self) -> str:
         """Ask who else waits, and say who does not."""

@@ -132,13 +132,13 @@ def test_rows_of_a_batch_drop_what_they_drop_in_the_whole():
 
 
 @with_mpi
-@pytest.mark.parametrize(("n", "threads"), [(2, 2), (3, 1)])
-def test_fifty_steps_on_several_processes_are_those_on_one(tmp_path, n, threads):
+@pytest.mark.parametrize(("n", "threads", "textbook"), [(2, 2, ""), (3, 1, "textbook")], ids=["engine", "textbook"])
+def test_fifty_steps_on_several_processes_are_those_on_one(tmp_path, n, threads, textbook):
     one = subprocess.run([sys.executable, str(PROGRAMS), "steps", str(tmp_path / "one.npz"), "1"], encoding="utf-8", check=True,
                          env={**os.environ, "PYTHONPATH": str(Path(minigpt.__file__).parents[1])})
     assert one.returncode == 0
-    assert ended(started(n, "steps", tmp_path / "several.npz", threads)) == (0, "", "")
-    assert ended(started(n, "steps", tmp_path / "again.npz", threads)) == (0, "", "")
+    assert ended(started(n, "steps", tmp_path / "several.npz", threads, textbook)) == (0, "", "")
+    assert ended(started(n, "steps", tmp_path / "again.npz", threads, textbook)) == (0, "", "")
     one, several, again = (dict(np.load(tmp_path / f"{name}.npz")) for name in ("one", "several", "again"))
     for name, array in one.items():
         np.testing.assert_allclose(several[name], array, rtol=1e-9, atol=1e-11, err_msg=name)
@@ -159,6 +159,17 @@ def test_a_run_is_written_by_one_and_resumed_by_any_number(tmp_path):
     np.testing.assert_allclose(rows["train_loss"], alone["train_loss"], rtol=1e-4)      # float32
     np.testing.assert_allclose(rows["val_loss"], alone["val_loss"], rtol=1e-4)
     assert checkpoint.load_newest(tmp_path / "run").arrays.keys() == checkpoint.load_newest(tmp_path / "one").arrays.keys()
+
+
+@with_mpi
+def test_fine_tuning_is_shared_out_alike(tmp_path):
+    logs = []
+    for n in (1, 2):
+        assert ended(started(n, "tune", tmp_path / str(n)))[0] == 0
+        logs.append(np.genfromtxt(tmp_path / str(n) / "log.csv", delimiter=",", names=True))
+    for name in ("train_loss", "val_loss", "gradient_norm"):
+        np.testing.assert_allclose(logs[1][name], logs[0][name], rtol=1e-3, err_msg=name)
+    assert GPT.from_pretrained(tmp_path / "2").config == GPT.from_pretrained(tmp_path / "1").config
 
 
 @with_mpi
