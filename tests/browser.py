@@ -79,7 +79,7 @@ class Connection:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         return Page(self, self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"])
 
-    def open(self, path, *, dark=False, width=1280, height=900, touch=False):
+    def open(self, path, *, dark=False, width=1280, height=900, touch=False, pixel_ratio=1):
         """A page, loaded and seen as by that reader"""
         self.events.clear()
         page = self.blank()
@@ -87,7 +87,7 @@ class Connection:
             page.call(f"{domain}.enable")
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         page.call("Emulation.setEmulatedMedia", features=[scheme])
-        page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
+        page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=pixel_ratio, mobile=touch)
         page.call("Page.navigate", url=path.resolve().as_uri())
         self.wait("Page.loadEventFired")
         return page

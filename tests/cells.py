@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 
 class Cells(HTMLParser):
-    """The elements that have a title, as (title, opacity of the background, text), and all tags"""
+    """The elements that have a title, as (title, size of the number by its color, text), and all tags"""
 
     def __init__(self, page):
         super().__init__()
@@ -17,7 +17,7 @@ class Cells(HTMLParser):
         about = dict(attributes)
         if "title" in about and tag in ("span", "td"):
             opacity = re.search(r"background:rgba\((.*),([\d.]+)\)", about["style"])
-            self._open = [about["title"], float(opacity[2]) / 0.72, ""]
+            self._open = [about["title"], (float(opacity[2]) / 0.72) ** 2, ""]
             self.found.append(self._open)
 
     def handle_data(self, data):

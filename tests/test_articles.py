@@ -1,7 +1,11 @@
 """The articles' code as it stands there, but for the import and "np" in place of "pt"."""
 
+import ast
+import builtins
+import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,3 +175,110 @@ def test_gpt2_continues_as_it_does_in_transformers(monkeypatch):
     inputs = tokenizer(PROMPT, return_tensors="np")
     out = model.generate(**inputs, max_new_tokens=40)
     assert tokenizer.decode(out[0]) == PROMPT + CONTINUATION
+
+
+# The notebook that follows them
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FIRST, *CELLS = json.loads((ROOT / "notebooks" / "00_articles.ipynb").read_text(encoding="utf-8"))["cells"]
+
+
+def parts():
+    """{"A0 §3.1.1": the text under its heading, …}, as notebook 00 has them"""
+    text = "\n".join("".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "markdown")
+    found = {}
+    for part in re.split(r"(?m)^#+ ", text):
+        heading, _, body = part.partition("\n")
+        found |= dict.fromkeys(re.findall(r"A\d §[\d.]*\d", heading), body)
+    return found
+
+
+def sections(heading):
+    """The sections in the first column of the README's table under this heading: "A0 §1, A2 §6" -> ["A0 §1", "A2 §6"]"""
+    table = README.partition(f"\n{heading}\n")[2].partition("\n#")[0]
+    column = "\n".join(line.split("|")[1] for line in table.splitlines() if re.match(r"\| A\d (§|附录|code)", line))
+    column = column.replace("附录", "§6").replace("code", "§4")         # of A0 and of A4
+    articles = [(match.start(), match[0]) for match in re.finditer(r"A\d", column)]
+    return [f"{[article for start, article in articles if start < match.start()][-1]} {match[0]}"
+            for match in re.finditer(r"§[\d.]*\d", column)]
+
+
+def test_each_section_of_the_readmes_table_is_in_the_notebook():
+    found = parts()
+    named = sections("## From the articles to the files")
+    assert len(set(named)) > 40
+    missing = [section for section in named
+               if not any(f"{each}.".startswith(f"{section}.") for each in found)              # it or one under it
+               and f"**{section[3:]}**" not in found.get(section.rpartition(".")[0], "")]     # an item of a list
+    assert missing == []
+
+
+def test_each_correction_of_the_readme_is_in_the_notebook():
+    found = parts()
+    named = sections("### What the articles get wrong")
+    assert len(set(named)) > 15
+    assert [section for section in named
+            if not any("**更正**" in text for each, text in found.items() if f"{each}.".startswith(f"{section}."))] == []
+
+
+def test_each_chapter_of_the_notebook_needs_the_first_cell_alone():
+    def names(nodes, context):
+        return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
+
+    chapters, known = {}, set()
+    for cell in CELLS:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            if title := re.search(r"(?m)^# (.*)", text):
+                chapter = chapters[title[1]] = []
+        elif chapters:
+            chapter.append(text)
+        else:
+            known = bound(text)
+    assert len(chapters) == 6
+    for title, cells in chapters.items():
+        defined = set(known)
+        for text in cells:
+            defined |= bound(text)
+            tree = ast.parse(text)
+            assert names(ast.walk(tree), ast.Load) - defined - {*dir(builtins)} == set(), title
+
+
+def bound(text):
+    """The names that a cell binds: variables, imports, functions and their arguments"""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.alias):
+            found.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, (ast.FunctionDef, ast.ExceptHandler)):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+    return found
+
+
+def test_the_notebooks_links_lead_somewhere():
+    prose = "\n".join("".join(cell["source"]) for cell in (FIRST, *CELLS) if cell["cell_type"] == "markdown")
+    for words, target in re.findall(r"\[([^]\n]*)\]\(([^#)\n][^)\n]*)\)", prose):
+        assert (ROOT / "notebooks" / target).exists(), target
+        if section := re.search(r"§(\d+)$", words):
+            other = (ROOT / "notebooks" / target).read_text(encoding="utf-8")
+            assert f'"## {section[1]} ' in other, (words, target)
+
+
+def test_the_key_says_in_three_places_which_article_is_which():
+    notebooks = [(ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8") for name in ("00_articles", "01_tokens")]
+    for article, file, words in [
+        ("A0", "000_72ee3c3903f3f788.txt", "文本生成技术在近年来取得了显著的进展"),
+        ("A1", "001_99175219714b5bd6.txt", "自从2018年的GPT-2模型出现以来"),
+        ("A2", "002_b4beb36899d82bbc.txt", "关键词：GPT-2、生成预训练模型"),
+        ("A3", "003_73b10043c142b0b2.txt", "自然语言处理的挑战"),
+        ("A4", "004_596df588dbce23ea.txt", "在深度学习领域，语言模型（Language Model）是非常核心的一个部分"),
+    ]:
+        for text in (README, *notebooks):
+            (line,) = [line for line in text.splitlines() if f"`{file}`" in line]
+            assert article in line
+            assert words in line

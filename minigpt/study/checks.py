@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..nn.cross_entropy import IGNORED
+from ..system.language import Sentence
 from ..tokenization import WordPieceTokenizer
 from ..training.optim import AdamW
 from .gradcheck import GradientError, check_model
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 MEMORIZED_LOSS = 0.05   # as a fraction of ln V: a batch with this loss counts as memorized
 TRAINED_LOSS = 0.75     # as a fraction of ln V: below it a model has learned something about a text
-UNCAUSAL = "every position sees the tokens after it (causal=False)"
+UNCAUSAL = Sentence("every position sees the tokens after it (causal=False)")
 HAMLET = """To be, or not to be, that is the question:
 Whether 'tis nobler in the mind to suffer
 The slings and arrows of outrageous fortune,
@@ -38,10 +39,26 @@ Devoutly to be wish'd.
 
 
 class Finding(NamedTuple):
-    """A result in words.  `ok` is True or False for a check, None for plain information."""
+    """A result in words.  `ok` is True or False for a check, None for plain information; `excess` is what the machine lacks."""
 
     text: str
     ok: bool | None = None
+    excess: str = ""
+
+
+def passes(template: str, **values: Any) -> Finding:
+    """What a check finds that is right: passes("{n} arrays, all finite", n=26)."""
+    return Finding(Sentence(template, **values), True)
+
+
+def fails(template: str, **values: Any) -> Finding:
+    """What a check finds that is wrong."""
+    return Finding(Sentence(template, **values), False)
+
+
+def reports(template: str, **values: Any) -> Finding:
+    """Plain information."""
+    return Finding(Sentence(template, **values))
 
 
 # Checks of an untrained model
@@ -56,13 +73,13 @@ def first_loss(model: GPT, seed: int = 0) -> Finding:
     try:
         loss = model.loss(*_random_batch(V, 4, T, seed))
     except FloatingPointError as error:
-        return Finding(str(error), False)
+        return fails("there is none: {error}", error=error)
     uniform = math.log(V)
-    text = f"{loss:.2f} nats per token; a uniform guess costs ln {V} = {uniform:.2f}"
+    text = Sentence("{loss:.2f} nats per token; a uniform guess costs ln {V} = {uniform:.2f}", loss=loss, V=V, uniform=uniform)
     if loss > 1.1 * uniform:
-        return Finding(f"{text}: more than 10 % above, so the initial weights are too large", False)
+        return fails("{text}: more than 10 % above, so the initial weights are too large", text=text)
     if not loss >= 0.9 * uniform:
-        return Finding(f"{text}: an untrained model cannot do better, so the targets leak into the input", False)
+        return fails("{text}: an untrained model cannot do better, so the targets leak into the input", text=text)
     return Finding(text, True)
 
 
@@ -83,14 +100,14 @@ def causality(model: GPT, seed: int = 0) -> Finding:
         seen = np.flatnonzero(np.any(grads["wpe.weight"] != 0, axis=1))     # a NaN is not 0 either
         last = t if model.config.causal else T - 1
         if seen.size and seen[-1] > last:
-            return Finding(f"the prediction at position {t} depends on position {seen[-1]}, which comes later: the "
-                           "mask lets future tokens through", False)
+            return fails("the prediction at position {t} depends on position {other}, which comes later: the mask lets future "
+                         "tokens through", t=t, other=seen[-1])
         if missing := sorted({*range(last + 1)} - {*seen.tolist()}):
-            return Finding(f"the prediction at position {t} does not depend on position {missing[-1]}: attention or the "
-                           "gradient of the positions is cut off", False)
+            return fails("the prediction at position {t} does not depend on position {other}: attention or the gradient of "
+                         "the positions is cut off", t=t, other=missing[-1])
     if not model.config.causal:
-        return Finding("not causal (causal=False): no ∂logits[t]/∂x[j] is 0", True)
-    return Finding("∂logits[t]/∂x[j] is exactly 0 for all j > t, and only there", True)
+        return passes("not causal (causal=False): no ∂logits[t]/∂x[j] is 0")
+    return passes("∂logits[t]/∂x[j] is exactly 0 for all j > t, and only there")
 
 
 def gradients(model: GPT, seed: int = 0) -> Finding:
@@ -111,11 +128,12 @@ def gradients(model: GPT, seed: int = 0) -> Finding:
     rows = sorted(check.rows, key=lambda row: _backward_rank(model.config, row.name))
     if check.wrong:
         first = next(i for i, row in enumerate(rows) if row in check.wrong)
-        right = rows[first - 1].name if first else "the loss"
-        return Finding(f"{len(check.wrong)} of {len(rows)} arrays are wrong; the first in the backward pass is "
-                       f"{rows[first].name}, off by {rows[first].error:.2g} of its typical size; {right} is still right", False)
+        right = rows[first - 1].name if first else Sentence("the loss")
+        return fails("{wrong} of {all} arrays are wrong; the first in the backward pass is {name}, off by {error:.2g} of its "
+                     "typical size; {right} is still right", wrong=len(check.wrong), all=len(rows), name=rows[first].name,
+                     error=rows[first].error, right=right)
     worst = max(row.error for row in rows)
-    return Finding(f"{len(rows)} arrays agree with central differences (float64) to {worst:.0e}", True)
+    return passes("{n} arrays agree with central differences (float64) to {worst:.0e}", n=len(rows), worst=worst)
 
 
 def one_batch(model: GPT, seed: int = 0, steps: int = 300, lr: float = 3e-3) -> Finding:
@@ -131,11 +149,11 @@ def one_batch(model: GPT, seed: int = 0, steps: int = 300, lr: float = 3e-3) -> 
         if losses[-1] <= bound or not math.isfinite(losses[-1]):
             break
         optimizer.step(lr)
-    course = f"loss {losses[0]:.2f} → {losses[-1]:.2f} in {len(losses) - 1} steps"
+    course = Sentence("loss {first:.2f} → {last:.2f} in {n} steps", first=losses[0], last=losses[-1], n=len(losses) - 1)
     if losses[-1] <= bound:
-        return Finding(f"{B} × {T} random tokens memorized: {course}", True)
-    return Finding(f"{B} × {T} random tokens are not memorized: {course}, expected {bound:.2f}; the gradients or the update "
-                   f"are wrong, or {model.config.n_params:,} parameters are too few", False)
+        return passes("{B} × {T} random tokens memorized: {course}", B=B, T=T, course=course)
+    return fails("{B} × {T} random tokens are not memorized: {course}, expected {bound:.2f}; the gradients or the update are "
+                 "wrong, or {n:,} parameters are too few", B=B, T=T, course=course, bound=bound, n=model.config.n_params)
 
 
 def _random_batch(vocab_size: int, B: int, T: int, seed: int) -> np.ndarray:
@@ -157,9 +175,9 @@ def _backward_rank(config: GPTConfig, name: str) -> int:
 def weights(model: GPT) -> Finding:
     """Every parameter is a finite number."""
     if bad := [name for name, array in model.params.items() if not np.isfinite(array).all()]:
-        more = f" and {len(bad) - 1} more" if bad[1:] else ""
-        return Finding(f"NaN or infinity in {bad[0]}{more}: download or save them again", False)
-    return Finding(f"{len(model.params)} arrays of {model.dtype}, all finite", True)
+        more = Sentence(" and {n} more", n=len(bad) - 1) if bad[1:] else ""
+        return fails("NaN or infinity in {name}{more}: download or save them again", name=bad[0], more=more)
+    return passes("{n} arrays of {dtype}, all finite", n=len(model.params), dtype=model.dtype)
 
 
 def vocabulary(model: GPT, text: str = HAMLET) -> Finding:
@@ -168,47 +186,48 @@ def vocabulary(model: GPT, text: str = HAMLET) -> Finding:
     WordPiece keeps neither spaces nor, as a rule, capitals: there the decoded text must have the same tokens.
     """
     if model.tokenizer is None:
-        return Finding("none beside the weights, so no text was tested")
+        return reports("none beside the weights, so no text was tested")
     V, n = model.config.vocab_size, model.tokenizer.vocab_size
     if n > V:
-        return Finding(f"{n:,} tokens, but the model has {V:,}: tokenizer and model do not belong together", False)
+        return fails("{n:,} tokens, but the model has {V:,}: tokenizer and model do not belong together", n=n, V=V)
     text = _readable(model.tokenizer, text)
     ids = model.tokenizer.encode(text, disallowed_special=())
     decoded = model.tokenizer.decode(ids)
     if isinstance(model.tokenizer, WordPieceTokenizer):
         if model.tokenizer.encode(decoded, allowed_special="all") != ids:      # [UNK] is a token there
-            return Finding(f"{n:,} tokens, but decoding what it encoded gives a text of other tokens", False)
-        return Finding(f"{n:,} tokens, the model has {V:,}; decoding gives a text of the same tokens", True)
+            return fails("{n:,} tokens, but decoding what it encoded gives a text of other tokens", n=n)
+        return passes("{n:,} tokens, the model has {V:,}; decoding gives a text of the same tokens", n=n, V=V)
     if decoded != text:
-        return Finding(f"{n:,} tokens, but decoding what it encoded gives another text", False)
-    return Finding(f"{n:,} tokens, the model has {V:,}; decoding restores the text", True)
+        return fails("{n:,} tokens, but decoding what it encoded gives another text", n=n)
+    return passes("{n:,} tokens, the model has {V:,}; decoding restores the text", n=n, V=V)
 
 
 def text_loss(model: GPT, text: str = HAMLET, source: str = "Hamlet") -> Finding:
     """The loss on a text: that of a trained model is far below ln V, the loss of an untrained one."""
     if not model.config.causal:
-        return Finding(f"not measured: {UNCAUSAL}")
+        return reports("not measured: {reason}", reason=UNCAUSAL)
     if model.tokenizer is None:
-        return Finding("not measured without a tokenizer")
+        return reports("not measured without a tokenizer")
     ids = model.tokenizer.encode(_readable(model.tokenizer, text), disallowed_special=())
     if len(ids) < 20:
-        return Finding(f"not measured: the tokenizer knows only {len(ids)} tokens of {source}")
+        return reports("not measured: the tokenizer knows only {n} tokens of {source}", n=len(ids), source=source)
     uniform = math.log(model.config.vocab_size)
     loss = -model.score(ids).mean
-    text = f"{loss:.2f} nats per token on {len(ids):,} tokens of {source}"
+    measured = Sentence("{loss:.2f} nats per token on {n:,} tokens of {source}; a uniform guess costs {uniform:.2f}", loss=loss,
+                        n=len(ids), source=source, uniform=uniform)
     if loss < TRAINED_LOSS * uniform:
-        return Finding(f"{text}; a uniform guess costs {uniform:.2f}", True)
-    return Finding(f"{text}; a uniform guess costs {uniform:.2f}: the model is untrained, or was trained on another language "
-                   "(pass a text in it with --text), or its weights are in the wrong places", False)
+        return Finding(measured, True)
+    return fails("{measured}: the model is untrained, or was trained on another language (pass a text in it with --text), or "
+                 "its weights are in the wrong places", measured=measured)
 
 
 def cache(model: GPT, seed: int = 0, tolerance: float = 1e-3) -> Finding:
     """Tokens generated with cached keys and values have the same probabilities as in one pass over the whole text."""
     if not model.config.causal:
-        return Finding(f"none: {UNCAUSAL}")
+        return reports("none: {reason}", reason=UNCAUSAL)
     T = model.config.n_positions
     if T < 2:
-        return Finding("a single position: nothing to cache")
+        return reports("a single position: nothing to cache")
     prompt = np.random.default_rng(seed).integers(model.config.vocab_size, size=min(16, T // 2))
     new = min(32, T - len(prompt))
     ids, cached = model.generate(prompt, new, seed=seed, logprobs=True)
@@ -217,8 +236,8 @@ def cache(model: GPT, seed: int = 0, tolerance: float = 1e-3) -> Finding:
     whole = logits[np.arange(new), ids[-new:]] - np.log(np.exp(logits).sum(axis=1))
     error = float(abs(whole - cached).max())
     if not error < tolerance:
-        return Finding(f"log p of {new} tokens differs by {error:.2g} from that without the cache", False)
-    return Finding(f"{new} tokens have the same log p with and without it, to {error:.0e}", True)
+        return fails("log p of {n} tokens differs by {error:.2g} from that without the cache", n=new, error=error)
+    return passes("{n} tokens have the same log p with and without it, to {error:.0e}", n=new, error=error)
 
 
 def _readable(tokenizer: Any, text: str) -> str:

@@ -14,15 +14,18 @@ import numpy as np
 
 from ..models.gpt import GPT, parameter_table
 from ..system import machine
+from ..system.language import Sentence
 from ..system.progress import Bar
 from ..training.trainer import Trainer
-from .checks import UNCAUSAL, Finding
+from .checks import UNCAUSAL, Finding, reports
 
 if TYPE_CHECKING:
     from ..config import GPTConfig
     from ..training.recipe import Recipe
 
 LONGEST_MEASURED_STEP = 6.0     # seconds, estimated; a training step that takes longer is not run
+LONGEST_RUN = 30 * 86_400       # seconds; a longer training is too much for the machine
+UNITS = ((Sentence("years"), 365.25 * 86_400), (Sentence("days"), 86_400), (Sentence("hours"), 3600), (Sentence("minutes"), 60))
 
 
 def parameter_count(config: GPTConfig) -> Finding:
@@ -30,30 +33,45 @@ def parameter_count(config: GPTConfig) -> Finding:
     sizes = {name: math.prod(shape) for name, shape, _ in parameter_table(config)}
     blocks = sum(size for name, size in sizes.items() if name.startswith("h."))
     tables = sum(size for name, size in sizes.items() if name in ("wte.weight", "wpe.weight", "lm_head.weight"))
-    return Finding(f"{config.n_params:,}: {config.n_layer} × {blocks // config.n_layer:,} in blocks, {tables:,} in embeddings")
+    return reports("{n:,}: {layers} × {block:,} in blocks, {tables:,} in embeddings", n=config.n_params, layers=config.n_layer,
+                   block=blocks // config.n_layer, tables=tables)
 
 
 def arithmetic(config: GPTConfig) -> Finding:
     """Floating-point operations per token."""
-    return Finding(f"{si(config.flops_per_token, 'FLOP')} per token in training, a third of that in inference")
+    return reports("{flop} per token in training, a third of that in inference", flop=si(config.flops_per_token, "FLOP"))
 
 
 def training_memory(config: GPTConfig, batch_size: int) -> Finding:
     """Memory that training needs, part by part, and whether the machine has enough."""
-    need, have = config.training_bytes(batch_size), machine.memory()
+    need = config.training_bytes(batch_size)
+    parts = {what: si(size, "B") for what, size in need.items()}
+    text = Sentence("weights {weights}, gradients {gradients}, AdamW's moments {moments}, activations {activations} "
+                    "(a batch of {B} × {T})", B=batch_size, T=config.n_positions, **parts)
     total = sum(need.values())
-    parts = [f"{what} {si(size, 'B')}" for what, size in need.items()]
-    parts[2] = f"AdamW's {parts[2]}"
-    text = f"{', '.join(parts)} (a batch of {batch_size} × {config.n_positions}): together {si(total, 'B')}"
-    return Finding(text + (f", more than the {si(have, 'B')} here" if have is not None and total > have else ""))
+    return _memory(text, total, Sentence("training needs {total} of memory", total=si(total, "B")))
 
 
 def generation_memory(config: GPTConfig) -> Finding:
-    """Memory that generation needs in addition to the weights."""
-    if not config.causal:
-        return Finding(f"none: {UNCAUSAL}")
-    each = config.cache_bytes()
-    return Finding(f"keys and values {si(each, 'B')} per token, {si(each * config.n_positions, 'B')} for a full context")
+    """Memory that generation needs, and whether the machine has enough."""
+    weights, each = 4 * config.n_params, config.cache_bytes()
+    if config.causal:
+        context = each * config.n_positions
+        text = Sentence("weights {weights}, keys and values {each} per token, {context} for a full context",
+                        weights=si(weights, "B"), each=si(each, "B"), context=si(context, "B"))
+    else:
+        context, text = 0, Sentence("weights {weights}, no cache: {reason}", weights=si(weights, "B"), reason=UNCAUSAL)
+    total = weights + context
+    return _memory(text, total, Sentence("generation needs {total} of memory", total=si(total, "B")))
+
+
+def _memory(text: Sentence, total: int, excess: Sentence) -> Finding:
+    """The memory that something needs, and how much there is where that is less; `excess` then says so in short"""
+    have = machine.memory()
+    text = Sentence("{text}: together {total}", text=text, total=si(total, "B"))
+    if have is None or total <= have:
+        return Finding(text)
+    return Finding(Sentence("{text}, more than the {have} here", text=text, have=si(have, "B")), excess=excess)
 
 
 def training_time(config: GPTConfig, recipe: Recipe, flops: float, run: str) -> Finding:
@@ -67,12 +85,16 @@ def training_time(config: GPTConfig, recipe: Recipe, flops: float, run: str) -> 
     measured = fits(config, B) and seconds < LONGEST_MEASURED_STEP
     if measured:
         seconds = _step_seconds(config, recipe)
-        text = f"{tokens / seconds:,.0f} tokens/s in batches of {B} × {T}, "
-        text += f"{si(config.flops_per_token * tokens / seconds, 'FLOP/s')}."
+        text = Sentence("{speed:,.0f} tokens/s in batches of {B} × {T}, {flops}.", speed=tokens / seconds, B=B, T=T,
+                        flops=si(config.flops_per_token * tokens / seconds, "FLOP/s"))
     else:
-        text = f"not run; at the speed of matrix products alone at most {_three_digits(tokens / seconds)} tokens/s."
-    about = "about" if measured else "at least"
-    return Finding(f"{text} {run} takes {about} {duration((recipe.steps or 1) * seconds)}, without evaluations and samples")
+        text = Sentence("not run; at the speed of matrix products alone at most {speed} tokens/s.",
+                        speed=_three_digits(tokens / seconds))
+    total = (recipe.steps or 1) * seconds
+    takes = Sentence("about {duration}" if measured else "at least {duration}", duration=duration(total))
+    excess = Sentence("the training takes {duration}", duration=takes) if total > LONGEST_RUN else ""
+    text = Sentence("{text} {run} takes {duration}, without evaluations and samples", text=text, run=run, duration=takes)
+    return Finding(text, excess=excess)
 
 
 def fits(config: GPTConfig, batch_size: int) -> bool:
@@ -103,15 +125,15 @@ def generation_time(model: GPT) -> Finding:
     model(ids)                              # allocates buffers
     start = time.perf_counter()
     model(ids)
-    text = f"reads {T / (time.perf_counter() - start):,.0f} tokens/s"
+    reading = Sentence("reads {speed:,.0f} tokens/s", speed=T / (time.perf_counter() - start))
     if T < 3 or not model.config.causal:
-        return Finding(text)
+        return Finding(reading)
     new = min(32, T - 2)
     tokens = model.stream(ids[0, :1], new + 1)
     next(tokens)                            # the first step reads the prompt
     start = time.perf_counter()
     new = sum(1 for _ in tokens)
-    return Finding(f"{text}, writes {new / (time.perf_counter() - start):,.0f} tokens/s")
+    return reports("{reading}, writes {speed:,.0f} tokens/s", reading=reading, speed=new / (time.perf_counter() - start))
 
 
 def si(value: float, unit: str) -> str:
@@ -122,12 +144,10 @@ def si(value: float, unit: str) -> str:
     return f"{_three_digits(value)} {unit}"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float) -> Sentence:
     """A duration in a convenient unit: duration(5_000) -> "83.3 minutes" """
-    for unit, size in (("years", 365.25 * 86_400), ("days", 86_400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{_three_digits(seconds / size)} {unit}"
-    return f"{_three_digits(seconds)} seconds"
+    unit, size = next(((unit, size) for unit, size in UNITS if seconds >= 2 * size), (Sentence("seconds"), 1))
+    return Sentence("{number} {unit}", number=_three_digits(seconds / size), unit=unit)
 
 
 def _three_digits(value: float) -> str:

@@ -31,15 +31,7 @@ from ..nn.multihead import multihead_backward, multihead_forward
 if TYPE_CHECKING:
     from ..config import GPTConfig
 
-# Every activation function of nn/activations.py, by its name there: its formula, and the articles' section
-ACTIVATION_FUNCTIONS = {
-    "gelu_new": ("½ pre (1 + tanh(√(2/π) (pre + 0.044715 pre³)))", "A1 §3.1 FFN"),
-    "gelu": ("pre Φ(pre)", "A1 §3.1 FFN"),
-    "relu": ("max(pre, 0)", "A4 §4.2 位置前馈网络"),
-    "silu": ("pre σ(pre)", "A1 §3.1 FFN"),
-    "quick_gelu": ("pre σ(1.702 pre)", "A1 §3.1 FFN"),
-    "tanh": ("tanh(pre)", "A1 §3.1 FFN"),
-}
+NN = Path(__file__).parents[1] / "nn"
 
 # A function that records the name on one of its lines; or a function and text that its line contains
 Place = Callable | tuple[Callable, str]
@@ -144,10 +136,11 @@ def _attn(config: GPTConfig, i: int) -> dict[str, Equation]:
 
 def _mlp(config: GPTConfig, i: int) -> dict[str, Equation]:
     """The rows of block i's MLP"""
-    f, section = ACTIVATION_FUNCTIONS[config.activation_function]
+    function = ACTIVATIONS[config.activation_function]
+    section, f = function.section, re.sub(r"(?<![a-z])x(?![a-z])", "pre", function.equation)
+    forward, backward = ((half, "return ") for half in (function.forward, function.backward))
     m, b = "ln_2.out" if config.pre_norm else "mid", " + b" if config.bias else ""
     wide = f"B T {'4C' if config.n_inner is None else 'n_inner'}"
-    forward, backward = ((function, "return ") for function in ACTIVATIONS[config.activation_function])
     return {
         "pre": Equation(wide, f"pre = {m} W{b}", "dpre = f′(pre) ⊙ dact", (mlp_forward, backward), section),
         "act": Equation(wide, f"act = f(pre) = {f}", "dact = dout Wᵀ", (forward, mlp_backward), section),
@@ -222,6 +215,10 @@ def _linear_parameters(name: str, axes: str, x: str, y: str, section: str, bias:
 def _line(place: Place, name: str) -> str:
     """The line that records a name, uses a parameter or sets a variable: "minigpt/nn/mlp.py:18" """
     function, marks = place if isinstance(place, tuple) else (place, "")
+    own = inspect.unwrap(function)
+    file = Path(own.__code__.co_filename)
+    if file.parent != NN:                   # an activation function from elsewhere, perhaps typed in, of any form
+        return f"{file}:{own.__code__.co_firstlineno}"
     lines, start = inspect.getsourcelines(function)
     patterns = [re.escape(marks)] if marks else [rf'(record|record_grad|add|add_rows)\("{name}"', rf'params\["{name}"\]',
                                                  rf'params\.get\("{name}"', rf"^ +(\w, )*{name}(, \w)* = "]
@@ -229,7 +226,7 @@ def _line(place: Place, name: str) -> str:
     for pattern in patterns:
         for i, line in enumerate(lines[code:], code):
             if re.search(pattern, line):
-                return f"minigpt/nn/{Path(inspect.getfile(inspect.unwrap(function))).name}:{start + i}"
+                return f"minigpt/nn/{file.name}:{start + i}"
     raise LookupError(f"{function.__name__}: no line for {name}")
 
 

@@ -44,7 +44,7 @@ def activation_patching(
     Raises ValueError for ids of different shapes and for activations without positions.
     Meng et al. 2022 §2.1 (causal tracing).
     """
-    _check_pair(ids, clean_ids)
+    ids, clean_ids = _checked_pair(model, ids, clean_ids)
     clean = run(model, clean_ids, names=names)
     _check_places(clean)
     before = run(model, ids, targets, names="logits")
@@ -74,7 +74,7 @@ def attribution_patching(
     off where a softmax is saturated, since its gradient is nearly 0 there: confirm what it finds by activation patching.
     Nanda 2023, "Attribution Patching: Activation Patching At Industrial Scale".
     """
-    _check_pair(ids, clean_ids)
+    ids, clean_ids = _checked_pair(model, ids, clean_ids)
     clean = run(model, clean_ids, names=names)
     _check_places(clean)
     here = model.trace(ids, targets, names=list(clean))
@@ -84,9 +84,11 @@ def attribution_patching(
         }, here.labels)
 
 
-def _check_pair(ids: ArrayLike, clean_ids: ArrayLike) -> None:
-    if np.shape(ids) != np.shape(clean_ids):
-        raise ValueError(f"clean_ids: shape {np.shape(clean_ids)}, expected that of ids {np.shape(ids)}; texts of equal length")
+def _checked_pair(model: GPT, ids: ArrayLike, clean_ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    ids, clean_ids = model.checked_ids(ids), model.checked_ids(clean_ids)
+    if ids.shape != clean_ids.shape:
+        raise ValueError(f"clean_ids: shape {clean_ids.shape}, expected that of ids {ids.shape}; texts of equal length")
+    return ids, clean_ids
 
 
 def _check_places(clean: Trace) -> None:

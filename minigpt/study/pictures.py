@@ -1,7 +1,7 @@
-"""Pictures as HTML: colored tokens, tables, heatmaps, curves.
+"""Pictures as HTML: colored tokens, tables, heatmaps.
 
-They use inline styles, PNG data and SVG, and no scripts, so that notebook viewers show them too.  A color's opacity stands
-for a number's size: zero is transparent, so pictures work on light and on dark pages.
+They use inline styles and PNG data, and no scripts, so that notebook viewers show them too.  Every picture has a legend; the
+colors are those of colors.py, in which zero is transparent, so pictures work on light and on dark pages.
 The numbers come from elsewhere: trace.py, patching.py, logit_lens.py, attribution.py, report.py, generation/scoring.py.
 """
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..colors import GRAY, GRAY_OPACITY, UNDER_TEXT, css, palette, shade
 from ..system.text import printable
 
 if TYPE_CHECKING:
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    Color = tuple[int, int, int]
-
-BLUE, ORANGE = (47, 129, 247), (232, 98, 32)        # for numbers above zero and below; readable on white and on black
-HEATMAP_PIXELS, HEAD_PIXELS = 224, 168              # side length to which a small matrix is enlarged, alone or as one of many
-MAX_ROWS_SHOWN = 512                                # also columns; of a larger matrix every n-th is shown
+HEATMAP_PIXELS, HEAD_PIXELS = 224, 168      # about the side to which a small matrix is enlarged, alone or as one of many
+MAX_ROWS_SHOWN = 512                        # also columns; of a larger matrix every n-th is shown
+LABEL_PIXELS = 9                            # room that a row's label needs
+LONGEST_LABEL = 12                          # characters
 
 
 # Tokens ---------------------------------------------------------------------------------------------------------------
@@ -47,12 +47,12 @@ def running(word: str) -> str:
     return word.replace("␣", " ").replace("⏎", "⏎\n")
 
 
-def colored_tokens(labels: Sequence[str], strengths: Iterable[float], notes: Sequence[str], color: Color = ORANGE) -> str:
-    """A text with its tokens colored by strengths from 0 to 1; hovering over a token shows its note."""
+def colored_tokens(labels: Sequence[str], shades: Iterable[float], notes: Sequence[str]) -> str:
+    """A text with its tokens colored by shades, colors.shade(); hovering over a token shows its note."""
     spans = (
-        f'<span title="{html.escape(note)}" style="border-radius:3px;margin-right:1px;{_background(strength, color)}">'
+        f'<span title="{html.escape(note)}" style="border-radius:3px;margin-right:1px;background:{css(tone, UNDER_TEXT)}">'
         f"{html.escape(running(word))}</span>"
-        for word, strength, note in zip(labels, strengths, notes, strict=True)
+        for word, tone, note in zip(labels, shades, notes, strict=True)
     )
     return f'<div class="tokens" style="white-space:pre-wrap;font-family:monospace;line-height:1.7">{"".join(spans)}</div>'
 
@@ -60,7 +60,9 @@ def colored_tokens(labels: Sequence[str], strengths: Iterable[float], notes: Seq
 def surprise(logprobs: ArrayLike, labels: Sequence[str], notes: Sequence[str], full: float | None = None) -> str:
     """Tokens colored by −log p; `full` nats, by default the largest value, get the full color."""
     nats = 0 - np.asarray(logprobs)         # 0 − x, so that log 1 gives 0 and not −0
-    return colored_tokens(labels, np.clip(nats / (full or max(nats.max(), 1e-9)), 0, 1), notes)
+    full = full or max(nats.max(), 1e-9)
+    tokens = colored_tokens(labels, shade(nats, full), notes)
+    return tokens + legend(full, "surprise, −log p in nats", most=UNDER_TEXT)
 
 
 def likeliest(probs: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -77,20 +79,51 @@ def ranked(tokenizer: Any, ids: Iterable[int], probs: Iterable[float]) -> str:
     return ", ".join(f"{label(tokenizer, id)} {p:.3g}" for id, p in zip(ids, probs, strict=True))
 
 
+# Legends --------------------------------------------------------------------------------------------------------------
+
+
+def legend(full: float, what: str = "", *, signed: bool = False, least: float | None = None, most: float = 1.0,
+           gray: str = "") -> str:
+    """A strip of the scale with its ends: 0 and full, or −full and full; with `least`, from there to full by the logarithm.
+
+    most: the greatest opacity in the picture.  gray: what the gray places are.
+    """
+    tones = np.linspace(-1 if signed else 0, 1, 11 if signed else 6)
+    places = tones if least is not None else tones * np.abs(tones)          # of the numbers that have these tones
+    places = (places - places[0]) / (places[-1] - places[0])
+    colors = ",".join(f"{css(tone, most)} {place:.0%}" for tone, place in zip(tones, places, strict=True))
+    ends = number(-full if signed else least or 0.0), number(full)
+    parts = [ends[0], _swatch(f"linear-gradient(to right,{colors})", 120), ends[1], html.escape(what)]
+    if gray:
+        parts += [_swatch(f"rgba({','.join(map(str, GRAY))},{GRAY_OPACITY})", 12), html.escape(gray)]
+    return f'<div class="legend" style="font-size:12px;opacity:.85;margin-top:4px">{" ".join(filter(None, parts))}</div>'
+
+
+def number(x: float, digits: int = 3) -> str:
+    """A number with so many digits and a real minus: −0.00512; 203 with two digits is 203 still, not 2e+02"""
+    text = f"{x:.0f}" if 10**digits <= abs(x) < 1e6 else f"{x:.{digits}g}"
+    return text.replace("-", "−")
+
+
+def _swatch(background: str, width: int) -> str:
+    return (f'<span style="display:inline-block;width:{width}px;height:10px;vertical-align:-1px;outline:1px solid #8884;'
+            f'background:{background}"></span>')
+
+
 # Tables ---------------------------------------------------------------------------------------------------------------
 
 
-def grid(rows: Sequence[str], columns: Sequence[str], strengths: Any, texts: Any, notes: Any = None) -> str:
-    """A table with colored cells: strengths (rows, columns) from −1, orange, to 1, blue; NaN is an empty cell."""
+def grid(rows: Sequence[str], columns: Sequence[str], shades: Any, texts: Any, notes: Any = None) -> str:
+    """A table with colored cells: shades (rows, columns) as in colors.shade(); NaN is an empty cell."""
     cell = "padding:2px 5px;white-space:pre"
     head = "".join(f'<th style="{cell};text-align:center;font-weight:600">{html.escape(name)}</th>' for name in columns)
     body = []
     for i, name in enumerate(rows):
         cells = []
         for j in range(len(columns)):
-            strength, note = strengths[i][j], f' title="{html.escape(notes[i][j])}"' if notes else ""
-            empty = math.isnan(strength)
-            style = "" if empty else _background(abs(strength), BLUE if strength >= 0 else ORANGE)
+            tone, note = shades[i][j], f' title="{html.escape(notes[i][j])}"' if notes else ""
+            empty = math.isnan(tone)
+            style = "" if empty else f"background:{css(tone, UNDER_TEXT)}"
             text = "" if empty else html.escape(texts[i][j])
             cells.append(f'<td{"" if empty else note} style="{cell};text-align:center;{style}">{text}</td>')
         body.append(f'<tr style="background:none"><th style="{cell};text-align:right;font-weight:600">{html.escape(name)}</th>'
@@ -106,10 +139,10 @@ def number_grid(rows: Sequence[str], columns: Sequence[str], numbers: ArrayLike,
     """A table of signed numbers, colored by their size relative to the largest; NaN is an empty cell."""
     numbers = np.asarray(numbers, np.float64)
     greatest = np.nanmax(np.abs(numbers), initial=1e-300)
-    texts = [[f"{x:.2g}" for x in row] for row in numbers]
+    texts = [[number(x, 2) for x in row] for row in numbers]
     notes = [[f"{name}, {column}: {what} {x:.4g}" for column, x in zip(columns, row, strict=True)]
              for name, row in zip(rows, numbers, strict=True)]
-    return grid(rows, columns, numbers / greatest, texts, notes)
+    return grid(rows, columns, shade(numbers, greatest), texts, notes) + legend(greatest, what, signed=True, most=UNDER_TEXT)
 
 
 def lens_grid(tokenizer: Any, names: Sequence[str], labels: Sequence[str], ids: np.ndarray, probs: np.ndarray) -> str:
@@ -119,7 +152,8 @@ def lens_grid(tokenizer: Any, names: Sequence[str], labels: Sequence[str], ids: 
         [f"{name}, after {labels[t]} (position {t})\n{ranked(tokenizer, ids[i, t], probs[i, t])}" for t in range(len(labels))]
         for i, name in enumerate(names)
     ]
-    return grid(names, labels, probs[..., 0], texts, notes)
+    table = grid(names, labels, shade(probs[..., 0]), texts, notes)
+    return table + legend(1, "probability of the token shown", most=UNDER_TEXT)
 
 
 # Heatmaps -------------------------------------------------------------------------------------------------------------
@@ -142,46 +176,55 @@ def png(pixels: np.ndarray, palette: ArrayLike) -> bytes:
     ])
 
 
-def _signed_palette() -> np.ndarray:
-    """Entry 0 is gray, for NaN; 1 … 255 go from orange through transparent (128) to blue, by √ so that small values show"""
-    palette = np.zeros((256, 4), np.uint8)
-    signed = (np.arange(256) - 128) / 127
-    palette[:128, :3], palette[128:, :3] = ORANGE, BLUE
-    palette[:, 3] = np.rint(255 * np.sqrt(np.minimum(np.abs(signed), 1)))
-    palette[0] = 128, 128, 128, 40
-    return palette
-
-
 def heatmap(
-    matrix: np.ndarray, scale: float, title: str = "", labels: Sequence[str] = (), side: int = HEATMAP_PIXELS,
+    matrix: np.ndarray, scale: float, title: str = "", rows: Sequence[str] = (), columns: Sequence[str] = (),
+    side: int = HEATMAP_PIXELS,
 ) -> str:
     """A matrix as a picture: blue above 0, orange below, full color at ± scale; gray where a number is not finite.
 
-    Of a large matrix every n-th row or column is shown, and the title says so.  `labels` name the rows where there is room.
+    Of a large matrix every n-th row or column is shown, and the title says so.  rows, columns: their labels; where there is no
+    room for all, every n-th with its number.
     """
     steps = [-(-n // MAX_ROWS_SHOWN) for n in matrix.shape]
     seen = matrix[:: steps[0], :: steps[1]]
-    zoom = [max(1, min(14, side // n)) for n in seen.shape]
+    zoom = [max(1, min(14, round(side / n))) for n in seen.shape]
     finite = np.isfinite(seen)
     level = 128 + np.rint(127 * np.where(finite, seen, 0) / (scale or 1)).clip(-127, 127)
     pixels = np.where(finite, level, 0).astype(np.uint8).repeat(zoom[0], 0).repeat(zoom[1], 1)
-    data = base64.b64encode(png(pixels, _signed_palette())).decode()
+    data = base64.b64encode(png(pixels, palette())).decode()
     for step, axis in zip(steps, ("row", "column"), strict=True):
         title += f", 1 {axis} in {step}" if step > 1 else ""
     picture = (f'<img alt="{html.escape(title)}" title="{html.escape(title)}" width="{pixels.shape[1]}" '
-               f'height="{pixels.shape[0]}" style="display:block;margin:0;max-width:none;outline:1px solid #8884" '
-               f'src="data:image/png;base64,{data}">')
-    if not len(labels) or zoom[0] < 9:
+               f'height="{pixels.shape[0]}" style="display:block;margin:0;max-width:none;image-rendering:pixelated;'
+               f'outline:1px solid #8884" src="data:image/png;base64,{data}">')
+    if not len(rows) and not len(columns):
         return picture
-    names = "<br>".join(html.escape(word[:12]) for word in labels)
-    return (f'<div style="display:flex"><div style="font:{zoom[0] - 3}px/{zoom[0]}px monospace;white-space:pre;'
-            f'text-align:right;padding-right:3px">{names}</div>{picture}</div>')
+    left = _labels(rows, steps[0], zoom[0], f"height:{pixels.shape[0]}px;text-align:right;padding-right:3px")
+    upright = "upright" if steps[1] == 1 and all(len(word) == 1 for word in columns) and zoom[1] >= LABEL_PIXELS else "mixed"
+    below = _labels(columns, steps[1], zoom[1], f"width:{pixels.shape[1]}px;writing-mode:vertical-lr;"
+                    f"text-orientation:{upright};padding-top:3px")
+    return ('<div style="display:grid;grid-template-columns:auto max-content;justify-content:start">'
+            f"{left}{picture}<div></div>{below}</div>")
+
+
+def _labels(words: Sequence[str], step: int, zoom: int, style: str) -> str:
+    """The labels of a picture's rows or columns, of which every step-th is shown, `zoom` pixels wide"""
+    every = -(-LABEL_PIXELS // zoom)                    # of those shown
+    names = [f"{i} {short(word)}" if every * step > 1 else short(word) for i, word in enumerate(words)][:: every * step]
+    pitch = every * zoom
+    text = "<br>".join(map(html.escape, names))
+    return f'<div style="font:{min(pitch - 2, 11)}px/{pitch}px monospace;white-space:pre;{style}">{text}</div>'
+
+
+def short(word: str) -> str:
+    """A label of at most LONGEST_LABEL characters"""
+    return word if len(word) <= LONGEST_LABEL else f"{word[: LONGEST_LABEL - 1]}…"
 
 
 def array_picture(array: np.ndarray, axes: str, labels: Sequence[str] = ()) -> str:
     """An array as heatmaps, according to its axes such as "B H T D": the first sequence of a batch, one picture per head.
 
-    `labels` are the tokens of the first sequence and name the rows of a T axis.
+    `labels` are the tokens of the first sequence and name the rows and columns of a T axis.
     """
     letters = axes.split()
     if letters[:1] == ["B"]:
@@ -190,16 +233,19 @@ def array_picture(array: np.ndarray, axes: str, labels: Sequence[str] = ()) -> s
         return f"<code>{float(array):.6g}</code>"
     if array.ndim == 1:
         array, letters = array[None], ["", *letters]
-    finite = np.abs(array[np.isfinite(array)])
-    scale = float(finite.max()) if finite.size else 0.0
-    names = labels if letters[-2] == "T" else ()
+    finite = array[np.isfinite(array)]
+    scale = float(np.abs(finite).max()) if finite.size else 0.0
+    rows, columns = (labels if letter == "T" else () for letter in letters[-2:])
     size = f"{array.shape[-2]} rows ({letters[-2]}), {array.shape[-1]} columns ({letters[-1]})"
     if array.ndim == 2:
-        return heatmap(array, scale, size if letters[-2] else f"{array.shape[-1]} numbers ({letters[-1]})", names)
-    return row_of_pictures(
-        f"<div>{heatmap(head, scale, f'head {h}: {size}', names, HEAD_PIXELS)}{_caption(f'head {h}')}</div>"
-        for h, head in enumerate(array)
-    )
+        picture = heatmap(array, scale, size if letters[-2] else f"{array.shape[-1]} numbers ({letters[-1]})", rows, columns)
+    else:
+        picture = row_of_pictures(
+            f"<div>{heatmap(head, scale, f'head {h}: {size}', rows, columns, HEAD_PIXELS)}{_caption(f'head {h}')}</div>"
+            for h, head in enumerate(array)
+        )
+    gray = "not finite" if finite.size < array.size else ""
+    return picture + legend(scale, signed=bool((finite < 0).any()), gray=gray)
 
 
 def row_of_pictures(pictures: Iterable[str]) -> str:
@@ -209,57 +255,3 @@ def row_of_pictures(pictures: Iterable[str]) -> str:
 
 def _caption(text: str) -> str:
     return f'<div style="font-size:12px;opacity:.7;text-align:center">{html.escape(text)}</div>'
-
-
-# Curves ---------------------------------------------------------------------------------------------------------------
-
-
-def loss_curve(
-    steps: Sequence[int], losses: Sequence[float], smoothed: Sequence[float], validation: Sequence[tuple[int, float]],
-) -> str:
-    """A run's loss as SVG: each batch (pale), their running mean, and validation losses [(step, loss), …] as dots."""
-    width, height, left, bottom, top = 720, 300, 46, 34, 12
-    values = [*losses, *(loss for _, loss in validation)]
-    y_ticks, x_ticks = _ticks(min(values), max(values)), _ticks(steps[0], steps[-1])
-    low, high = min(y_ticks[0], *values), max(y_ticks[-1], *values)
-    span = max(steps[-1] - steps[0], 1)
-
-    def x(step: float) -> float:
-        return left + (width - left - 30) * (step - steps[0]) / span
-
-    def y(loss: float) -> float:
-        return top + (height - top - bottom) * (high - loss) / max(high - low, 1e-9)
-
-    def line(ys: Sequence[float], style: str) -> str:
-        every = len(steps) // 800 + 1                   # about one point for each pixel
-        points = " ".join(f"{x(s):.1f},{y(v):.1f}" for s, v in list(zip(steps, ys, strict=True))[::every])
-        return f'<polyline points="{points}" fill="none" stroke="rgb{BLUE}" {style}/>'
-
-    def text(x: float, y: float, words: str, anchor: str) -> str:
-        return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>'
-
-    parts = [f'<path d="M{left} {y(t):.1f}H{width - 30}" stroke="currentColor" opacity=".15"/>' for t in y_ticks]
-    parts += [text(left - 8, y(t) + 4, f"{t:g}", "end") for t in y_ticks]
-    parts += [text(x(t), height - bottom + 18, f"{t:g}", "middle") for t in x_ticks if steps[0] <= t <= steps[-1]]
-    parts += [line(losses, 'stroke-width="1" opacity=".35"'), line(smoothed, 'stroke-width="2"')]
-    parts += [f'<circle cx="{x(s):.1f}" cy="{y(v):.1f}" r="4" fill="rgb{ORANGE}">'
-              f"<title>step {s}: validation loss {v:.4f}</title></circle>" for s, v in validation]
-    if validation:
-        step, best = min(validation, key=lambda pair: pair[1])
-        parts.append(text(x(step), y(best) - 10, f"{best:.3f}", "end"))
-    parts.append(text(width - 30, height - 3, "step", "end"))
-    return ('<div style="overflow-x:auto"><svg role="img" aria-label="loss over the steps of training" fill="currentColor" '
-            f'viewBox="0 0 {width} {height}" font-size="12" font-family="sans-serif" style="width:100%;min-width:480px;'
-            f'max-width:{width}px;height:auto">{"".join(parts)}</svg></div>')
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Between one and nine round numbers within [low, high]"""
-    step = 10.0 ** math.floor(math.log10(max(high - low, 1e-6)))
-    step = next(s for s in (step / 5, step / 2, step, 2 * step) if (high - low) / s <= 8)
-    return [round(i * step, 10) for i in range(math.ceil(low / step), math.floor(high / step) + 1)] or [low]
-
-
-def _background(strength: float, color: Color) -> str:
-    """A background color, never fully opaque, so that the text on it stays readable"""
-    return f"background:rgba({','.join(map(str, color))},{0.72 * float(strength):.2f})"

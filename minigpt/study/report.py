@@ -19,14 +19,17 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
+from ..colors import BLUE, UNDER_TEXT
 from ..inputs import checked_row, require_tokenizer
 from ..nn.cross_entropy import IGNORED
 from ..system.files import write_atomic
+from ..system.text import printable
 from ..tokenization.formats import END_OF_TEXT
 from ..training.log import read_log, smooth
+from .curves import loss_curve
 from .equations import parameters
 from .logit_lens import lens_points, read_stream
-from .pictures import grid, lens_grid, likeliest, loss_curve, ranked, surprise
+from .pictures import grid, legend, lens_grid, likeliest, number, ranked, surprise
 
 if TYPE_CHECKING:
     import os
@@ -79,14 +82,16 @@ def report(
     tokenizer, config, labels = model.tokenizer, model.config, trace.labels
     sections = [
         (SURPRISE, _surprise_section(trace, tokenizer)),
-        (ATTENTION, '<div id="attention"></div>'),
+        (ATTENTION, '<div id="attention"></div>' + legend(1, "attention weight")),
         (LENS, _lens_section(trace, model)),
         (GRADIENTS, _gradient_section(trace)),
     ]
     if log is not None:
         sections.append((LOSS, _loss_section(log)))
-    facts = (f"{config.n_layer} layers, {config.n_head} heads, {config.n_embd} channels, vocabulary {config.vocab_size:,} · "
-             f"{len(labels)} tokens, loss {trace.loss:.3f} nats per token, perplexity {_perplexity(cast(float, trace.loss))}")
+    name = f"{printable(model.name)}: " if model.name else ""
+    facts = (f"{name}{config.n_layer} layers, {config.n_head} heads, {config.n_embd} channels, "
+             f"vocabulary {config.vocab_size:,} · {len(labels)} tokens, loss {trace.loss:.3f} nats per token, "
+             f"perplexity {_perplexity(cast(float, trace.loss))}")
     page = Report(_page(title or "What the model does with this text", facts, sections, _attention_data(trace)))
     if path is not None:
         page.save(path)
@@ -134,13 +139,14 @@ class About(NamedTuple):
 SURPRISE = About(
     "Surprise",
     "Each token is colored by how little the model expected it, given the tokens before: without color the model was certain; "
-    "full orange is at least as surprising as a token drawn at random from the vocabulary. The first token is not predicted.",
+    "full blue is at least as surprising as a token drawn at random from the vocabulary. The first token is not predicted.",
     "surprise(xₜ) = −log p(xₜ | x₁ … xₜ₋₁)", "A3 §4.3, A4 §3.1",
 )
 ATTENTION = About(
     "Attention",
-    "Which token attends to which. Each small square is a head; row t holds the weights that token t puts on itself and the "
-    "tokens before, the bluer the larger. Choose a head, then hover over a token or over the large square.",
+    "Which token attends to which. Each small square is a head, and each line of squares a layer; in a square, row t has the "
+    "weights that token t puts on itself and the tokens before, the bluer the larger. Choose a head, then hover over a token "
+    "or the large square.",
     "att = softmax(q kᵀ/√D + causal mask)", "A0 §3.1.1, A3 §4.1, A4 §4.1 自注意力; A0 §3.1.3, A1 §3.1 多头注意力",
 )
 LENS = About(
@@ -153,12 +159,12 @@ LENS = About(
 GRADIENTS = About(
     "Gradient norms by layer",
     "How strongly the loss on this text depends on the activations and on the parameters of each block. Colors are on a "
-    "logarithmic scale: the bluest cell is the largest of its table.",
+    "logarithmic scale, from the smallest of a table to its largest.",
     "‖dx‖ = √Σ (∂loss/∂x)²", "A1 §4.1, A3 §3.1, A4 §3.1 训练循环",
 )
 LOSS = About(
     "Loss over training",
-    "How the loss fell during training: pale, each batch; the line, their running mean; the dots, the whole validation split.",
+    "How the loss fell during training: of each batch, as a running mean of batches, and on the whole validation split.",
     "loss = −1/n Σ log p(xₜ | x₁ … xₜ₋₁)", "A3 §4.3, A4 §3.1; A1 §4.1 训练循环",
 )
 
@@ -187,7 +193,7 @@ def _lens_section(trace: Trace, model: GPT) -> str:
 def _gradient_section(trace: Trace) -> str:
     config = trace.config
     blocks = [f"h.{i}" for i in range(config.n_layer)]
-    grads = {name: step.grad for name, step in trace.items() if step.grad is not None}
+    grads = {name: step.grad for name, step in trace.items()}
 
     def norm(names: Iterable[str]) -> float:
         return math.sqrt(sum(float(np.linalg.norm(grads[name])) ** 2 for name in names))
@@ -211,8 +217,9 @@ def _norms(rows: Sequence[str], columns: Sequence[str], norms: Sequence[Sequence
     low, high = np.nanmin(logs), np.nanmax(logs)
     notes = [[f"{row}, {column}: ‖d‖ {x:.5g}" for column, x in zip(columns, line, strict=True)]
              for row, line in zip(rows, norms, strict=True)]
-    texts = [[f"{x:.2g}" for x in line] for line in norms]
-    return grid(rows, columns, (logs - low) / max(high - low, 1e-9), texts, notes)
+    texts = [[number(x, 2) for x in line] for line in norms]
+    table = grid(rows, columns, (logs - low) / max(high - low, 1e-9), texts, notes)
+    return table + legend(math.exp(high), "‖d‖, logarithmic", least=math.exp(low), most=UNDER_TEXT)
 
 
 def _loss_section(log: str | os.PathLike[str]) -> str:
@@ -230,8 +237,8 @@ def _attention_data(trace: Trace) -> dict[str, Any]:
     queries, keys = np.tril_indices(len(trace.labels))
     weights = np.concatenate([np.rint(255 * head[:, queries, keys]).astype(np.uint8) for head in heads])
     return {
-        "labels": trace.labels, "layers": trace.config.n_layer, "heads": trace.config.n_head,
-        "weights": base64.b64encode(weights.tobytes()).decode(),
+        "model": trace.model_name, "labels": trace.labels, "layers": trace.config.n_layer, "heads": trace.config.n_head,
+        "weights": base64.b64encode(weights.tobytes()).decode(), "color": BLUE, "underText": UNDER_TEXT,
     }
 
 

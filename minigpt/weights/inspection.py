@@ -24,6 +24,7 @@ from ..config import GPTConfig
 from ..hf.generation_config import FILENAME, GenerationConfig
 from ..system.files import naming
 from ..system.json_reader import read_json
+from ..system.language import Sentence, joined
 from ..system.text import for_terminal, listed, printable
 from ..tokenization import CharTokenizer, Tokenizer, WordPieceTokenizer, read_settings
 from ..tokenization import load as load_tokenizer
@@ -37,8 +38,9 @@ from .state_dict import linear_layout_of, problems_of, refuse_problems, renamed
 
 _COLUMNS = 80
 _FORMATS = {
-    "safetensors": "safetensors", "npz": "NumPy's npz", "torch_zip": "PyTorch's", "shards": "several and their index",
-    "tensorflow": "a TensorFlow checkpoint", "llmc": "llm.c's", "gguf": "GGUF",
+    "safetensors": "safetensors", "npz": Sentence("NumPy's npz"), "torch_zip": Sentence("PyTorch's"),
+    "shards": Sentence("several and their index"), "tensorflow": Sentence("a TensorFlow checkpoint"),
+    "llmc": Sentence("llm.c's"), "gguf": "GGUF",
 }
 _SIZES = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner")
 _TOKENIZER_KINDS = {Tokenizer: "byte-level BPE", WordPieceTokenizer: "WordPiece", CharTokenizer: "characters"}
@@ -222,7 +224,7 @@ def _rows(what: str | os.PathLike[str], model: _Model) -> list[tuple[str, str]]:
     return [
         ("found in", "" if Path(what).exists() else printable(model.folder)),
         ("format", _format(model)),
-        ("written by", "; ".join(_writers(model))),
+        ("written by", joined(_writers(model), "; ")),
         ("model", _sizes(model)),
         ("parameters", _parameters(model)),
         ("weights", _weights(model)),
@@ -231,8 +233,8 @@ def _rows(what: str | os.PathLike[str], model: _Model) -> list[tuple[str, str]]:
         ("tokenizer", _tokenizer(model)),
         ("special ids", _special_ids(model, generation)),
         ("generation", _honored(generation)),
-        ("missing", "; ".join(_missing(model))),
-        ("passed over", "; ".join(_passed_over(model))),
+        ("missing", joined(_missing(model), "; ")),
+        ("passed over", joined(_passed_over(model), "; ")),
         ("notes", printable("; ".join([*model.notes, *not_honored]), 600)),
     ]
 
@@ -242,8 +244,11 @@ def _format(model: _Model) -> str:
         return ""
     files = _files(model.file, model.kind)
     there = [file for file in files if file.is_file()]
-    names = printable(model.file.name, 60) if len(files) == 1 else f"{len(there)} of {len(files)} files"
-    return f"{_FORMATS[model.kind]}: {names}, {sum(file.stat().st_size for file in there):,} bytes"
+    names = printable(model.file.name, 60)
+    if len(files) > 1:
+        names = Sentence("{there} of {all} files", there=len(there), all=len(files))
+    size = sum(file.stat().st_size for file in there)
+    return Sentence("{format}: {names}, {size:,} bytes", format=_FORMATS[model.kind], names=names, size=size)
 
 
 def _files(file: Path, kind: str) -> list[Path]:
@@ -305,11 +310,12 @@ def _weights(model: _Model) -> str:
     names = [name for name in model.table if name not in masks and _is_parameter(model, name)]
     counts = Counter(model.table[name][0] for name in names)
     if len(counts) == 1:
-        text = f"{next(iter(counts))}, {_count(len(names), 'tensor')}"
+        text = joined([next(iter(counts)), _tensors(len(names))])
     else:
-        text = ", ".join(f"{dtype} ({_count(count, 'tensor')})" for dtype, count in counts.most_common())
-    is_out_in = model.arrays and linear_layout_of(model.arrays) == "out_in"
-    return f"{text}; linear layers are (out, in), as torch.nn.Linear has them" if is_out_in else text
+        text = joined(Sentence("{dtype} ({tensors})", dtype=dtype, tensors=_tensors(n)) for dtype, n in counts.most_common())
+    if model.arrays and linear_layout_of(model.arrays) == "out_in":
+        return Sentence("{text}; linear layers are (out, in), as torch.nn.Linear has them", text=text)
+    return text
 
 
 def _settings(model: _Model) -> str:
@@ -336,7 +342,7 @@ def _special_ids(model: _Model, generation: GenerationConfig) -> str:
     """bos, eos and pad, each with the places that say so."""
     settings = _or_none(lambda: read_settings(model.folder))
     ids = {**getattr(model.tokenizer, "added_tokens", {}), **(model.tokenizer.special_tokens if model.tokenizer else {})}
-    is_own, own = _is_of_config_json(model), "the GGUF file" if model.kind == "gguf" else "as GPT-2"
+    is_own, own = _is_of_config_json(model), Sentence("the GGUF file" if model.kind == "gguf" else "as GPT-2")
     texts = []
     for role in ("bos", "eos", "pad"):
         key = f"{role}_token_id"
@@ -344,7 +350,7 @@ def _special_ids(model: _Model, generation: GenerationConfig) -> str:
         said.append((generation.to_dict().get(key), FILENAME))
         token = getattr(settings, f"{role}_token", None)
         if token in ids:
-            said.append((ids[token], f"the tokenizer's {printable(token, 40)}"))
+            said.append((ids[token], Sentence("the tokenizer's {token}", token=printable(token, 40))))
         places: dict[str, list[str]] = {}
         for id, place in said:
             ids_there = () if id is None else tuple(id) if isinstance(id, (tuple, list)) else (id,)
@@ -352,10 +358,10 @@ def _special_ids(model: _Model, generation: GenerationConfig) -> str:
                 where = places.setdefault(" or ".join(map(str, ids_there)), [])
                 where.append(place)
                 if model.config and max(ids_there) >= model.config.vocab_size:
-                    where.append("beyond the vocabulary")
-        found = ", ".join(f"{id} ({', '.join(dict.fromkeys(where))})" for id, where in places.items())
-        texts.append(f"{role} {found or 'none'}")
-    return "; ".join(texts)
+                    where.append(Sentence("beyond the vocabulary"))
+        found = joined(Sentence("{id} ({where})", id=id, where=joined(dict.fromkeys(where))) for id, where in places.items())
+        texts.append(Sentence("{role} {found}", role=role, found=found or Sentence("none")))
+    return joined(texts, "; ")
 
 
 def _generation(model: _Model) -> tuple[GenerationConfig, list[str]]:
@@ -377,9 +383,9 @@ def _honored(generation: GenerationConfig) -> str:
 
 
 def _missing(model: _Model) -> list[str]:
-    missing = []
+    missing: list[str] = []
     if model.file is None:
-        missing.append("weights")
+        missing.append(Sentence("weights"))
     elif absent := [file.name for file in _files(model.file, model.kind or "") if not file.exists()]:
         missing.append(listed(absent, most=200))
     if model.config is None and not (model.folder / "config.json").exists():
@@ -387,25 +393,26 @@ def _missing(model: _Model) -> list[str]:
     if model.table and model.config:
         names = [problem.removesuffix(" is missing") for problem in _problems(model, model.config)
                  if problem.endswith(" is missing")]
-        missing += [f"{_count(len(names), 'tensor')}, {listed(names, most=100)}"] if names else []
+        missing += [joined([_tensors(len(names)), listed(names, most=100)])] if names else []
     if model.tokenizer is None and not model.unreadable:
-        missing.append("a tokenizer")
+        missing.append(Sentence("a tokenizer"))
     return missing
 
 
 def _passed_over(model: _Model) -> list[str]:
     """Tensors and keys that change nothing"""
-    passed = []
+    passed: list[str] = []
     if masks := _masks(model):
-        passed.append(f"{_count(len(masks), 'causal mask')} such as {printable(masks[0], 60)}")
+        passed.append(Sentence("{n:,} causal mask such as {name}" if len(masks) == 1 else "{n:,} causal masks such as {name}",
+                               n=len(masks), name=printable(masks[0], 60)))
     if others := [name for name in model.table if not _is_parameter(model, name)]:
-        passed.append(f"tensors {listed(others, most=100)}")
+        passed.append(Sentence("tensors {names}", names=listed(others, most=100)))
     if model.origin and (keys := [key for key in model.origin.others if key != "model_args"]):
-        passed.append(f"the file's {listed(keys, most=100)}")
+        passed.append(Sentence("the file's {keys}", keys=listed(keys, most=100)))
     if _is_of_config_json(model):
         base = {"model_type": model.values.get("model_type")}
         keys = [key for key, value in model.values.items() if value is not None and key not in base and _is_free(key, base)]
-        passed += [f"config.json's {listed(keys, most=200)}"] if keys else []
+        passed += [Sentence("config.json's {keys}", keys=listed(keys, most=200))] if keys else []
     return passed
 
 
@@ -443,6 +450,10 @@ def _or_none(work: Callable[[], Result]) -> Result | None:
             return work()
     except (ValueError, OSError):
         return None
+
+
+def _tensors(n: int) -> Sentence:
+    return Sentence("{n:,} tensor" if n == 1 else "{n:,} tensors", n=n)
 
 
 def _count(n: int, what: str) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from minigpt.colors import BLUE, ORANGE, fraction
+
 
 @dataclass
 class Row:
@@ -50,12 +52,12 @@ def save_chart(path: Path, rows: list[Row], title: str) -> bool:
     for y, row in enumerate(shown):
         assert row.ratio is not None
         middle, low, high = row.ratio if row.better == "more" else [1 / row.ratio[i] for i in (0, 2, 1)]
-        axes.barh(y, middle - 1, left=1, color="#2171b5" if middle >= 1 else "#f16913")
-        axes.plot([low, high], [y, y], color="#333333", linewidth=1)
+        axes.barh(y, middle - 1, left=1, color=fraction(BLUE if middle >= 1 else ORANGE))
+        axes.plot([low, high], [y, y], color="black", linewidth=1)
         right = middle >= 1
         axes.annotate(f"{middle:.2f}", (high if right else low, y), xytext=(4 if right else -4, 0), fontsize=8, va="center",
                       textcoords="offset points", ha="left" if right else "right")
-    axes.axvline(1, color="#333333", linewidth=1)
+    axes.axvline(1, color="black", linewidth=1)
     axes.set_yticks(range(len(shown)), [f"{row.what.strip()} · {row.peer}" for row in shown], fontsize=8)
     axes.invert_yaxis()
     axes.set_xscale("log")

@@ -1,5 +1,7 @@
-"""The doctor: each check passes on a healthy model and finds the mistake planted for it; the command and its screen."""
+"""The doctor: each check passes on a healthy model and finds the mistake planted for it; the command, also in Chinese."""
 
+import ast
+import inspect
 import re
 import warnings
 
@@ -10,6 +12,7 @@ from gradients import textbook_and_engine
 from minigpt import GPT, GPTConfig
 from minigpt.__main__ import main
 from minigpt.commands import doctor
+from minigpt.commands.chinese import CHINESE
 from minigpt.config import PRESETS
 from minigpt.generation import kv_cache as cache_module
 from minigpt.models import gpt as model
@@ -17,10 +20,12 @@ from minigpt.nn import attention, block, embedding, multihead
 from minigpt.nn.fast import attention as fast_attention
 from minigpt.study import checks, costs
 from minigpt.system import machine
+from minigpt.system.columns import columns
 from minigpt.tokenization import CharTokenizer, WordPieceTokenizer
 from minigpt.training.optim import AdamW
 from minigpt.training.recipe import PRESETS as RUNS
 from minigpt.training.recipe import Recipe
+from sentences import assert_chinese, assert_translated, templates
 
 SMALL = dict(vocab_size=11, n_positions=9, n_embd=16, n_layer=2, n_head=2)
 CONFIGS = {
@@ -33,6 +38,11 @@ CONFIGS = {
 
 def fresh(dtype=np.float32, fast=True, **changes):
     return GPT(GPTConfig(**{**SMALL, **changes}), dtype=dtype, fast=fast)
+
+
+@pytest.fixture(autouse=True)
+def a_machine_of_known_speed(monkeypatch):
+    monkeypatch.setattr(machine, "matmul_flops", lambda pool: 1e11)
 
 
 @pytest.fixture
@@ -281,7 +291,10 @@ def test_what_is_too_slow_or_too_large_is_estimated(why, monkeypatch):
 
 def test_more_memory_than_there_is_is_said(monkeypatch):
     monkeypatch.setattr(machine, "memory", lambda: 1000)
-    assert costs.training_memory(GPTConfig(**SMALL), 1).text.endswith("more than the 1.00 kB here")
+    for finding in (costs.training_memory(GPTConfig(**SMALL), 1), costs.generation_memory(GPTConfig(**SMALL)),
+                    costs.generation_memory(GPTConfig(**SMALL, causal=False))):
+        assert finding.text.endswith("more than the 1.00 kB here")
+        assert finding.excess.endswith("B of memory")
 
 
 # The copy
@@ -304,10 +317,10 @@ def test_a_small_model_is_examined_itself():
 # The command
 
 
-def examined(capsys, *argv):
+def examined(capsys, *argv, language="en"):
     """(status, screen, errors) of python -m minigpt doctor …"""
     with warnings.catch_warnings():
-        status = main(["doctor", *map(str, argv)])
+        status = main(["doctor", "--language", language, *map(str, argv)])
     return status, *capsys.readouterr()
 
 
@@ -328,7 +341,7 @@ def huge(tmp_path):
 def assert_one_screen(out):
     lines = out.splitlines()
     assert len(lines) <= 40
-    assert max(map(len, lines)) <= 80
+    assert max(map(columns, lines)) <= 80
 
 
 def test_all_is_well_with_the_default(capsys):
@@ -366,6 +379,45 @@ def test_a_huge_model_is_examined_without_making_it(capsys, huge, monkeypatch):
     for part in ("174,604,259,328", "1.08 TFLOP", "weights 698 GB, gradients 698 GB, AdamW's moments 1.40 TB",
                  "a copy of 2 blocks", "keys and values 9.44 MB per token", "not run;", "Hoffmann et al. 2022", "years"):
         assert part in text
+
+
+@pytest.fixture
+def all_pass(monkeypatch):
+    """The checks of a fresh model, which take their time, pass at once."""
+    for name in ("first_loss", "causality", "gradients", "one_batch"):
+        monkeypatch.setattr(checks, name, lambda model: checks.Finding("∂"))
+
+
+def test_what_is_too_much_for_the_machine_is_no_mistake_but_not_well(capsys, huge, monkeypatch, all_pass):
+    monkeypatch.setattr(machine, "memory", lambda: 25_300_000_000)
+    status, out, _ = examined(capsys, "--config", huge)
+    assert status == 0
+    assert re.findall(r"^  OVER  (\w+)", out, re.MULTILINE) == ["training", "generation", "time"]
+    assert " ".join(out[out.rindex("\n\n"):].split()) == (
+        "No mistake was found. It is too much for this machine: training needs 3.03 TB of memory; generation needs 718 GB of "
+        "memory; the training takes at least 1,190,000 years.")
+    _, out, _ = examined(capsys, "--config", huge, language="zh")
+    assert_a_chinese_screen(out)
+    assert out.count("  超出  ") == 3
+    assert out[out.rindex("\n\n"):].replace("\n", "") == (
+        "没有发现错误。但本机承担不起：训练需要 3.03 TB 内存；生成需要 718 GB 内存；训练需要至少 1,190,000 年。")
+
+
+@pytest.mark.parametrize("wrong, excess, verdict", [
+    ([], [], "All is well."), (["loss", "cache"], [], "Something is wrong: loss, cache."),
+    ([], ["a", "b"], "No mistake was found. It is too much for this machine: a; b."),
+    (["loss"], ["a"], "Something is wrong: loss. It is too much for this machine: a."),
+])
+def test_the_last_line_says_it_all(wrong, excess, verdict):
+    assert doctor._verdict(wrong, excess) == verdict
+
+
+@pytest.mark.parametrize("steps, is_long", [(30 * 86_400, False), (31 * 86_400, True)])
+def test_a_training_of_more_than_a_month_is_too_much(steps, is_long, monkeypatch):
+    monkeypatch.setattr(costs, "fits", lambda config, batch_size: True)
+    monkeypatch.setattr(costs, "_step_seconds", lambda config, recipe: 1.0)
+    finding = costs.training_time(GPTConfig(**SMALL), Recipe(steps=steps), 1e12, "A run")
+    assert finding.excess == ("the training takes about 31.0 days" if is_long else "")
 
 
 @pytest.mark.parametrize("module, name, mistake, row", [
@@ -443,7 +495,7 @@ def test_a_damaged_weight_file_is_something_wrong(capsys, bundled, tmp_path):
 
 
 def test_who_is_stopped_says_nothing(capsys, monkeypatch):
-    def stopped(name):
+    def stopped(name, tell):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(doctor, "_fresh", stopped)
@@ -461,7 +513,65 @@ def test_wrong_usage_ends_with_status_2(capsys, argv):
 @pytest.mark.parametrize("name", RUNS)
 def test_presets_of_training_are_known_with_their_runs(name):
     sizes, fields = RUNS[name]
-    config, recipe, run = doctor._configuration(name)
+    config, recipe, run = doctor._configuration(name, str)
     assert config == GPTConfig(vocab_size=65, **sizes)
     assert recipe == Recipe(**fields)
     assert run == f"A run of {fields['steps']:,} steps"
+
+
+# In Chinese
+
+FILES = ("commands/doctor.py", "study/checks.py", "study/costs.py", "weights/inspection.py", "system/text.py")
+
+
+def headings_and_rows():
+    """The keys of the dictionaries that doctor.py shows, and its marks: {English: where it stands}"""
+    tree = ast.parse(inspect.getsource(doctor))
+    keys = [key.value for node in ast.walk(tree) if isinstance(node, ast.Dict) for key in node.keys
+            if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+    return dict.fromkeys([*keys, *doctor.FILE_ROWS, "ok", "WRONG", "OVER"], "commands/doctor.py")
+
+
+def test_every_sentence_of_the_doctor_has_its_chinese():
+    assert_translated(CHINESE, headings_and_rows() | templates(*FILES, calls=("Sentence", "passes", "fails", "reports")))
+
+
+def test_no_sentence_of_the_doctor_is_plain_text():
+    for module in (doctor, checks, costs):
+        assert not re.search(r"return Finding\(f?\"", inspect.getsource(module)), module
+
+
+def assert_a_chinese_screen(out):
+    assert_one_screen(out)
+    assert_chinese(out)
+    for line in out.splitlines()[2:-1]:
+        if re.match("  (?! {18})", line):                               # a row, not its second line
+            row = re.match(r"  (\S*) +(\S+(?: \S+)*?)  +(\S)", line)
+            assert [columns(line[: row.start(i)]) for i in (2, 3)] == [8, 20], line
+            assert not re.search("[A-Za-z]", (row[1] + row[2]).replace("NumPy", "")), line
+
+
+@pytest.mark.parametrize("is_trained", [False, True], ids=["an untrained model without a mask", "a trained model"])
+def test_the_screen_in_chinese(capsys, config_file, monkeypatch, is_trained):
+    monkeypatch.setattr(machine, "processor", lambda: "a processor")
+    if not is_trained:
+        monkeypatch.setattr(fast_attention, "_mask", lambda *arguments: None)
+    status, out, err = examined(capsys, *(["--model", "shakespeare-char"] if is_trained else ["--config", config_file]),
+                                language="zh")
+    assert (status, err) == (0 if is_trained else 1, "")
+    assert_a_chinese_screen(out)
+    assert out.endswith("\n\n一切正常。\n" if is_trained else "\n\n有问题：因果性。\n")
+
+
+def test_the_doctor_speaks_the_language_of_the_locale(capsys, config_file, monkeypatch, all_pass):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert main(["doctor", "--config", str(config_file)]) == 0
+    assert capsys.readouterr().out.endswith("\n\n一切正常。\n")
+
+
+def test_what_the_doctor_refuses_it_refuses_in_chinese(capsys):
+    _, _, err = examined(capsys, "--config", "gpt5", language="zh")
+    assert err.startswith("error: --config：'gpt5' 不可用，应为一个 config.json 或以下之一：shakespeare-char, ")
+    with pytest.raises(SystemExit):
+        examined(capsys, "--text", "hut.txt", language="zh")
+    assert "没有同时给出 --model" in capsys.readouterr().err

@@ -57,7 +57,7 @@ def test_the_doctor_says_what_a_models_files_are(capsys, folder, monkeypatch):
     monkeypatch.setattr("minigpt.study.costs.generation_time", lambda model: Finding("short"))
     tensors = weights.load(folder / "model.safetensors")
     weights.save(folder / "model.safetensors", {**tensors, "h.0.attn.bias": np.ones((1, 1, 16, 16), bool)})
-    _, out, err = run(capsys, "doctor", "--model", folder)
+    _, out, err = run(capsys, "doctor", "--language", "en", "--model", folder)
     assert err == ""
     part = " ".join(out.partition("what are its files?")[2].partition("is it healthy?")[0].split())
     assert part.startswith("format safetensors: model.safetensors, ")

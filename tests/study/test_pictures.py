@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cells import Cells
-from minigpt import GPT, GPTConfig
+from minigpt import GPT, GPTConfig, colors
 from minigpt.study import pictures
 from minigpt.study.attribution import direct_logit_attribution
 from minigpt.study.logit_lens import logit_lens
@@ -56,8 +56,8 @@ def test_a_heatmaps_pixels_are_the_matrix():
     (pixels, palette), = drawn(pictures.heatmap(matrix, scale))
     seen = palette[pixels[:: len(pixels) // 5, :: pixels.shape[1] // 3]].astype(float)
     assert seen.shape == (5, 3, 4)
-    assert tuple(seen[1, 2]) == (128, 128, 128, 40)                 # not a number: gray
-    sign = np.where((seen[..., :3] == pictures.BLUE).all(-1), 1, -1)
+    assert tuple(seen[1, 2]) == (128, 128, 128, 41)                 # not a number: gray
+    sign = np.where((seen[..., :3] == colors.BLUE).all(-1), 1, -1)
     value = sign * (seen[..., 3] / 255) ** 2 * scale
     matrix[1, 2] = value[1, 2]
     np.testing.assert_allclose(value, matrix, atol=0.012 * scale)   # 1/254 by the palette, 1/127 by √ in 8 bits
@@ -82,7 +82,59 @@ def test_zero_is_the_page_and_a_matrix_of_zeros_is_drawn():
 def test_an_array_is_drawn_by_its_axes(axes, shape, count):
     page = pictures.array_picture(np.random.default_rng(0).standard_normal(shape), axes, list("ab<d"))
     assert len(drawn(page)) == count
-    assert ("&lt;" in page) == (axes[:5] in ("B T C", "B H T", "B T 1"))        # the tokens name the rows of a T axis
+    assert page.count("&lt;") == axes.removeprefix("B").count("T") * (3 if "H" in axes else 1)     # tokens along each T axis
+    assert page.count('class="legend"') == (axes != "")                         # one: all heads have one scale
+
+
+def test_a_picture_is_enlarged_by_whole_numbers_and_stays_sharp():
+    for n in (3, 12, 95, 300):
+        page = pictures.heatmap(np.eye(n), 1.0, side=168)
+        (pixels, _), = drawn(page)
+        assert "image-rendering:pixelated" in page
+        assert f'width="{len(pixels)}" height="{len(pixels)}"' in page
+        zoom = len(pixels) // n
+        np.testing.assert_array_equal(pixels == 255, np.kron(np.eye(n), np.ones((zoom, zoom))))
+        assert n > 168 or 112 <= len(pixels) <= 252 or zoom == 14, n
+
+
+def test_labels_that_have_no_room_are_every_nth_with_its_number():
+    words = [f"w{i}" for i in range(95)]
+    page = pictures.array_picture(np.zeros((1, 1, 95, 95)), "B H T T", words)
+    assert page.count("0 w0<br>5 w5<br>10 w10<br>") == 2                # two pixels for each, so every fifth
+    assert page.count("90 w90<") == 2
+    page = pictures.heatmap(np.zeros((1024, 2)), 1.0, rows=[f"w{i}" for i in range(1024)])
+    assert "0 w0<br>18 w18<br>" in page                                 # of rows of which every second is shown
+    assert "␣internatio…<br>b" in pictures.array_picture(np.zeros((2, 2)), "T C", ["␣internationally", "b"])
+
+
+def test_a_legend_has_the_scale_and_its_ends():
+    def read(page):
+        """(text, [(place, opacity with the sign of its color)])"""
+        stops = re.findall(r"rgba\((\d+),\d+,\d+,([\d.]+)\) (\d+)%", page)
+        return re.sub(r"<[^>]+>", "", page).split(), [
+            (int(at) / 100, float(opacity) * (1 if red == "47" else -1)) for red, opacity, at in stops]
+
+    text, stops = read(pictures.legend(4.2, "nats"))
+    assert text == ["0", "4.2", "nats"]
+    np.testing.assert_allclose([tone**2 for _, tone in stops], [place for place, _ in stops], atol=0.006)      # 1 %
+    text, stops = read(pictures.legend(0.5, "<b>", signed=True, gray="−∞"))
+    assert text == ["−0.5", "0.5", "&lt;b&gt;", "−∞"]
+    np.testing.assert_allclose([tone * abs(tone) for _, tone in stops], [2 * place - 1 for place, _ in stops], atol=0.011)
+    text, stops = read(pictures.legend(203, least=0.01, most=0.72))
+    assert text == ["0.01", "203"]
+    np.testing.assert_allclose([tone for _, tone in stops], [0.72 * place for place, _ in stops], atol=0.001)
+
+
+def test_every_picture_has_a_legend_that_fits_its_numbers():
+    scores = np.array([[-0.5, -np.inf], [2.0, 1.0]])
+    page = pictures.array_picture(scores, "T T", "ab")
+    assert "−2" in page and ">not finite" in re.sub(r"</span> ", ">", page)
+    assert "−1" not in pictures.array_picture(abs(scores[1:]), "T C", "a")           # an amount has the blue half alone
+    assert 'class="legend"' in pictures.surprise([-1.0], ["a"], ["a"])
+    assert "surprise" in pictures.surprise([-1.0], ["a"], ["a"])
+    assert "effect" in pictures.number_grid(["a"], ["b"], [[1.0]], "effect").split('class="legend"')[1]
+    lens = pictures.lens_grid(None, ["h.0.in"], ["a"], np.zeros((1, 1, 1), int), np.ones((1, 1, 1)))
+    assert "probability" in lens.split('class="legend"')[1]
 
 
 def test_tokens_are_colored_by_their_surprise():
@@ -125,23 +177,9 @@ def test_the_likeliest_come_in_their_order():
 def test_numbers_stand_in_their_table():
     cells = Cells(pictures.number_grid(["a", "<b>"], ["x", "y"], [[1.0, -2.0], [0.5, np.nan]], "effect"))
     assert cells.found == [["a, x: effect 1", pytest.approx(0.5, abs=0.01), "1"],
-                           ["a, y: effect -2", pytest.approx(1, abs=0.01), "-2"],
+                           ["a, y: effect -2", pytest.approx(1, abs=0.01), "−2"],
                            ["<b>, x: effect 0.5", pytest.approx(0.25, abs=0.01), "0.5"]]
     assert "b" not in cells.tags
-
-
-def test_a_loss_curve_has_a_point_for_every_step_of_a_short_run():
-    page = pictures.loss_curve([1, 2, 3], [3.0, 2.0, 1.0], [3.0, 2.4, 1.8], [(3, 1.5)])
-    raw = re.findall(r'points="([^"]+)"', page)[0].split()
-    xs, ys = np.array([point.split(",") for point in raw], float).T
-    np.testing.assert_allclose(np.diff(xs), np.diff(xs)[0], atol=0.11)      # written with one decimal
-    np.testing.assert_allclose(np.diff(ys), np.diff(ys)[0], atol=0.11)
-    assert ys[0] < ys[2]                                                    # in SVG y points down
-    assert "step 3: validation loss 1.5000" in page
-
-
-def test_a_run_of_one_step_has_a_curve():
-    assert "<svg" in pictures.loss_curve([1], [2.0], [2.0], [])
 
 
 @pytest.mark.parametrize("name", [
@@ -149,11 +187,13 @@ def test_a_run_of_one_step_has_a_curve():
 ])
 def test_a_step_shows_its_value_and_its_gradient(name):
     model, ids = example()
+    model.name = "<mine>"
     step = model.trace(ids, ids)[name]
     page = step._repr_html_()
     axes = step.axes.split()
     assert len(drawn(page)) == {"loss": 0}.get(name, 2 * (3 if "H" in axes else 1))
     assert ("the first of 2 sequences" in page) == ("B" in axes)
+    assert page.startswith(f'<div class="tex2jax_ignore"><p><b><code>{name}</code></b> of &lt;mine&gt; (')
     assert "<b>gradient</b>" in page
 
 

@@ -12,6 +12,7 @@ import pytest
 from browser import browser, needs_browser
 from cells import Cells
 from minigpt import GPT, GPTConfig
+from minigpt.colors import BLUE
 from minigpt.study.logit_lens import logit_lens
 from minigpt.study.report import PARTS, POINTS, report
 from minigpt.tokenization import CharTokenizer, Tokenizer
@@ -111,6 +112,21 @@ def test_no_text_becomes_markup(text):
     assert "<!--" not in page
     assert set(Cells(page).tags) == set(Cells(plain).tags)
     assert "".join(text for *_, text in Cells(section(page, "Surprise")).found) == text + "ab"
+
+
+def test_the_page_names_its_model_and_its_colors(model, page, tmp_path):
+    assert "<p>shakespeare-char: 4 layers, 5 heads," in page
+    assert data_of(page)["model"] == "shakespeare-char"
+    assert tuple(data_of(page)["color"]) == BLUE
+    mine = tiny(CharTokenizer.train(TEXT))
+    assert "<p>1 layers, " in report(mine, TEXT).html                   # made, not loaded: it has no name
+    mine.save_pretrained(tmp_path / "<b>")
+    assert "<p>&lt;b&gt;: 1 layers, " in report(GPT.from_pretrained(tmp_path / "<b>"), TEXT).html
+    log = tmp_path / "log.csv"
+    log.write_text(",".join(COLUMNS) + "\n1,3.5,,0.1,1,9,0.1\n", encoding="utf-8")
+    sections = re.findall(r"<section><h2>(.*?)</h2>(.*?)</section>", report(mine, TEXT, log=log).html, re.DOTALL)
+    legends = {title: body.count('class="legend"') for title, body in sections}
+    assert legends == {"Surprise": 1, "Attention": 1, "Logit lens": 1, "Gradient norms by layer": 2, "Loss over training": 1}
 
 
 def test_the_page_forbids_itself_the_network(page):
@@ -235,6 +251,34 @@ def test_the_canvases_hold_every_heads_attention(chromium, path, model):
     att = model.trace(model.tokenizer.encode_array(TEXT)[None], names="h.*.attn.att")
     for i in range(4):
         np.testing.assert_allclose(drawn[i], att[f"h.{i}.attn.att"].value[0], atol=0.007)     # 1/255 twice, once under a √
+
+
+@needs_browser
+@pytest.mark.parametrize("width, pixel_ratio", [(1280, 1), (390, 2)])
+def test_attention_is_sharp_and_labelled_with_tokens(chromium, model, tmp_path, width, pixel_ratio):
+    for text in (TEXT[:20], TEXT * 4):
+        report(model, text, tmp_path / "report.html")
+        tab = chromium.open(tmp_path / "report.html", width=width, pixel_ratio=pixel_ratio)
+        squares = tab.run("""[...document.querySelectorAll("#attention canvas")].map(canvas =>
+            [canvas.getBoundingClientRect().width, getComputedStyle(canvas).imageRendering])""")
+        assert len(squares) == 21
+        for side, rendering in squares:
+            pixels = side * pixel_ratio / len(text)         # of the screen, for each weight
+            assert rendering == ("auto" if pixels < 1 else "pixelated")
+            assert pixels < 1 or pixels == pytest.approx(round(pixels), abs=1e-3), side
+        side = squares[-1][0]
+        assert tab.run("caption.textContent") == "shakespeare-char · layer 0, head 0"
+        for name, size in (("rows", "height"), ("columns", "width")):
+            words = tab.run(f"window.{name}.textContent").split("\n")
+            step = int(words[1].split(" ")[0]) if len(words) < len(text) else 1     # a label each, or some with their number
+            assert words == [(f"{t} " if step > 1 else "") + {" ": "␣", "\n": "⏎"}.get(text[t], text[t])
+                             for t in range(0, len(text), step)]
+            assert side * step / len(text) >= 9
+            assert tab.run(f"window.{name}.getBoundingClientRect().{size}") == pytest.approx(side, abs=0.5)
+            pitch = float(tab.run(f"getComputedStyle(window.{name}).lineHeight").removesuffix("px"))
+            assert pitch == pytest.approx(side * step / len(text), rel=1e-3)        # a label stands at its row
+        assert tab.run("document.documentElement.scrollWidth") <= width
+        assert tab.messages() == []
 
 
 @needs_browser
