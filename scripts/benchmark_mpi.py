@@ -1,7 +1,8 @@
 """Measure what training on several processes costs: a step's time, the part of it that is waiting, the bytes that are sent.
 
-Start it once by mpiexec and once alone, with as many threads in all.  Waiting is what the backward pass could not hide of the
-sums' way, and the difference between the ranks' own speeds.  From the bytes follows what a step would take on other networks.
+Start it once by `mpiexec -n 2 python scripts/benchmark_mpi.py` and once alone with --threads 2.  Waiting is what the backward
+pass could not hide of the sums' way, and the difference between the ranks' own speeds.  From the bytes follows what a step would
+take on other networks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from bench.training import SIZES
 from minigpt import GPT, GPTConfig
 from minigpt.commands.common import command_parser
+from minigpt.models.network import Network
 from minigpt.training.batches import Batches
 from minigpt.training.distributed import Alone, Ranks, ranks
 from minigpt.training.optim import AdamW, Muon
@@ -24,6 +26,13 @@ from minigpt.training.step import training_step
 def bytes_of_step(model: GPT, muon: Muon) -> int:
     """What a ring sends in a step, in the limit of many ranks: gradients there and back, and Muon's matrices once."""
     return model.dtype.itemsize * (2 * model.flat_params.size + muon.stop)
+
+
+class Late(Ranks):
+    """Ranks that send all gradients after the backward pass, to compare with."""
+
+    def block_done(self, model: Network, name: str) -> None:
+        pass
 
 
 def measured(group: Alone, size: str, threads: int, steps: int) -> tuple[float, float, int]:
@@ -44,7 +53,7 @@ def measured(group: Alone, size: str, threads: int, steps: int) -> tuple[float, 
 
 
 def main() -> int:
-    parser = command_parser("benchmark_mpi.py", __doc__, "mpiexec -n 2 python scripts/benchmark_mpi.py --size M")
+    parser = command_parser("benchmark_mpi.py", __doc__, "python scripts/benchmark_mpi.py --size M --threads 2")
     parser.add_argument("--size", choices=SIZES, default="S", help="of scripts/benchmark.py")
     parser.add_argument("--threads", type=int, metavar="N", default=1, help="of each process")
     parser.add_argument("--steps", type=int, metavar="N", default=40, help="to take the median of")
@@ -52,12 +61,14 @@ def main() -> int:
     group = ranks()
     step, waited, sent = measured(group, args.size, args.threads, args.steps)
     slowest, waits = (group.total(value)[0] / group.size for value in (step, waited))
+    late = group.total(measured(Late(), args.size, args.threads, args.steps)[1])[0] / group.size if group.size > 1 else 0.0
+    library = group._mpi.Get_library_version().split("\n")[0].strip() if isinstance(group, Ranks) else "no MPI"
     if not group.leads:
         return 0
-    library = group._mpi.Get_library_version().split("\n")[0].strip() if isinstance(group, Ranks) else "no MPI"
     print(f"{args.size}, {group.size} × {args.threads} threads, {library}: {1000 * slowest:.1f} ms a step, of which "
           f"{1000 * waits:.1f} ms ({waits / slowest:.0%}) waiting; {sent / 1e6:.2f} MB sent by each rank")
     if group.size > 1:
+        print(f"{1000 * late:.1f} ms waiting where nothing is sent before the backward pass is over")
         compute = (slowest - waits) * group.size        # of the whole batch, by one rank
         print("\nwith this batch, a rank on each node and nothing hidden:")
         for speed, name in ((1e9, "1 Gbit/s"), (1e10, "10 Gbit/s")):

@@ -22,7 +22,7 @@ from ..tokenization.sizing import RULE, fitting_vocab_size
 from ..training import checkpoint
 from ..training.batches import Batches
 from ..training.corpora import load_corpus
-from ..training.distributed import Alone, ranks
+from ..training.distributed import TIMEOUT, Alone, ranks
 from ..training.log import loss_chart, read_log, save_loss_png
 from ..training.optim import OPTIMIZERS, SCHEDULES
 from ..training.recipe import PRESETS, Recipe
@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
                      "their tuned twins: the same model, slower")
     run.add_argument("--mpi", action="store_true", help="train on all the processes that mpiexec has started (default: where "
                      "a launcher is recognized)")
+    run.add_argument("--mpi-timeout", type=float, metavar="S", help="seconds to wait for the other processes before all end "
+                     f"(default: {TIMEOUT:.0f})")
     run.add_argument("--threads", type=int, metavar="N", help="CPU cores to use (default: all)")
     run.add_argument("--eval-interval", type=int, metavar="N", help="steps between evaluations; each writes a checkpoint "
                      "(default: an eighth of the run, of --steps or of --minutes)")
@@ -100,7 +102,7 @@ def _train(args: argparse.Namespace) -> int:
     resume, out, threads = given.pop("resume", False), given.pop("out", None), given.pop("threads", None)
     if "dropout" in given:
         given.update(dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), given.pop("dropout")))
-    group = ranks(given.pop("mpi", None))
+    group = ranks(given.pop("mpi", None), given.pop("mpi_timeout", TIMEOUT))
     try:
         with redirect_stdout(sys.stdout if group.leads else None):      # None: what is printed goes nowhere
             return _train_on(group, given, resume, out, threads, start)
