@@ -25,8 +25,8 @@ TEXT = "the cat sat on the mat; the dog ran to the cat.\n" * 40
 SIZES = dict(n_positions=16, n_embd=16, n_layer=3, n_head=2, embd_pdrop=0.1, attn_pdrop=0.1, resid_pdrop=0.1)
 
 
-def steps(out, threads, textbook=""):
-    """50 steps in float64, with everything that depends on rows: dropout, accumulation, targets that do not count"""
+def steps(out, n_steps, threads, textbook=""):
+    """Steps in float64, with everything that depends on rows: dropout, accumulation, targets that do not count"""
     group = ranks(timeout=60)
     ids = np.random.default_rng(0).integers(0, 50, 5000)
     model = GPT(GPTConfig(vocab_size=50, **SIZES), seed=0, dtype=np.float64, threads=int(threads), fast=not textbook)
@@ -42,7 +42,7 @@ def steps(out, threads, textbook=""):
     muon = Muon(model, group=group)
     adamw = AdamW(model, start=muon.stop)
     found = []
-    for _ in range(50):
+    for _ in range(int(n_steps)):
         found.append(training_step(model, batches, adamw, 1e-3, clip=1.0, seed=3, when="", muon=muon, muon_lr=0.01,
                                    accumulate=2, group=group))
         group.check_equal(model.flat_params, "parameters")
