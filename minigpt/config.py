@@ -11,16 +11,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
-from .inputs import is_whole
+from .inputs import is_whole, names_options
+from .nn.activations import ACTIVATIONS
 from .system.json_reader import parse_json, read_json
 from .system.text import listed, printable
 
-# The activation functions by Hugging Face's names, each with the other names that it has there; all compute the same
-ACTIVATION_NAMES = {
-    "gelu_new": ("gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "gelu_accurate"), "gelu": ("gelu_python",), "relu": (),
-    "silu": ("swish",), "quick_gelu": (), "tanh": (),
-}
-_ONE_NAME = {other: name for name, others in ACTIVATION_NAMES.items() for other in others}
+# An activation function's other names, each with the one that the configuration keeps
+_ONE_NAME = {other: name for name, function in ACTIVATIONS.items() for other in function.other_names}
 
 # More than any machine holds, or any hand has trained: a file that asks for it is refused before anything is built
 _MOST_LAYERS = 10_000
@@ -76,6 +73,7 @@ class ConfigError(ValueError):
 _Config = TypeVar("_Config", bound="GPTConfig")
 
 
+@names_options
 @dataclass(frozen=True)
 class GPTConfig:
     """The sizes and settings of a GPT, by Hugging Face's field names. The defaults are GPT-2 small.
@@ -83,7 +81,7 @@ class GPTConfig:
         GPTConfig(vocab_size=65, n_positions=128, n_embd=128, n_layer=4, n_head=4)
         GPTConfig.preset("gpt2-medium")
 
-    An activation function may have any of Hugging Face's names for it; the field has the first in ACTIVATION_NAMES.
+    An activation function may have any of Hugging Face's names for it; the field has the one in nn.activations.ACTIVATIONS.
     Raises ConfigError.  Radford et al. 2019, table 2; article A0 §2.3.
     """
 
@@ -93,7 +91,7 @@ class GPTConfig:
     n_layer: int = 12                    # blocks
     n_head: int = 12                     # heads of n_embd/n_head channels each
     n_inner: int | None = None           # channels inside the MLP; None: 4 n_embd
-    activation_function: str = "gelu_new"       # one of ACTIVATION_NAMES
+    activation_function: str = "gelu_new"       # one of nn.activations.ACTIVATIONS
     layer_norm_epsilon: float = 1e-5
     embd_pdrop: float = 0.0              # dropout probabilities: after the embedding,
     attn_pdrop: float = 0.0              # on the attention weights,
@@ -135,7 +133,7 @@ class GPTConfig:
                 return None
             return "an id from 0, or None" + (", or a list of ids" if several else "")
         if name == "activation_function":
-            return None if isinstance(value, str) and value in ACTIVATION_NAMES else f"one of {', '.join(ACTIVATION_NAMES)}"
+            return None if isinstance(value, str) and value in ACTIVATIONS else f"one of {', '.join(ACTIVATIONS)}"
         if name in ("layer_norm_epsilon", "initializer_range") or name.endswith(("_pdrop", "dropout")):
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if name.endswith(("_pdrop", "dropout")):
@@ -305,6 +303,7 @@ class GPTConfig:
         return cls.from_dict(read_json(path, dict, error=ConfigError), path)
 
 
+@names_options
 @dataclass(frozen=True)
 class TransformerConfig:
     """The sizes of the Transformer that translates. The defaults are those of its base model.

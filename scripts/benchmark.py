@@ -6,7 +6,6 @@ rounds.  Needs the bench extra: pip install ".[bench]"; without a peer its rows 
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from bench import gpt2, importing, machine, report, tokenizing, training
-from minigpt.commands.common import exit_status
+from minigpt.commands.common import command_parser, exit_status
 from minigpt.system.text import printable
 
 PARTS = ("train", "decode", "prefill", "load", "tokenize", "train-tokenizer", "import")     # in this order
@@ -39,16 +38,16 @@ def measurements(parts, quick, data) -> Iterator[tuple[str, report.Row | str]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", metavar="PART", nargs="+", choices=PARTS, default=PARTS, help=", ".join(PARTS))
+    parser = command_parser("benchmark.py", __doc__, "python scripts/benchmark.py --only train decode --quick")
+    parser.add_argument("--only", metavar="PART", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: about two minutes instead of ten")
-    parser.add_argument("--json", metavar="FILE", help="write everything that was measured to this file")
+    parser.add_argument("--json", metavar="FILE", help="write everything that was measured to this file (default: none)")
     parser.add_argument(
-        "--chart", metavar="FILE", default="benchmark.png", help="the bar chart (default: benchmark.png; needs matplotlib)"
+        "--chart", metavar="FILE", default="benchmark.png", help="the bar chart; needs matplotlib"
     )
     parser.add_argument(
         "--data", metavar="FILE", default="python",
-        help="English to encode and to train a vocabulary on (default: the language reference that every Python carries)",
+        help="English to encode and to train a vocabulary on (default: python, the language reference that comes with it)",
     )
     return exit_status(race, parser, None)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from minigpt import GPT, GPTConfig
-from minigpt.commands.common import exit_status
+from minigpt.commands.common import command_parser, exit_status
 from minigpt.system.files import write_atomic
 from minigpt.system.text import printable
 from minigpt.weights.pretrained import exported, find, save_pretrained
@@ -30,9 +29,8 @@ SUFFIXES = (".safetensors", ".npz", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".j
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="examples: python scripts/convert_gpt2.py pytorch_model.bin --out gpt2 --dtype float16; "
+    parser = command_parser(
+        "convert_gpt2.py", __doc__, "python scripts/convert_gpt2.py pytorch_model.bin --out gpt2 --dtype float16",
         "python scripts/convert_gpt2.py gpt2-medium --out gpt2-medium-gguf --to gguf --dtype q8_0",
     )
     parser.add_argument(
@@ -42,10 +40,10 @@ def main() -> int:
         "in Hugging Face's cache",
     )
     parser.add_argument("--out", metavar="FOLDER", required=True, help="where to write the model; made if missing")
-    parser.add_argument("--to", choices=DTYPES, default="safetensors", help="what to write (default: safetensors)")
+    parser.add_argument("--to", choices=DTYPES, default="safetensors", help="what to write")
     parser.add_argument(
         "--dtype", choices=sorted({name for names in DTYPES.values() for name in names}), default="float32",
-        help="of the stored weights (default: float32); bfloat16 is llm.c's, q8_0 is GGUF's",
+        help="of the stored weights; bfloat16 is llm.c's, q8_0 is GGUF's",
     )
     return exit_status(convert, parser, None, goes_on=lambda args: True)
 

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
-from pathlib import Path
 from pydoc_data.topics import topics
 
-from minigpt.commands.common import exit_status
+from minigpt.commands.common import add_keep_bytes, command_parser, exit_status
 from minigpt.system.text import printable
+from minigpt.system.text_files import read_text_file
 from minigpt.tokenization import Tokenizer
+from minigpt.tokenization.sizing import RULE, fitting_vocab_size
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog='example: python scripts/train_tokenizer.py --vocab-size 4096 --special "<|endoftext|>" --out tokenizer',
+    parser = command_parser(
+        "train_tokenizer.py", __doc__,
+        'python scripts/train_tokenizer.py --vocab-size 4096 --special "<|endoftext|>" --out tokenizer',
     )
     parser.add_argument("--data", metavar="FILE", help="UTF-8 text to learn from (default: Python's own help texts)")
     parser.add_argument(
-        "--vocab-size", metavar="N", type=int, default=1024, help="bytes + merges + special tokens (default: 1024)"
+        "--vocab-size", metavar="N", type=int, help=f"bytes + merges + special tokens (default: {RULE})"
     )
-    parser.add_argument("--special", metavar="TEXT", action="append", default=[], help="a special token, repeatable")
+    add_keep_bytes(parser)
+    parser.add_argument("--special", metavar="TEXT", action="append", default=[],
+                        help="a special token, repeatable (default: none)")
     parser.add_argument("--out", metavar="FOLDER", required=True, help="where to write the tokenizer; made if missing")
     return exit_status(train, parser, None, goes_on=lambda args: True)
 
 
 def train(args) -> int:
-    text = Path(args.data).read_bytes().decode("utf-8") if args.data else "\n".join(topics.values())
-    print(f"read    {printable(args.data or 'pydoc_data.topics')}: {len(text):,} characters")
+    text, changes = read_text_file(args.data, args.keep_bytes) if args.data else ("\n".join(topics.values()), "")
+    print(f"read    {printable(args.data or 'pydoc_data.topics')}: {len(text):,} characters{changes and '. '}{changes}")
     start = time.perf_counter()
-    tokenizer = Tokenizer.train(text, args.vocab_size, args.special, progress=sys.stderr.isatty())
+    size = fitting_vocab_size(text) + len(args.special) if args.vocab_size is None else args.vocab_size
+    tokenizer = Tokenizer.train(text, size, args.special, progress=sys.stderr.isatty())
     seconds = time.perf_counter() - start
     tokenizer.save(args.out)
     print(f"trained {tokenizer} in {seconds:.2f} s")

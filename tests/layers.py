@@ -146,9 +146,9 @@ def embedding_cases():
 
 
 def elementwise_cases():
-    for name, (forward, backward) in ACTIVATIONS.items():
+    for name, function in ACTIVATIONS.items():
         for size, shape in ("small", (2, 3, 5)), ("two chunks", (3, CHUNK // 3 + 7)):
-            yield Case(f"{name}, {size}", forward, backward, {"x": shape})
+            yield Case(f"{name}, {size}", function.forward, function.backward, {"x": shape})
     yield Case("relu at its kink", nn.relu_forward, nn.relu_backward, {"x": np.array([0.0, -0.0, 1e-30, -1e-30])})
     for p in (0.0, 0.3):
         for shape in ((5,), (2, 3, 5), (3, CHUNK // 3 + 7)):

@@ -9,7 +9,7 @@ import minigpt
 
 ROOT = Path(minigpt.__file__).parent
 FLOORS = (      # from the ground up; the longest name that fits counts
-    ("system",),
+    ("system", "colors"),
     ("config", "inputs", "nn", "tokenization", "weights"),
     ("models",),
     ("weights.pretrained", "weights.state_dict"),
@@ -19,7 +19,9 @@ FLOORS = (      # from the ground up; the longest name that fits counts
     ("commands",),
     ("__main__",),
 )
-UPWARDS = {"models.shortcuts", "models.classifier", "models.transformer", "generation.scoring"}       # inside a function alone
+UPWARDS = {     # inside a function alone
+    "models.shortcuts", "models.classifier", "models.transformer", "generation.scoring", "generation.candidates",
+}
 
 
 def floor(module):

@@ -1,6 +1,7 @@
 """What the README shows is what its code prints."""
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +20,8 @@ EXAMPLES = re.findall(r"```python\n(.*?)```\n+(?:[^\n]+\n+)?```text\n(.*?)```", 
 
 @pytest.mark.parametrize("code, printed", EXAMPLES, ids=["in a notebook", "look inside"])
 def test_the_readmes_python_prints_what_stands_under_it(code, printed):
-    done = subprocess.run([sys.executable, "-X", "utf8", "-c", code], capture_output=True, encoding="utf-8", timeout=60)
+    done = subprocess.run([sys.executable, "-X", "utf8", "-c", code], capture_output=True, encoding="utf-8", timeout=60,
+                          env={**os.environ, "LC_ALL": "C"})           # in English
     assert done.returncode == 0, done.stderr
     assert done.stdout == printed
 

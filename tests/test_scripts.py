@@ -20,7 +20,8 @@ from minigpt.weights.pretrained import save_pretrained
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 FIXTURES = Path(__file__).parent / "fixtures"
-TINY = ["--data", "python", "--layers", "1", "--heads", "2", "--channels", "16", "--context", "16", "--batch-size", "4",
+TEXT = Path(__file__).parents[1] / "README.md"
+TINY = ["--data", str(TEXT), "--layers", "1", "--heads", "2", "--channels", "16", "--context", "16", "--batch-size", "4",
         "--sample-tokens", "20"]
 
 
@@ -49,21 +50,6 @@ def start(folder, *flags):
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.05)
     return process
-
-
-@pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("*.py")))
-def test_help_of_each_script(script):
-    done = run(SCRIPTS / script, "--help")
-    assert done.returncode == 0
-    assert done.stdout.startswith(f"usage: {script} ")
-
-
-@pytest.mark.parametrize("command", ["train", "generate", "finetune", "score", "tokenize", "trace", "inspect", "doctor",
-                                     "translate"])
-def test_help_of_each_command_of_the_package(command):
-    done = run("-m", "minigpt", command, "--help")
-    assert done.returncode == 0
-    assert done.stdout.startswith(f"usage: minigpt {command} ")
 
 
 needs_descriptors = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full, as outside Linux")
@@ -100,7 +86,7 @@ def test_training_goes_on_without_streams(tmp_path, redirections):
 def test_training_says_what_it_does_and_the_model_speaks(tmp_path):
     done = train(tmp_path / "run", "--steps", "12", "--eval-interval", "6")
     assert done.returncode == 0, done.stderr
-    for part in ("The language reference of Python", "parameters", "best validation loss", "--- sample after step 12"):
+    for part in ("The file ", "parameters", "best validation loss", "--- sample after step 12"):
         assert part in done.stdout
     spoken = run(SCRIPTS / "generate.py", "--model", tmp_path / "run", "--prompt", "The ", "--max-new-tokens", "30")
     assert spoken.returncode == 0, spoken.stderr
@@ -155,7 +141,7 @@ def test_a_second_run_in_the_same_folder_fails_fast(tmp_path):
     (["--threads", "0"], "threads: 0, expected at least 1"),
 ])
 def test_bad_flags_get_one_clear_line(tmp_path, flags, message):
-    done = run(SCRIPTS / "train_shakespeare.py", "--data", "python", "--out", tmp_path / "run", *flags)
+    done = run(SCRIPTS / "train_shakespeare.py", "--data", TEXT, "--out", tmp_path / "run", *flags)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert message in done.stderr

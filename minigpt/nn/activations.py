@@ -1,6 +1,8 @@
-"""The activation functions: GELU in its two forms and its quick one, SiLU, ReLU and tanh."""
+"""The activation functions: GELU in its two forms and its quick one, SiLU, ReLU and tanh; and the table of them all."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,6 +11,17 @@ from .scope import Scope
 from .twins import has_fast_twin
 
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """All there is to say of an activation function; its twin in fast/, if any, has its functions' names."""
+
+    forward: Callable[[np.ndarray, Scope], np.ndarray]
+    backward: Callable[[np.ndarray, Scope], np.ndarray]
+    equation: str                           # y, of x; a test computes it as it is written
+    section: str                            # of the articles
+    other_names: tuple[str, ...] = ()       # under which Hugging Face has the same function
 
 
 @has_fast_twin
@@ -158,11 +171,14 @@ def tanh_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
     return dy * (1 - y * y)
 
 
-ACTIVATIONS = {                             # Hugging Face's names: (forward, backward)
-    "gelu_new": (gelu_tanh_forward, gelu_tanh_backward),
-    "gelu": (gelu_forward, gelu_backward),
-    "relu": (relu_forward, relu_backward),
-    "silu": (silu_forward, silu_backward),
-    "quick_gelu": (quick_gelu_forward, quick_gelu_backward),
-    "tanh": (tanh_forward, tanh_backward),
+ACTIVATIONS = {         # by Hugging Face's names; configurations, traces and --activation take them from here
+    "gelu_new": Activation(
+        gelu_tanh_forward, gelu_tanh_backward, "½ x (1 + tanh(√(2/π) (x + 0.044715 x³)))", "A1 §3.1 FFN",
+        ("gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "gelu_accurate"),
+    ),
+    "gelu": Activation(gelu_forward, gelu_backward, "x Φ(x)", "A1 §3.1 FFN", ("gelu_python",)),
+    "relu": Activation(relu_forward, relu_backward, "max(x, 0)", "A4 §4.2 位置前馈网络"),
+    "silu": Activation(silu_forward, silu_backward, "x σ(x)", "A1 §3.1 FFN", ("swish",)),
+    "quick_gelu": Activation(quick_gelu_forward, quick_gelu_backward, "x σ(1.702 x)", "A1 §3.1 FFN"),
+    "tanh": Activation(tanh_forward, tanh_backward, "tanh(x)", "A1 §3.1 FFN"),
 }

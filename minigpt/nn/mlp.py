@@ -17,9 +17,8 @@ def mlp_forward(x: np.ndarray, s: Scope, activation: str = "gelu_new") -> np.nda
     Vaswani et al. 2017 §3.3; articles A1 §3.1, A4 §4.2.
     """
     s.saved["activation"] = activation
-    f, _ = ACTIVATIONS[activation]
     pre = s.record("pre", linear_forward(x, s.at("c_fc")))
-    act = s.record("act", f(pre, s.at("act")))
+    act = s.record("act", ACTIVATIONS[activation].forward(pre, s.at("act")))
     return s.record("out", linear_forward(act, s.at("c_proj")))
 
 
@@ -30,7 +29,7 @@ def mlp_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
 
     dy (..., C) -> dx (..., C)
     """
-    _, f_backward = ACTIVATIONS[s.saved["activation"]]
+    f_backward = ACTIVATIONS[s.saved["activation"]].backward
     dact = s.record_grad("act", linear_backward(s.record_grad("out", dy), s.at("c_proj")))
     dpre = s.record_grad("pre", f_backward(dact, s.at("act")))
     return linear_backward(dpre, s.at("c_fc"))

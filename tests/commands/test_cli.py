@@ -1,5 +1,6 @@
 """The command lines of generation and tokenization, in this process; test_scripts.py starts them as a user does."""
 
+import os
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ from minigpt import GPT, GPTConfig
 from minigpt.__main__ import COMMANDS, main
 from minigpt.commands import generate, score, trace
 from minigpt.study.report import report
+from minigpt.system.shell import quoted
 from minigpt.tokenization import CharTokenizer, Tokenizer
 
 
@@ -94,6 +96,32 @@ def test_control_characters_that_a_model_draws_are_shown_unless_raw(capsys, bpe_
     assert out == f"{shown}\n--- 2 ---\n{shown}\n"
 
 
+def test_without_a_model_the_bundled_one_is_named_and_so_is_ones_own_newest_run(capsys, char_model, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    asked, load = [], GPT.from_pretrained
+    monkeypatch.setattr(GPT, "from_pretrained", lambda name, **_: asked.append(name) or load(char_model))
+    bundled = "model: shakespeare-char, which comes with minigpt"
+    assert generated(capsys, "to", "--max-new-tokens", 2)[2].startswith(f"{bundled}\n2 tokens")
+    run = tmp_path / "out" / "红 楼梦"
+    run.mkdir(parents=True)
+    (run / "log.csv").touch()
+    (run / "config.json").touch()
+    own = f"your newest run: --model {quoted(os.path.join('out', '红 楼梦'))}"
+    assert generated(capsys, "to", "--max-new-tokens", 2)[2].startswith(f"{bundled}; {own}\n")
+    assert "model:" not in generated(capsys, "to", "--max-new-tokens", 2, "--model", "shakespeare-char")[2]
+    status, out, err = generated(capsys, "红楼梦")
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1] == (
+        "error: prompt: '红', '楼', '梦', which shakespeare-char has never met, expected some of its 11 characters, "
+        f"\\n ,benorté日; leave them out, or name another model, such as {own}")
+    assert asked == 4 * ["shakespeare-char"]
+
+
+def test_a_model_of_characters_without_a_line_feed_begins_with_its_first(capsys, tmp_path):
+    save(tmp_path, CharTokenizer.train("abc"))
+    assert generated(capsys, "--model", tmp_path, "--max-new-tokens", 2)[1][0] == "a"
+
+
 def test_ctrl_c_keeps_the_text_so_far(capsys, char_model, monkeypatch):
     def interrupted(*arguments, **options):
         yield from (0, 1, 2)
@@ -107,7 +135,7 @@ def test_ctrl_c_keeps_the_text_so_far(capsys, char_model, monkeypatch):
 
 @pytest.mark.parametrize(("flags", "message"), [
     (["--model", "no-such-model"], "model 'no-such-model': no such folder or file, expected"),
-    (["--prompt", "xyz"], "text: 'x' (U+0078) at index 0, expected one of"),
+    (["--prompt", "x to y"], "prompt: 'x', 'y', which "),
     (["--prompt", ""], "ids: empty, expected at least one token"),
     (["--temperature", "-1"], "temperature: -1.0, expected"),
     (["--top-p", "1.5"], "top_p: 1.5, expected"),
@@ -158,11 +186,13 @@ def test_score_prints_how_likely_a_text_is(capsys, request, fixture):
 def test_score_reads_a_file(capsys, bpe_model, tmp_path):
     path = tmp_path / "text.txt"
     path.write_bytes("to bé\r\n<|endoftext|>to be ".encode() * 40)
-    status, out, _ = scored(capsys, path, "--model", bpe_model)
     model = GPT.from_pretrained(bpe_model)
-    ids = model.tokenizer.encode(path.read_bytes().decode(), allowed_special="all")
-    head, *rest = numbers(model.score(ids))
-    assert (status, out.splitlines()) == (0, [f"{head} of the file {path}", *rest])
+    for flags, data, changes in (([], path.read_bytes().replace(b"\r", b""), "40 line ends \\r\\n became \\n"),
+                                 (["--keep-bytes"], path.read_bytes(), "")):
+        status, out, err = scored(capsys, path, "--model", bpe_model, *flags)
+        head, *rest = numbers(model.score(model.tokenizer.encode(data.decode(), allowed_special="all")))
+        assert (status, out.splitlines()) == (0, [f"{head} of the file {path}", *rest])
+        assert err.startswith(changes) and ("\\r" in err) == bool(changes)
 
 
 def test_a_text_longer_than_any_file_name_is_a_text(capsys, char_model):
@@ -201,17 +231,6 @@ def test_a_file_that_is_no_text_is_refused(capsys, char_model, tmp_path):
     assert (status, err.startswith(f"error: {path}: byte 0xff at offset 3 of 7")) == (1, True)
 
 
-def test_tokenize_shows_each_id_and_its_bytes(capsys, bpe_model):
-    status = main(["tokenize", "--model", str(bpe_model), "toé<|endoftext|>"])
-    out, err = capsys.readouterr()
-    tokenizer = GPT.from_pretrained(bpe_model).tokenizer
-    ids = tokenizer.encode("toé<|endoftext|>", allowed_special="all")
-    assert status == 0
-    assert [int(line.split()[0]) for line in out.splitlines()] == ids
-    assert out.splitlines()[-1].endswith("'<|endoftext|>'")
-    assert err == f"{len(ids)} tokens, 16 characters\n"
-
-
 def traced(capsys, *argv):
     """(status, text, messages) of a run of trace"""
     status = trace.main([str(argument) for argument in argv])
@@ -230,13 +249,6 @@ def test_trace_prints_the_table_of_names(capsys, char_model):
     assert "dscores = att ⊙ (datt − Σ_j datt ⊙ att)" in out
 
 
-def test_trace_shows_the_names_asked_for(capsys, bpe_model):
-    status, out, err = traced(capsys, "to<|endoftext|>", "--model", bpe_model, "--names", "h.0.attn.a*", "loss")
-    assert (status, err) == (0, "")
-    assert re.findall(r"^\S+ \(.*\)$", out, re.MULTILINE) == ["h.0.attn.att (B=1, H=2, T=3, T=3)", "loss ()"]
-    assert out.count("root mean square") == 4               # a value and a gradient each
-
-
 def test_trace_writes_a_page(capsys, char_model, tmp_path):
     path = tmp_path / "page.html"
     status, out, err = traced(capsys, "to be", "--model", char_model, "--html", path)
@@ -249,6 +261,9 @@ def test_trace_writes_a_page(capsys, char_model, tmp_path):
     (["to be or not to be"], "text: 18 tokens, expected 2 to n_positions 16; give a shorter text"),
     (["to be", "--names", "h.7.*"], "names: 'h.7.*' matches no name"),
     (["to be", "--log", "log.csv"], "--log: no --html, expected both"),
+    (["to be", "--grad"], "--grad: no --names, --csv or --npz, expected one of them"),
+    (["to be", "--csv", "no-such-folder/a.csv"], "no-such-folder/a.csv: no folder"),
+    (["to be", "--npz", "no-such-folder/a.npz"], "no-such-folder/a.npz: no folder"),
     (["to be", "--html", "no-such-folder/page.html"], "no-such-folder/page.html: no folder"),
 ])
 def test_bad_traces_get_one_clear_line(capsys, char_model, flags, message):
@@ -273,5 +288,5 @@ def test_an_unknown_command_is_named(capsys):
 def test_without_a_command_the_commands_are_listed(capsys):
     assert main([]) == 0
     out, err = capsys.readouterr()
-    assert (out.splitlines()[0], err) == ("usage: minigpt [-h] COMMAND …", "")
+    assert (out.splitlines()[0], err) == ("usage: minigpt [-h] [--version] COMMAND …", "")
     assert all(f"\n  {name} " in out for name in COMMANDS)

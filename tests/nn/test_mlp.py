@@ -46,7 +46,7 @@ def test_it_is_two_linear_layers_with_the_function_between(activation, fast):
     rng = np.random.default_rng(4)
     p, x = params(rng), rng.standard_normal((2, 3, 5))
     pre = linear_forward(x, Scope.of(weight=p["c_fc.weight"], bias=p["c_fc.bias"]))
-    act = ACTIVATIONS[activation][0](pre, Scope.of())
+    act = ACTIVATIONS[activation].forward(pre, Scope.of())
     expected = linear_forward(act, Scope.of(weight=p["c_proj.weight"], bias=p["c_proj.bias"]))
     np.testing.assert_allclose(mlp_forward(x, Scope.of(fast=fast, **p), activation), expected, rtol=1e-12, atol=1e-13)
 
