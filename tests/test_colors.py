@@ -83,7 +83,7 @@ OWN_COLORS = re.compile("|".join([
     r"""["']\#[0-9a-fA-F]{3,8}["']|rgba?\((?:\d|\{\d)""",
     r"""interpolation\s*=\s*["'](?!nearest)""",
 ]))
-OTHERS = {"minigpt/colors.py", "minigpt/training/log.py"}
+OTHERS = {"minigpt/colors.py"}
 
 
 def sources():

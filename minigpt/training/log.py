@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..colors import BLUE, ORANGE, fraction
 from ..system.files import write_atomic
 from ..system.streams import say
 from ..system.text import printable
@@ -138,13 +139,14 @@ def save_loss_png(path: Path, rows: list[dict[str, Any]], title: str) -> bool:
     axes = figure.add_subplot()
     steps = [row["step"] for row in rows]
     train = [row["train_loss"] for row in rows]
-    axes.plot(steps, train, color="#9ecae1", linewidth=0.6, label="training, each batch")
-    axes.plot(steps, smooth(train), color="#2171b5", linewidth=1.6, label="training, smoothed")
+    axes.plot(steps, train, color=fraction(BLUE), alpha=0.35, linewidth=0.6, label="training, each batch")
+    axes.plot(steps, smooth(train), color=fraction(BLUE), linewidth=1.6, label="training, smoothed")
     validation = [(row["step"], row["val_loss"]) for row in rows if row["val_loss"] is not None]
     if validation:
-        axes.plot(*zip(*validation, strict=True), "o-", color="#d94801", label="validation, whole split")
+        axes.plot(*zip(*validation, strict=True), "o-", color=fraction(ORANGE), label="validation, whole split")
         step, best = min(validation, key=lambda pair: pair[1])
-        axes.annotate(f"{best:.3f}", (step, best), xytext=(0, 8), textcoords="offset points", ha="center", color="#d94801")
+        axes.annotate(f"{best:.3f}", (step, best), xytext=(0, 8), textcoords="offset points", ha="center",
+                      color=fraction(ORANGE))
     axes.set(xlabel="step", ylabel="loss (nats per token)", title=title)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
