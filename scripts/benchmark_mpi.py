@@ -1,8 +1,8 @@
 """Measure what training on several processes costs: a step's time, the part of it that is waiting, the bytes that are sent.
 
 Start it once by `mpiexec -n 2 python scripts/benchmark_mpi.py` and once alone with --threads 2.  Waiting is what the backward
-pass could not hide of the sums' way, and the difference between the ranks' own speeds.  The bytes tell what a step would take on
-other networks.
+pass could not hide of the sums' way, and the difference between the ranks' own speeds.  The bytes tell what a step takes
+on other networks.
 """
 
 from __future__ import annotations
