@@ -15,6 +15,7 @@ import io
 import json
 import mmap
 import os
+import pathlib
 import select
 import signal
 import sys
@@ -97,6 +98,10 @@ class Disk:
             setattr(os, name, partial(self._on_path, self._real[os, name], operation))
         os.open, os.close = self._open_descriptor, self._close
         mmap.mmap = partial(self._on_descriptor, self._real[mmap, "mmap"], "map")
+        if (accessor := getattr(pathlib, "_NormalAccessor", None)) is not None:         # Python 3.10's Path has kept them all
+            for name in ("open", "unlink", "replace", "rename", "mkdir", "listdir", "scandir"):
+                self._originals.append((accessor, name, vars(accessor)[name]))
+                setattr(accessor, name, staticmethod(getattr(io if name == "open" else os, name)))
         return self
 
     def __exit__(self, *_):
