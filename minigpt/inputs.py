@@ -7,17 +7,19 @@ that contradict each other (generation/options.py), configurations (config.py), 
 import dataclasses
 import difflib
 import functools
+import inspect
 import math
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from .nn.cross_entropy import IGNORED
 from .system.text import printable
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _Class = TypeVar("_Class", bound=type)
 
 
@@ -234,6 +236,18 @@ def names_options(kind: _Class) -> _Class:
 
     kind.__init__ = checked     # type: ignore[misc]
     return kind
+
+
+def names_arguments(function: _Function) -> _Function:
+    """Let a function give for an argument that there is not the nearest(), still as a TypeError."""
+    names = [name for name in inspect.signature(function).parameters if name != "self"]
+
+    @functools.wraps(function)
+    def checked(*values: Any, **options: Any) -> Any:
+        check_options(options, names, f"{function.__name__}()")
+        return function(*values, **options)
+
+    return cast(_Function, checked)
 
 
 def require_tokenizer(model: Any, name: str = "model") -> Any:

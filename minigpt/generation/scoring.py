@@ -105,7 +105,8 @@ def score(model: Any, text: Any, start_id: int | None = None, progress: bool = F
     rows = {name: _checked(model, row, name) for name, row in texts.items()}
     for name, row in rows.items():
         if len(start + row) < 2:
-            raise ValueError(f"{name}: {len(row)} tokens, expected at least one to score; give more, or start_id")
+            raise ValueError(f"{name}: {len(row)} tokens, expected at least two, since nothing stands before the first; give "
+                             "more, or start_id")
     scores = [_score(model, start, row, name, progress) for name, row in rows.items()]
     return scores[0] if form == "one" else scores
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..config import GPTConfig
-from ..inputs import as_batch, checked_batch, checked_targets, next_tokens
+from ..inputs import as_batch, checked_batch, checked_targets, names_arguments, next_tokens
 from ..nn.block import block_backward, block_forward
 from ..nn.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..nn.dropout import dropout_backward, dropout_forward
@@ -79,6 +79,11 @@ class GPT(Shortcuts, Network):
         super().__init__(self._parameter_table(), seed, dtype, threads, fast)
         self.tokenizer: CharTokenizer | Tokenizer | None = None     # from_pretrained sets it
         self.name = ""                                              # too; pictures show it
+
+    def __repr__(self) -> str:
+        c, name = self.config, f" {self.name!r}" if self.name else ""
+        return (f"<{type(self).__name__}{name}: {c.n_layer} layers, {c.n_head} heads, {c.n_embd} channels, "
+                f"{c.n_positions} positions, {c.vocab_size:,} tokens; {c.n_params:,} parameters>")
 
     def forward(
         self, ids: np.ndarray, s: Scope, positions: np.ndarray | None = None, key_padding_mask: np.ndarray | None = None,
@@ -178,6 +183,7 @@ class GPT(Shortcuts, Network):
         self.map_parts(run, len(ids))
         return logits
 
+    @names_arguments
     def loss(self, ids: Any, targets: Any = True) -> float:
         """Mean cross-entropy in nats: ids, targets (B, T) -> float.  targets[b, t] is the token after ids[b, t].
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from ..inputs import names_arguments
+
 if TYPE_CHECKING:
     from ..config import GPTConfig
     from ..generation.candidates import Candidates
@@ -109,6 +111,7 @@ class Shortcuts:
 
         return candidates(self, prompt, max_new_tokens, n_candidates=n_candidates, **options)
 
+    @names_arguments
     def score(self, text: Any, start_id: int | None = None, progress: bool = False) -> Any:
         """The log-probability of every token of a text or of ids (T,), with mean and perplexity; of several a list.
 
@@ -118,6 +121,7 @@ class Shortcuts:
 
         return score(self, text, start_id, progress)
 
+    @names_arguments
     def choose(self, prompt: Any, answers: Collection[Any], normalize: str | None = None) -> Any:
         """The answers to a prompt, the likeliest first, each with its probability among them: generation.scoring.choose().
 
@@ -127,6 +131,7 @@ class Shortcuts:
 
         return choose(self, prompt, answers, normalize)
 
+    @names_arguments
     def trace(self, ids: ArrayLike, targets: ArrayLike | None = None, names: str | Iterable[str] = "*") -> "Trace":
         """Every activation by name, and with targets every gradient: study.trace.trace().
 
@@ -137,6 +142,7 @@ class Shortcuts:
 
         return trace(self, ids, targets, names)
 
+    @names_arguments
     def run(
         self, ids: ArrayLike, targets: ArrayLike | None = None, *, edits: "Mapping[str, Edit] | None" = None,
         names: str | Iterable[str] = ("logits", "probs"),

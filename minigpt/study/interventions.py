@@ -55,6 +55,8 @@ def run(
 
 def _apply(edit: Edit, name: str, array: np.ndarray) -> None:
     value = np.asarray(edit(array.copy()) if callable(edit) else edit)
+    if value.dtype == object and value.ndim == 0 and value.item() is None:
+        raise ValueError(f"edits: the function for {name} returned None, expected an array; does it end in return?")
     try:
         np.copyto(array, value, casting="same_kind")
     except (TypeError, ValueError):

@@ -63,6 +63,11 @@ def joined(items: Iterable[str], separator: str = ", ") -> Sentence:
                     **{f"item{i}": text for i, text in enumerate(texts)})
 
 
+def spoken(given: str | None) -> str:
+    """How a call goes on in the language that was asked for: ', language="zh"', or "" where the locale chooses it."""
+    return "" if given is None else f', language="{given}"'
+
+
 def translator(language: str, *catalogs: Mapping[str, str]) -> Callable[[str], str]:
     """A function that says a text in this language: a Sentence by its template, any other text as a whole."""
     entries = {english: chinese for catalog in catalogs for english, chinese in catalog.items()}

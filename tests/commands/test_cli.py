@@ -211,7 +211,7 @@ def test_score_ranks_answers(capsys, char_model, by):
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    ([""], "text: 0 tokens, expected at least one to score"),
+    ([""], "text: 0 tokens, expected at least two"),
     (["xyz"], "text: 'x' (U+0078) at index 0, expected one of"),
     (["to", "--normalize", "bytes"], "--normalize: no --answers, expected both"),
     (["to", "--answers", "be", ""], "answers: ['be', ''], expected no empty text"),

@@ -148,12 +148,12 @@ def test_without_a_tokenizer_there_are_no_bytes(model):
 
 
 @pytest.mark.parametrize(("text", "error", "message"), [
-    ([], ValueError, "text: 0 tokens, expected at least one to score"),
-    ([1], ValueError, "text: 1 tokens, expected at least one to score"),
+    ([], ValueError, "text: 0 tokens, expected at least two"),
+    ([1], ValueError, "text: 1 tokens, expected at least two"),
     ([1, 11], ValueError, r"text\[1\]: 11, expected an id from 0 to 10"),
     ([1, -1], ValueError, r"text\[1\]: -1"),
     ([1.0, 2], TypeError, r"text\[0\]: 1.0 of type float"),
-    ([[1, 2], [1]], ValueError, r"text\[1\]: 1 tokens, expected at least one to score"),
+    ([[1, 2], [1]], ValueError, r"text\[1\]: 1 tokens, expected at least two"),
     ([[1, 2], [1, 11]], ValueError, r"text\[1\]\[1\]: 11, expected an id from 0 to 10"),
     (np.zeros((1, 2, 2), int), ValueError, r"text: shape \(1, 2, 2\), expected a text, ids \(T,\) or \(B, T\)"),
     ("to be", ValueError, "text: a text, expected token ids, since the model has no tokenizer; set model.tokenizer"),

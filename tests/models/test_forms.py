@@ -1,5 +1,7 @@
 """Tokens as people have them: a text, a list, an array, one sequence or several, give the same result in every call."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -209,3 +211,15 @@ def test_two_texts_can_be_patched(model):
     np.testing.assert_array_equal(effects["h.0.in"], expected["h.0.in"])
     with pytest.raises(ValueError, match="texts of equal length"):
         activation_patching(model, ONE, "or", True, "h.0.in")
+
+
+def test_a_misspelt_argument_names_the_nearest_one(model):
+    for call, name in ((lambda: model.trace([1, 2], target=True), "targets"), (lambda: model.run([1, 2], edit={}), "edits"),
+                       (lambda: model.loss([1, 2], targts=True), "targets"), (lambda: model.score([1], startid=0), "start_id"),
+                       (lambda: model.choose([1], [[2]], normalise=None), "normalize")):
+        with pytest.raises(TypeError, match=f"expected {name}"):
+            call()
+
+
+def test_a_model_prints_its_sizes(model):
+    assert re.fullmatch(r"<GPT: \d+ layers?, \d+ heads?, .* tokens; [\d,]+ parameters>", repr(model))

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...system import language as languages
-from ...system.language import Sentence, joined
+from ...system.language import Sentence, joined, spoken
 from ...system.text import printable
 from . import attention, layernorm, layers, loss, memory, model, optimizers, progress, tokens
 from . import bugs as bugs
@@ -77,7 +77,8 @@ def hint(name: str, number: int | None = None, *, language: str | None = None) -
     print(exercise.task(tell) if number == 0 else tell(Sentence(
         "{name}, hint {number} of {last}: {hint}", name=name, number=number, last=last, hint=tell(exercise.hints[number - 1]))))
     if not to_come:
-        print(tell(Sentence('That was the last one; exercises.solution("{name}") shows how minigpt does it.', name=name)))
+        print(tell(Sentence('That was the last one; exercises.solution("{name}"{again}) shows how minigpt does it.', name=name,
+                            again=spoken(language))))
 
 
 def solution(name: str, *, language: str | None = None) -> None:
@@ -108,13 +109,14 @@ def check(name: str, function: Callable[..., Any], *, language: str | None = Non
         lines = [tell(Sentence("{name}: not yet.", name=name)), *(f"  - {tell(problem)}" for problem in diagnosis.problems)]
         if right:
             lines.append(tell(Sentence("  Right already: {outputs}.", outputs=right)))
-        lines.append(tell(Sentence('exercises.hint("{name}") gives the next hint.', name=name)))
+        lines.append(tell(Sentence('exercises.hint("{name}"{again}) gives the next hint.', name=name, again=spoken(language))))
         others = [number for number in range(1, len(exercise.hints) + 1) if number not in diagnosis.hints]
         _hints_to_come[name] = [*diagnosis.hints, *others]
     else:
         lines = [tell(Sentence("{name}: right. {outputs}: the same as minigpt's on every shape "
                                "tried.", name=name, outputs=right)),
-                 tell(Sentence('exercises.solution("{name}") shows how minigpt does it.', name=name))]
+                 tell(Sentence('exercises.solution("{name}"{again}) shows how minigpt does it.', name=name,
+                               again=spoken(language)))]
         progress.remember(name)
     message = "\n".join(lines)
     print(message)

@@ -50,6 +50,7 @@ def diagnose(exercise: Exercise, function: Callable[..., Any]) -> Diagnosis:
         reason = sentence(exercise.unstable)
         problems.append(Sentence("right on ordinary numbers, but not on large ones: {reason}", reason=reason))
         hints.append(len(exercise.hints))
+        right = []
     if differs_when_repeated(function, trials[0]):
         problems.append(Sentence("called a second time with the same inputs, your function gives something else: does it add "
                                  "to what an earlier call left, or draw random numbers?"))

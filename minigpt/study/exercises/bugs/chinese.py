@@ -13,7 +13,7 @@ CHINESE: dict[str, str] = {
     "Bug {number}, hint {i} of {n}: {words}": "第 {number} 个故障，提示 {i}/{n}：{words}",
     "measure {question}:\n\n{source}": "请测量：{question}\n\n{source}",
     "Bug {number}: right, {words}.": "第 {number} 个故障：答对了，{words}。",
-    "bugs.solution({number}) shows the planted lines.": "bugs.solution({number}) 显示被改动的那几行。",
+    "bugs.solution({number}{again}) shows the planted lines.": "bugs.solution({number}{again}) 显示被改动的那几行。",
     "Bug {number}: the kind is right, {kind}. Which of these is it?": "第 {number} 个故障：种类对了，是 {kind}。是下面哪一个？",
     "Bug {number}: its kind is not {kind}. This is what measurements of that kind show:":
         "第 {number} 个故障：种类不是 {kind}。这一类的测量结果如下：",

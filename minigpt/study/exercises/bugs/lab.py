@@ -10,7 +10,7 @@ from typing import Any
 
 from ....inputs import check_count
 from ....system.columns import padded
-from ....system.language import Sentence, language, translator
+from ....system.language import Sentence, language, spoken, translator
 from .. import progress
 from . import data, gradient, mask, optimizer, sampling
 from .chinese import CHINESE
@@ -119,7 +119,7 @@ def name(number: int, what: str, *, language: str | None = None) -> None:
         progress.remember(what)
         print(tell(Sentence("Bug {number}: right, {words}.", number=number, words=tell(fault.words))))
         _explain(fault, tell)
-        print(tell(Sentence("bugs.solution({number}) shows the planted lines.", number=number)))
+        print(tell(Sentence("bugs.solution({number}{again}) shows the planted lines.", number=number, again=spoken(language))))
     elif what == fault.kind:
         head = Sentence("Bug {number}: the kind is right, {kind}. Which of these is it?", number=number, kind=what)
         print("\n".join([tell(head), *_list(what, tell)]))
@@ -166,11 +166,13 @@ def _explain(fault: Fault, tell: Callable[[str], str]) -> None:
 
 def _print_table(faults: Iterable[Fault], fault: Fault, tell: Callable[[str], str]) -> bool:
     """Print what each measurement that shows one of `faults` gives in a right run and in one with `fault` -> do any differ?"""
-    rows = [(tell(Sentence("right run")), tell(Sentence("here")), " ", tell(Sentence("what is measured")))]
+    rows = []
     for measured in dict.fromkeys(other.shown_by for other in faults):
         right, here = (_shown(measured, which) for which in (None, fault))
         rows.append((right, here, " " if right == here else "≠", tell(measured.question)))
-    for right, here, mark, words in rows:
+    rows.sort(key=lambda row: row[2], reverse=True)         # what differs stands first
+    head = tell(Sentence("right run")), tell(Sentence("here")), " ", tell(Sentence("what is measured"))
+    for right, here, mark, words in (head, *rows):
         print(f"  {padded(right, 10)}{padded(here, 28)}{mark} {words}")
     return any(mark == "≠" for _, _, mark, _ in rows)
 

@@ -4,8 +4,8 @@ CHINESE = {
     # __init__.py
     "{n} of {all} done": "已完成 {n}/{all}",
     "{name}, hint {number} of {last}: {hint}": "{name}，提示 {number}/{last}：{hint}",
-    'That was the last one; exercises.solution("{name}") shows how minigpt does it.':
-        '这是最后一个提示；exercises.solution("{name}") 显示 minigpt 的做法。',
+    'That was the last one; exercises.solution("{name}"{again}) shows how minigpt does it.':
+        '这是最后一个提示；exercises.solution("{name}"{again}) 显示 minigpt 的做法。',
     "{file}, line {line}": "{file}，第 {line} 行",
     "s is the layer's Scope, with arrays by name in s.params, s.acts, s.grads and s.dacts. s.record(…) and s.record_grad(…) "
     "keep "
@@ -14,10 +14,11 @@ CHINESE = {
         "把数组存入 s.acts 和 s.dacts，并返回它。",
     "{name}: not yet.": "{name}：还不对。",
     "  Right already: {outputs}.": "  已经正确：{outputs}。",
-    'exercises.hint("{name}") gives the next hint.': 'exercises.hint("{name}") 给出下一个提示。',
+    'exercises.hint("{name}"{again}) gives the next hint.': 'exercises.hint("{name}"{again}) 给出下一个提示。',
     "{name}: right. {outputs}: the same as minigpt's on every shape tried.":
         "{name}：正确。{outputs}：在试过的每种形状上都与 minigpt 的相同。",
-    'exercises.solution("{name}") shows how minigpt does it.': 'exercises.solution("{name}") 显示 minigpt 的做法。',
+    'exercises.solution("{name}"{again}) shows how minigpt does it.':
+        'exercises.solution("{name}"{again}) 显示 minigpt 的做法。',
 
     # exercise.py
     "your {output} lacks {term}": "你的 {output} 缺少{term}",
