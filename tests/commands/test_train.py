@@ -108,8 +108,8 @@ def test_without_matplotlib_the_summary_says_where_the_curve_is_and_how_to_have_
 
 def test_the_vocabulary_of_bpe_fits_the_text_and_its_script(tmp_path, monkeypatch, capsys):
     assert fitting_vocab_size("") == 256
-    assert fitting_vocab_size("a" * 10_000) == 256 + 100
-    assert fitting_vocab_size("道" * 9 + "可" * 10 + "a" * 43) == 256 + 10 + 2       # √(27 + 30 + 43), one often enough
+    assert fitting_vocab_size("a" * 10_000) == 256 + 300
+    assert fitting_vocab_size("道" * 9 + "可" * 10 + "a" * 43) == 256 + 30 + 2       # 3 √(27 + 30 + 43), one often enough
     sizes = []
     monkeypatch.setattr(train.Tokenizer, "train", lambda text, size, **_: sizes.append(size) or 1 / 0)
     (tmp_path / "a.txt").write_text(CHINESE, encoding="utf-8")
