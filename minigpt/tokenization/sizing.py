@@ -14,9 +14,9 @@ def fitting_vocab_size(text: str) -> int:
 
         V = 256 + 3 √n + 2 D
 
-    n: bytes of its UTF-8.  D: distinct characters beyond ASCII that occur at least 10 times.  256 tokens are the bytes.  3 √n are
-    for words and parts of words, whose number grows about so with a text (Heaps' law).  A character beyond ASCII is two to four
-    bytes; one merge joins its first bytes, often for others too, and one makes it a token: a Chinese text has thousands.
+    n: bytes of its UTF-8.  D: distinct characters beyond ASCII that occur at least 10 times.  256 tokens are the bytes.  3 √n
+    are for words and parts of words, whose number grows about so with a text (Heaps' law).  A character beyond ASCII is two to
+    four bytes; one merge joins its first bytes, often for others too, and one makes it a token: a Chinese text has thousands.
     """
     often = sum(n >= OFTEN for character, n in Counter(text).items() if character > "\x7f")
     return 256 + math.isqrt(9 * len(text.encode("utf-8"))) + 2 * often
