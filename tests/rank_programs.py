@@ -36,6 +36,8 @@ def steps(out, n_steps, threads, textbook=""):
     def uneven():
         inputs, targets = read()
         targets[: 3 + batches.position % 3, ::2] = -100
+        if batches.position % 5 == 0:
+            targets[:4] = -100          # all that one of the processes reads
         return inputs, targets
 
     batches.next = uneven
@@ -69,6 +71,8 @@ def disturbed(what, folder, n_steps=1000):
     loop.EQUAL_EVERY = 8
     trainer = trainer_of(group, Path(folder), n_steps)
     update = trainer.update
+    if what == "raises outside" and group.rank == 1:
+        raise ValueError("no such luck")
 
     def step():
         if trainer.step == 6 and group.rank == 1:
@@ -88,12 +92,14 @@ def disturbed(what, folder, n_steps=1000):
     return trainer.run()
 
 
-def tune(folder):
+def tune(folder, other_base=""):
     """A few steps of fine-tuning with LoRA, on examples of different lengths"""
     group = ranks(timeout=60)
     tokenizer = CharTokenizer.train(TEXT)
     model = GPT(GPTConfig(vocab_size=tokenizer.vocab_size, **SIZES), seed=0, threads=1)
     add_lora(model, rank=2)
+    if other_base:
+        model.params["h.1.mlp.c_fc.weight"][1, 2] += group.rank
     examples = [answered(tokenizer.encode("the cat"), tokenizer.encode(" sat"[: 1 + i % 4])) for i in range(24)]
     recipe = Recipe(steps=6, batch_size=5, eval_interval=3, optimizer="adamw")
     return FineTuner(model, tokenizer, (examples[:16], examples[16:]), recipe, folder, group=group).run()

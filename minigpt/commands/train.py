@@ -115,8 +115,9 @@ def _train_on(
 ) -> int:
     threads = group.threads() if threads is None else threads
     trainer = _resumed(given, out, threads, group) if resume else _new(given, out, threads, group)
-    layers = f"{trainer.model.pool.threads} threads" if trainer.model.fast else "the textbook's layers"
-    if warning := group.check_threads(trainer.model.pool.threads):
+    threads = trainer.model.pool.threads
+    layers = f"{threads} thread{'s' * (threads > 1)}" if trainer.model.fast else "the textbook's layers"
+    if warning := group.check_threads(threads):
         print(f"warning: {warning}")
     layers = f"{group.size} processes with {layers} each" if group.size > 1 else layers
     kind = "characters" if isinstance(trainer.tokenizer, CharTokenizer) else "tokens"

@@ -65,7 +65,7 @@ class Alone:
         return list(values)
 
     def of_leader(self, text: str) -> str:
-        """The text that the leading rank has here, on all of them."""
+        """The path that the leading rank has here, on all of them."""
         return text
 
     def first(self, work: Callable[[], Result]) -> Result:
@@ -121,11 +121,25 @@ class Ranks(Alone):
         self._mpi, self.timeout = MPI, timeout
         self._comm = MPI.COMM_WORLD
         self.rank, self.size = self._comm.rank, self._comm.size
+        if self.size == 1 and launched():
+            raise DistributedError("mpi4py: a library of another MPI than the launcher's, so each process is alone; "
+                                   "use the mpiexec beside this Python")
         self.waited = 0.0       # seconds in which this rank did nothing but wait for the others, so far
         self._calls = 0
         self._sums: list[Any] = []          # requests
         self._begun: list[slice] = []       # the parts of flat_grads that they add up
         self._lock = threading.Lock()       # sums are begun and pushed by worker threads
+        if self.size > 1:
+            self._end_with_others(sys.excepthook)
+
+    def _end_with_others(self, hook: Callable[[Any, Any, Any], Any]) -> None:
+        """Have an exception that nobody catches end the job: else Python would wait for the others to end as well."""
+
+        def end(kind: Any, error: Any, trace: Any) -> None:
+            hook(kind, error, trace)
+            self.end(error)
+
+        sys.excepthook = end
 
     def total(self, *values: float) -> list[float]:
         sums = np.array(values, np.float64)
@@ -133,12 +147,12 @@ class Ranks(Alone):
         return sums.tolist()
 
     def of_leader(self, text: str) -> str:
-        data = np.frombuffer(text.encode(), np.uint8).copy()
+        data = np.frombuffer(os.fsencode(text), np.uint8).copy()
         size = np.array([data.size])
         self._await(self._comm.Ibcast(size, 0), "the leader's word")
         data = data if self.leads else np.empty(int(size[0]), np.uint8)
         self._await(self._comm.Ibcast(data, 0), "the leader's word")
-        return data.tobytes().decode()
+        return os.fsdecode(data.tobytes())
 
     def first(self, work: Callable[[], Result]) -> Result:
         if self.leads:
@@ -181,7 +195,7 @@ class Ranks(Alone):
                 at += array.size
 
     def check_equal(self, array: np.ndarray, what: str) -> None:
-        digest = np.frombuffer(blake2b(array.data, digest_size=16).digest(), np.uint8)
+        digest = np.frombuffer(blake2b(np.ascontiguousarray(array).data, digest_size=16).digest(), np.uint8)
         digests = np.empty((self.size, 16), np.uint8)
         self._await(self._comm.Iallgather(digest, digests), "the ranks' digests")
         if other := [rank for rank in range(self.size) if not np.array_equal(digests[rank], digests[0])]:
@@ -214,11 +228,16 @@ class Ranks(Alone):
         return int(sharers)
 
     def end(self, error: BaseException) -> NoReturn:
-        """Say which rank failed and how, and end the whole job with status 1: the others would wait for this one for ever."""
-        print(for_terminal(f"rank {self.rank}: {type(error).__name__}: {error}"), file=sys.stderr, flush=True)
-        time.sleep(_LAST_WORDS)
-        self._comm.Abort(1)
-        os._exit(1)         # some libraries come back from there
+        """Say which rank failed and how, and end the whole job: the others would wait for this one for ever."""
+        status = 130 if isinstance(error, KeyboardInterrupt) else 1
+        if isinstance(error, SystemExit) and isinstance(error.code, int):
+            status = error.code
+        try:
+            print(for_terminal(f"rank {self.rank}: {type(error).__name__}: {error}"), file=sys.stderr, flush=True)
+            time.sleep(_LAST_WORDS)
+        finally:
+            self._comm.Abort(status)
+            os._exit(status)        # some libraries come back from there
 
     def _await(self, request: Any, what: str) -> None:
         """Wait for a request, but not for ever."""
@@ -275,4 +294,6 @@ def ranks(mpi: bool | None = None, timeout: float = TIMEOUT) -> Alone:
     mpi: True asks for MPI without a launcher too, False does without; None looks at the launcher.  mpi4py is imported only
     then.  Raises DistributedError where it is missing.
     """
+    if not timeout > 0:
+        raise ValueError(f"timeout: {timeout}, expected seconds above 0")
     return Ranks(timeout) if (launched() if mpi is None else mpi) else ALONE

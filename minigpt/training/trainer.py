@@ -189,6 +189,8 @@ class Trainer:
             raise CheckpointError(f"{self.folder}: holds a run, expected a new folder; --resume goes on with that run")
         self.group.check_equal(np.frombuffer(self._terms().encode(), np.uint8), "text or settings")
         self.group.check_equal(self.model.flat_params, "parameters at the start")
+        for name in sorted(self.model.frozen):
+            self.group.check_equal(self.model.params[name], name)
         watch = Watch(self._start_log() if leads else [])
         log_path = self.folder / "log.csv" if leads else os.devnull
         with stop_signals() as stop, self._display() as display, open(log_path, "a", encoding="utf-8", newline="") as log:
@@ -222,7 +224,9 @@ class Trainer:
                     self.save()
                 if stopped and not self._finished():
                     display.say(f"stopped after step {self.step}; --resume goes on from here")
+                    self.group.wait()       # a signal at one that has left would end the one that still writes
                     return 128 + stopped
+            self.group.wait()
         return 0
 
     def _terms(self) -> str:
@@ -296,7 +300,7 @@ class Trainer:
 
         def load() -> None:
             self.model.flat_params[...] = saved.arrays["params"]
-            for name in self.model.frozen:
+            for name in sorted(self.model.frozen):
                 self.model.params[name][...] = saved.arrays[f"frozen.{name}"]
             for prefix, optimizer in (("adamw", self.adamw), ("muon", self.muon)):
                 if optimizer is not None:

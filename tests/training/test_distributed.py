@@ -79,6 +79,12 @@ def test_without_mpi4py_the_way_out_is_named(monkeypatch):
         ranks(mpi=True)
 
 
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_a_time_to_wait_is_above_0(timeout):
+    with pytest.raises(ValueError, match="expected seconds above 0"):
+        ranks(mpi=True, timeout=timeout)
+
+
 def test_a_batch_has_a_row_for_each_process(tmp_path):
     group = Alone()
     group.size = 7
@@ -169,12 +175,15 @@ def test_fine_tuning_is_shared_out_alike(tmp_path):
         logs.append(np.genfromtxt(tmp_path / str(n) / "log.csv", delimiter=",", names=True))
     for name in ("train_loss", "val_loss", "gradient_norm"):
         np.testing.assert_allclose(logs[1][name], logs[0][name], rtol=1e-3, err_msg=name)
+    status, _, err = ended(started(2, "tune", tmp_path / "other", "other base"))
+    assert status == 1 and "h.1.mlp.c_fc.weight: rank 1 has other bits than rank 0" in err
     assert GPT.from_pretrained(tmp_path / "2").config == GPT.from_pretrained(tmp_path / "1").config
 
 
 @with_mpi
 @pytest.mark.parametrize(("what", "words"), [
     ("raises", "rank 1: ValueError: no such luck"),
+    ("raises outside", "rank 1: ValueError: no such luck"),
     ("hangs", "rank 1 did not come"),
     ("differs", "rank 1 has other bits than rank 0"),
     ("dies", None),
@@ -183,7 +192,8 @@ def test_a_rank_that_fails_ends_the_job_and_the_checkpoint_is_good(tmp_path, wha
     status, out, err = ended(started(2, "disturbed", what, tmp_path / "run"))
     assert status not in (0, None)
     assert words is None or words in err, err
-    assert checkpoint.load_newest(tmp_path / "run").step in (4, 8)
+    if what != "raises outside":
+        assert checkpoint.load_newest(tmp_path / "run").step in (4, 8)
 
 
 @with_mpi
