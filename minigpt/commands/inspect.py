@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = command_parser(
         "minigpt inspect", "Say what a model is: format, writer, sizes, tokenizer, special ids, what is missing, what is "
         "passed over, and whether it loads. Only headers are read, and nothing is downloaded.",
-        "python -m minigpt inspect shakespeare-char", "python -m minigpt inspect gpt2/model.safetensors",
+        "python -m minigpt inspect shakespeare-char", "python -m minigpt inspect out/shakespeare-char",
         notes="Exit status: 0 it loads, 1 it does not.",
     )
     parser.add_argument("what", metavar="WHAT", help="a folder, a file of weights, or a model's name such as shakespeare-char")

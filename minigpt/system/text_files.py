@@ -39,7 +39,7 @@ def read_text_file(path: str | os.PathLike[str], keep_bytes: bool = False) -> Te
     if not data:
         raise ValueError(f"{path}: 0 bytes, expected a text; give another file")
     if not keep_bytes and b"\0" in data and (guess_encoding(data) or "").startswith("UTF-16"):     # it may be UTF-8 as well
-        raise ValueError(f"{path}: every other byte is zero, expected UTF-8; {_remedy(path, data)}")
+        raise ValueError(f"{path}: zero bytes in it, expected UTF-8; {_remedy(path, data)}")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

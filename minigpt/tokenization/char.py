@@ -76,7 +76,8 @@ class CharTokenizer:
             index = int(np.argmax(ids < 0))
             raise ValueError(
                 f"text: {text[index]!r} (U+{ord(text[index]):04X}) at index {index}, expected one of the "
-                f"{self.vocab_size} characters {shortened(''.join(self._chars))}; train on a text that has it"
+                f"{self.vocab_size} characters {shortened(''.join(self._chars))}; train on a text that has it, or take another "
+                "model"
             )
         return ids.astype(id_dtype(self.vocab_size))
 

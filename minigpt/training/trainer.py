@@ -63,7 +63,7 @@ class Trainer:
     """
 
     READERS: ClassVar[Readers] = READERS        # of what a checkpoint of this kind of run says beside its arrays
-    AGAINST_OVERFITTING: ClassVar[str] = "a longer text, --dropout 0.2, fewer --steps or a smaller model"
+    AGAINST_OVERFITTING: ClassVar[str] = "a longer text, --dropout 0.2, fewer --steps or --minutes, or a smaller model"
 
     def __init__(self, model: GPT, tokenizer: Tokenizer | CharTokenizer | None, ids: Any, recipe: Recipe,
                  folder: str | os.PathLike[str], data_source: str | os.PathLike[str] = "", quiet: bool = False,

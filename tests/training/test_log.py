@@ -130,8 +130,8 @@ def test_a_run_that_overfits_says_so_once_and_what_helps_even_in_two_sittings(tm
         trainer.run()
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("since step ")]
     assert len(lines) == 1
-    assert lines[0].endswith("What helps: a longer text, --dropout 0.2, fewer --steps or a smaller model. The folder keeps the "
-                             "best model.")
+    assert lines[0].endswith("What helps: a longer text, --dropout 0.2, fewer --steps or --minutes, or a smaller "
+                             "model. The folder keeps the best model.")
 
 
 def test_where_no_bar_can_be_drawn_the_run_says_where_it_is(tmp_path, capsys):
