@@ -30,10 +30,10 @@ def training_step(
     """
     read = [_own_rows(group, (seed, batches.position), *batches.next()) for _ in range(accumulate)]
     counts = [int(np.count_nonzero(np.not_equal(targets, IGNORED))) for _, _, _, targets in read]
-    total, tokens = group.total(sum(counts), sum(inputs.size for _, _, inputs, _ in read))
-    somebody_asks, total, loss = total > 0, max(1.0, total), 0.0
+    *asked, tokens = group.total(*counts, sum(inputs.size for _, _, inputs, _ in read))
+    total, loss = max(1.0, sum(asked)), 0.0
     for i, ((key, first_row, inputs, targets), count) in enumerate(zip(read, counts, strict=True)):
-        if not count and somebody_asks:         # of a batch whose other rows have targets: the scale makes it count for nothing
+        if not count and asked[i]:      # of a batch in which other processes have targets: here it counts for nothing
             targets = np.zeros_like(targets)
         mean, _ = model.loss_and_grads(
             inputs, targets, scale=count / total, accumulate=i > 0, dropout_key=key, first_row=first_row,
