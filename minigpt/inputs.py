@@ -64,7 +64,10 @@ def only_row(tokens: Any, name: str, instead: str) -> Any:
     rows, _ = rows_of(tokens, name)
     if len(rows) != 1:
         raise ValueError(f"{name}: {len(rows)} sequences, expected one; {instead}")
-    return next(iter(rows.values()))
+    row = next(iter(rows.values()))
+    if len(rows_of(row, name)[0]) != 1:
+        raise ValueError(f"{name}: rows within a row, expected one sequence; {instead}")
+    return row
 
 
 def as_batch(tokens: Any, tokenizer: Any, name: str = "ids") -> np.ndarray:

@@ -22,7 +22,7 @@ def newest(holding: str = "log.csv") -> Path | None:
 def free_folder(name: str) -> Path:
     """out/NAME, or where something lies in that, out/NAME-2, out/NAME-3, …"""
     number, folder = 1, RUNS / name
-    while folder.exists() and any(folder.iterdir()):
+    while folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         number += 1
         folder = RUNS / f"{name}-{number}"
     return folder

@@ -30,6 +30,7 @@ class Shortcuts:
     """
 
     tokenizer: Any      # the model's
+    name: str = ""      # as from_pretrained calls it; here for models that were pickled before they had one
 
     @classmethod
     def from_pretrained(

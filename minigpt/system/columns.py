@@ -38,8 +38,9 @@ def filled(text: str, width: int, begin: str = "") -> str:
         word, space = piece[0], "" if is_empty or not text[piece.start() - 1].isspace() else " "
         if columns(lines[-1] + space + word) > width and columns(indent + word) <= width:
             lines, space = [*lines, indent], ""
-        while columns(lines[-1] + space + word) > width:            # longer than a line
+        while word and columns(lines[-1] + space + word) > width:       # longer than a line
             n = sum(columns(lines[-1] + space + word[:n]) <= width for n in range(1, len(word)))
+            n = n or int(lines[-1] == indent)       # where not even one character fits
             lines[-1] += space + word[:n] if n else ""
             lines, word, space = [*lines, indent], word[n:], ""
         lines[-1] += space + word

@@ -17,9 +17,10 @@ class Evaluation(NamedTuple):
 
 
 class Watch:
-    """Looks at the losses of a run and speaks once.
+    """Looks at the losses of a run and speaks once, and again only if a new minimum has shown that it was wrong.
 
-        rising:  val_n > val_(n−1) > min val,  val_n ≥ 1.01 min val,  and the mean training loss fell since that minimum
+        rising:  val_n > val_(n−1) > min val,  val_n ≥ 1.01 min val,  the mean training loss fell since that minimum,
+                 and that was a quarter of all steps ago: where evaluations are a step or two apart, losses go up and down
 
         watch = Watch(rows)                     # those that the log has from earlier sittings, if any
         watch.add(step, train_loss, None)       # after each step; val_loss where there was an evaluation
@@ -42,8 +43,11 @@ class Watch:
         self._losses.clear()
         best = min(self._evaluations, key=lambda evaluation: evaluation.val_loss)
         *_, before, now = (best, *self._evaluations)
+        if now is best:
+            self._spoke = False
         rises = now.val_loss > before.val_loss > best.val_loss and now.val_loss >= RISE * best.val_loss
-        if self._spoke or not rises or now.train_loss >= best.train_loss:
+        is_long_ago = 4 * (now.step - best.step) >= now.step
+        if self._spoke or not rises or not is_long_ago or now.train_loss >= best.train_loss:
             return None
         self._spoke = True
         return (f"since step {best.step} the validation loss has risen, {best.val_loss:.3f} to {now.val_loss:.3f}, while the "

@@ -42,6 +42,7 @@ from .step import training_step
 
 CHANGEABLE = ("steps", "minutes", "eval_interval", "sample_tokens")   # what a resumed run may have otherwise
 FIRST_SAMPLE = 8        # seconds after the start
+SAVE_EVERY = 600        # seconds of training between two checkpoints at most, where evaluations are rarer
 EQUAL_EVERY = 100       # steps between two comparisons of the processes' parameters
 EVALUATIONS = 8         # in a run whose recipe does not say how often
 
@@ -146,14 +147,12 @@ class Trainer:
     def _read_again(cls, facts: Mapping[str, Any]) -> Any:
         """The text of a run, from its source: as people mean it, or byte for byte if it is known so."""
         source, encode = facts["data_source"], facts["tokenizer"].encode_array
-        meant, whole = (load_corpus(source, keep_bytes).text for keep_bytes in (False, True))
-        if meant != whole:
-            with suppress(ValueError):          # a character that the run has never met
-                ids = encode(whole)
-                if cls._fingerprint(ids) == facts["data_fingerprint"]:
-                    return ids
+        with suppress(ValueError):              # a character that the run has never met
+            ids = encode(load_corpus(source, keep_bytes=True).text)
+            if cls._fingerprint(ids) == facts["data_fingerprint"]:
+                return ids
         try:
-            return encode(meant)
+            return encode(load_corpus(source).text)
         except ValueError as error:
             raise ValueError(f"{source}: {error}: it changed since the checkpoint; restore it or start a new run") from error
 
@@ -194,7 +193,7 @@ class Trainer:
         watch = Watch(self._start_log() if leads else [])
         log_path = self.folder / "log.csv" if leads else os.devnull
         with stop_signals() as stop, self._display() as display, open(log_path, "a", encoding="utf-8", newline="") as log:
-            began, before, eighth = self.clock(), self.seconds, self._eighth()
+            began, before, eighth, saved = self.clock(), self.seconds, self._eighth(), self.trained
             while not self._finished():
                 start = self.clock()
                 loss, norm, rate, tokens = self.update()
@@ -220,8 +219,9 @@ class Trainer:
                     display.say(f"{overfitting}. What helps: {self.AGAINST_OVERFITTING}. The folder keeps the best model.")
                 if leads and self._sample_due(val_loss is not None):
                     self._sample(display)
-                if val_loss is not None or stopped:
+                if val_loss is not None or stopped or self.trained - saved >= SAVE_EVERY:
                     self.save()
+                    saved = self.trained
                 if stopped and not self._finished():
                     display.say(f"stopped after step {self.step}; --resume goes on from here")
                     self.group.wait()       # a signal at one that has left would end the one that still writes

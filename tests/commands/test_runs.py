@@ -57,3 +57,10 @@ def test_a_new_run_gets_a_folder_of_its_own_and_the_newest_one_is_found(tmp_path
     assert free_folder("c") == Path("out/c")            # empty
     assert newest() == Path("out/a-2")
     assert newest(holding="config.json") == Path("out/b")
+
+
+def test_a_file_in_the_place_of_a_runs_folder_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "play").write_text("", encoding="utf-8")
+    assert free_folder("play") == Path("out/play-2")

@@ -112,3 +112,9 @@ def test_who_does_not_ask_for_candidates_pays_for_none(model, monkeypatch):
     monkeypatch.setattr("minigpt.generation.candidates.softmax", None)
     monkeypatch.setattr("minigpt.generation.candidates.Candidates", None)
     assert len(generate(model, [1], 3, top_k=2, seed=1)) == 4
+
+
+@pytest.mark.parametrize("prompt", [[[[1, 2], [3, 4]]], [["to", "be"]], [np.array([[1, 2], [3, 4]])]])
+def test_rows_within_a_row_are_refused(long_model, prompt):
+    with pytest.raises((ValueError, TypeError), match="rows within a row"):
+        list(long_model.candidates(prompt, 1))

@@ -3,6 +3,7 @@
 import textwrap
 
 import numpy as np
+import pytest
 
 from minigpt.system.columns import columns, filled, padded
 
@@ -33,3 +34,8 @@ def test_chinese_breaks_anywhere_but_not_before_a_comma_or_after_an_opening_brac
         assert all(line.startswith(" " * 8) for line in lines[1:])
         assert not any(line.strip()[0] in "，。）" or line[-1] in "（" for line in lines), lines
         assert "".join(line.strip() for line in lines)[4:].replace(" ", "") == text.replace(" ", "")
+
+
+@pytest.mark.parametrize("text, width, begin", [("abc def", 6, "begin: "), ("今天", 1, "")])
+def test_what_does_not_fit_at_all_stands_a_character_a_line(text, width, begin):
+    assert "".join(filled(text, width, begin).split()) == "".join((begin + text).split())

@@ -116,6 +116,17 @@ def test_a_run_on_a_file_resumes_whichever_way_it_read_the_bytes(tmp_path, keep_
         Trainer.resume(tmp_path / "run", quiet=True)
 
 
+def test_a_run_that_kept_the_bytes_of_another_encoding_resumes(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(("to be or not\n" * 60).encode("utf-16-le"))
+    text = load_corpus(path, keep_bytes=True).text
+    tokenizer = CharTokenizer.train(text)
+    model = GPT(GPTConfig(tokenizer.vocab_size, n_positions=8, n_embd=8, n_layer=1, n_head=1), seed=1, threads=1)
+    recipe = Recipe(steps=2, batch_size=2, sample_tokens=0)
+    Trainer(model, tokenizer, tokenizer.encode_array(text), recipe, tmp_path / "run", path, quiet=True).run()
+    assert Trainer.resume(tmp_path / "run", quiet=True, steps=3).run() == 0
+
+
 def test_a_run_that_overfits_says_so_once_and_what_helps_even_in_two_sittings(tmp_path, capsys):
     def update():
         trainer.step += 1

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import itertools
 import math
 import re
 import shutil
@@ -553,3 +554,13 @@ def test_control_characters_that_a_model_draws_do_not_reach_the_terminal(tmp_pat
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert "\\x1b[2J\ntwo\n" in shown
+
+
+def test_between_rare_evaluations_there_are_checkpoints_by_the_clock(tmp_path, monkeypatch):
+    trainer = make_trainer(tmp_path, steps=8, eval_interval=8)
+    ticks = itertools.count(0, 200)
+    trainer.clock = lambda: next(ticks)         # each step takes 200 s
+    saved, save = [], trainer.save
+    monkeypatch.setattr(trainer, "save", lambda: (saved.append(trainer.step), save()))
+    trainer.run()
+    assert saved == [3, 6, 8]
