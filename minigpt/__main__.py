@@ -14,6 +14,7 @@ COMMANDS = {        # the modules in commands/, imported when called: one comman
     "score": "measure how likely a text is, or each of several answers",
     "tokenize": "show the tokens of a text",
     "trace": "show every activation and gradient on a text, as text or as an HTML page",
+    "lab": "open a page on which to play a model, look at both passes, and watch a training run",
     "inspect": "say what a model's folder or file is, without loading it",
     "doctor": "check a model for mistakes, and show what it costs on this machine",
     "translate": "train the Transformer of 2017 to translate numbers, and translate with it",

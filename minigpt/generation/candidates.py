@@ -27,6 +27,7 @@ class Candidates:
     ids: np.ndarray                         # (K,) the candidates, the likeliest first; the drawn one is among them
     # {"model": (K,) before any option, then after each that is asked for, by its name and in their order: "temperature", …}
     probabilities: dict[str, np.ndarray]
+    possible: dict[str, int]                # of the whole vocabulary, how many tokens have a probability above 0 then
     tokenizer: Any = None                   # the model's, for the table
 
     def __repr__(self) -> str:
@@ -49,7 +50,7 @@ def candidates(model: Any, prompt: Any, max_new_tokens: int = 100, *, n_candidat
         p_model = softmax(logits),   p after an option = softmax of the logits that it and those before it made
 
         step = next(candidates(model, "ROMEO:", top_k=3, seed=1))
-        step.token, step.ids, step.probabilities["model"], step.probabilities["top_k"]
+        step.token, step.ids, step.probabilities["model"], step.probabilities["top_k"], step.possible["top_k"]
 
     prompt: a text or ids, one sequence.  n_candidates: of how many tokens the probabilities are kept, those that are the
     likeliest before or after any option; the drawn one comes last where it is not among them.  options: the fields of Sampling
@@ -79,7 +80,8 @@ def candidates(model: Any, prompt: Any, max_new_tokens: int = 100, *, n_candidat
             best = np.max([*probabilities.values()], axis=0)
             ids = np.argsort(-best, kind="stable")[:n_candidates]           # stable: ties break low
             ids = ids if token in ids else np.append(ids, token)
-            yield Candidates(token, ids, {name: p[ids] for name, p in probabilities.items()}, model.tokenizer)
+            possible = {name: int(np.count_nonzero(p)) for name, p in probabilities.items()}
+            yield Candidates(token, ids, {name: p[ids] for name, p in probabilities.items()}, possible, model.tokenizer)
             probabilities.clear()
 
     return watched()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def run(
     model: Any, ids: ArrayLike, targets: ArrayLike | None = None, *, edits: Mapping[str, Edit] | None = None,
-    names: str | Iterable[str] = ("logits", "probs"),
+    names: str | Iterable[str] = ("logits", "probs"), watch: Callable[[str], None] | None = None,
 ) -> Trace:
     """Run a forward pass with some activations replaced; return a Trace without gradients.
 
@@ -32,7 +32,8 @@ def run(
 
     ids, targets as in model.trace(), a single sequence being a batch of one: values have B = 1, also those that edits see.
     `edits` maps patterns to replacements, applied in this order; everything later in the pass is computed from the changed
-    activations.  The trace keeps what `names` match and, with targets, the loss.
+    activations.  The trace keeps what `names` match and, with targets, the loss.  watch(name) is called at every activation;
+    what it raises ends the pass.
     Raises ValueError for a pattern that matches no activation, before anything is computed, and for a value that does not fit.
     """
     table = all_names(model.config, targets)
@@ -43,6 +44,8 @@ def run(
     values: dict[str, np.ndarray] = {}
 
     def visit(name: str, array: np.ndarray) -> None:
+        if watch is not None:
+            watch(name)
         for pattern, edit in edits.items():
             if fnmatchcase(name, pattern):
                 _apply(edit, name, array)

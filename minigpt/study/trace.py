@@ -305,7 +305,8 @@ class Trace(Mapping[str, Step]):
         return f'<div class="tex2jax_ignore">{"".join(parts)}</div>'
 
 
-def trace(model: Any, ids: ArrayLike, targets: ArrayLike | None = None, names: str | Iterable[str] = "*") -> Trace:
+def trace(model: Any, ids: ArrayLike, targets: ArrayLike | None = None, names: str | Iterable[str] = "*",
+          watch: Callable[[str], None] | None = None) -> Trace:
     """Run a model forward, and with targets backward; return a Trace with copies of everything that `names` match.
 
         model.trace("To be, or not to be", targets=True, names=["h.*.attn.att", "logits"])
@@ -313,7 +314,8 @@ def trace(model: Any, ids: ArrayLike, targets: ArrayLike | None = None, names: s
     ids, targets: a batch (B, T) of integers, or what else model.loss() takes; a single sequence is a batch of one, B = 1.
     targets=True: the next tokens.  `names` is a pattern or several; * matches anything.
     Without targets there are no gradients, and memory holds one layer at a time plus what is kept.  With targets all
-    activations of the pass are in memory until the trace is made.
+    activations of the pass are in memory until the trace is made.  watch(name) is called at every activation and gradient;
+    what it raises ends the pass.
     Raises ValueError for a pattern that matches no name, before anything is computed, and whatever model.loss() raises.
     """
     chosen = select(names, all_names(model.config, targets))
@@ -322,6 +324,8 @@ def trace(model: Any, ids: ArrayLike, targets: ArrayLike | None = None, names: s
 
     def keep_in(store: dict[str, np.ndarray]) -> Callable[[str, np.ndarray], None]:
         def keep(name: str, array: np.ndarray) -> None:
+            if watch is not None:
+                watch(name)
             if name in chosen:
                 store[name] = array.copy()
 

@@ -133,6 +133,18 @@ def load_newest(folder: Path, use: Callable[[Checkpoint], Any] = lambda checkpoi
     raise CheckpointError(f"{folder}: {found}, expected checkpoint-….safetensors; start a new run without --resume")
 
 
+def newest_metadata(folder: Path) -> Mapping[str, Any] | None:
+    """What the newest checkpoint says beside its arrays, which are neither read nor checked; None where nothing can be read."""
+    for _, path in _written(folder):
+        try:
+            metadata = json.loads(weights.read_metadata(path)["minigpt_checkpoint"])
+        except (OSError, ValueError, KeyError, RecursionError):
+            continue
+        if isinstance(metadata, dict):
+            return metadata
+    return None
+
+
 def exists(folder: Path) -> bool:
     """Whether the folder holds a checkpoint, good or not."""
     return bool(_written(folder))
