@@ -3,6 +3,7 @@
 import argparse
 import sys
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
 from ..models.gpt import GPT
@@ -18,14 +19,14 @@ BUNDLED = "shakespeare-char"
 def main(argv: list[str] | None = None) -> int:
     """Serve the lab's page until Ctrl-C.  Returns the exit status, 0 or 1."""
     parser = command_parser(
-        "minigpt lab", "Open a page, served by this machine for this machine alone, on which to play a model: generate token by "
-        "token, look at every activation and gradient, follow the backward pass, switch parts off, watch a training run.",
+        "minigpt lab", "Open a page, served by this machine for this machine alone, on which to play a model: generate token "
+        "by token, look at every activation and gradient, follow the backward pass, switch parts off, watch a training run.",
         "python -m minigpt lab", "python -m minigpt lab --model out/my-run", "python -m minigpt lab --run out/my-run",
         notes="Ctrl-C ends it.  The page needs no internet.",
     )
-    parser.add_argument("--model", metavar="FOLDER", help=f"a folder written by training, or a model's name (default: the best "
-                        f"model of --run, where there is one, else {BUNDLED})")
-    parser.add_argument("--run", metavar="FOLDER", help="the folder of a training run, going on or ended, to show (default: none)")
+    parser.add_argument("--model", metavar="FOLDER", help=f"a folder written by training, or a model's name (default: the "
+                        f"best model of --run, where there is one, else {BUNDLED})")
+    parser.add_argument("--run", metavar="FOLDER", help="show the training run in this folder, going on or ended (default: none)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, metavar="N", help="of the address; 0 takes a free one")
     parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
     return exit_status(_run, parser, argv)
@@ -35,17 +36,16 @@ def _run(args: argparse.Namespace) -> int:
     if not 0 <= args.port <= 65535:
         raise ValueError(f"--port: {args.port}, expected 0 to 65535; 0 takes a free one")
     if args.run is not None and not Path(args.run).is_dir():
-        raise ValueError(f"--run: {printable(args.run)} is no folder, expected that of a training run, such as out/shakespeare-char")
+        raise ValueError(f"--run: {printable(args.run)} is no folder, expected that of a run, such as out/shakespeare-char")
     own = args.run if args.run is not None and is_ready(Path(args.run)) else BUNDLED
     lab = Lab(GPT.from_pretrained(own if args.model is None else args.model), args.run)
     with serving(lab, args.port) as server:
         print(f"{server.address}\nthe lab; Ctrl-C ends it", file=sys.stderr, flush=True)
         if not args.no_browser:
             webbrowser.open(server.address)
-        try:
+        with suppress(KeyboardInterrupt):
             server.serve_forever()
-        except KeyboardInterrupt:
-            return 0
+    return 0
 
 
 def serving(lab: Lab, port: int) -> Server:

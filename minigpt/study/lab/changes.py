@@ -128,7 +128,7 @@ def _after(before: Edit | None, change: Change, new: Edit) -> Edit:
 
 def as_code(model: GPT, text: str, ids: np.ndarray, edits: Sequence[Any]) -> str:
     """Python that computes the loss under the same edits, with `model` as in GPT.from_pretrained()"""
-    lines, expressions = ["import numpy as np", ""], {}
+    lines, expressions = ["import numpy as np", ""], dict[str, str]()
 
     def shown(text: str) -> str:
         return repr(text) if model.tokenizer is not None else repr([int(word) for word in text.split()])

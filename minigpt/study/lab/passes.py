@@ -24,7 +24,7 @@ from .changes import as_edits
 
 if TYPE_CHECKING:
     from ...models.gpt import GPT
-    from ..trace import Step, Trace
+    from ..trace import Trace
 
 KEPT = 2                    # passes of each kind
 LARGEST = 1 << 30           # bytes of all activations and their gradients
@@ -45,7 +45,7 @@ class Passes:
     # Texts
 
     def ids(self, text: str) -> np.ndarray:
-        """The tokens of a text (1, T); of a model without a tokenizer the text is ids with spaces between.  Raises ValueError."""
+        """The tokens of a text (1, T); without a tokenizer the text is ids with spaces between.  Raises ValueError."""
         row = self._encoded(text)
         if not row:
             raise ValueError("text: empty, expected at least one token; type something")
@@ -62,10 +62,8 @@ class Passes:
 
     def prompt(self, text: str) -> list[int]:
         """The ids from which generation goes on: of an empty text the one where texts start, where the tokenizer has it"""
-        start = [] if self.model.tokenizer is None else [self.model.tokenizer.special_tokens.get(END_OF_TEXT)]
-        if not text and start and start[0] is not None:
-            return start
-        ids: list[int] = self._encoded(text)
+        start = None if self.model.tokenizer is None else self.model.tokenizer.special_tokens.get(END_OF_TEXT)
+        ids = [start] if not text and start is not None else self._encoded(text)
         if not ids:
             raise ValueError("text: empty, expected at least one token; type something")
         return ids
@@ -175,8 +173,8 @@ class Passes:
 
     def _check_room(self, ids: np.ndarray) -> None:
         if ids.shape[1] > self.longest:
-            raise ValueError(f"text: {ids.shape[1]} tokens, expected at most {self.longest} for this model: the activations and "
-                             "gradients of more do not fit into a gigabyte; shorten it")
+            raise ValueError(f"text: {ids.shape[1]} tokens, expected at most {self.longest} for this model: the activations "
+                             "and gradients of more do not fit into a gigabyte; shorten it")
 
     @property
     def longest(self) -> int:

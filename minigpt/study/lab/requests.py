@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,13 +110,13 @@ class Lab:
                 "section": row.section, "source": source, "code": [_code(place) for place in source],
                 "editable": kind == "activation" and not row.of_targets,
             })
-        run = None if self.run is None else printable(self.run)
         models = [{"key": "start", "name": self._name("start")}]
         if self.run is not None and is_ready(self.run):
-            models.append({"key": "run", "name": run})
+            models.append({"key": "run", "name": printable(self.run)})
         facts = ("n_layer", "n_head", "n_embd", "n_positions", "vocab_size", "pre_norm", "activation_function")
         return JSON, as_json({
-            "name": self._name(self._opened), "opened": self._opened, "models": models, "run": run,
+            "name": self._name(self._opened), "opened": self._opened, "models": models,
+            "run": None if self.run is None else printable(self.run),
             "parameters": config.n_params,
             "config": {**{name: getattr(config, name) for name in facts}, "tied": config.tie_word_embeddings},
             "text": self._text(), "longest": self._passes.longest, "version": __version__, "names": names,
@@ -245,7 +245,7 @@ class _Fields:
         return str(value)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _code(place: str) -> str:
     """The line of source at "minigpt/nn/mlp.py:18"; "" where it cannot be read"""
     file, _, line = place.rpartition(":")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...training.checkpoint import newest_metadata
-from ...training.log import COLUMNS, read_log, smooth
+from ...training.log import read_log, smooth
 
 MOST_ROWS = 1000        # points of a curve
 MOST_SAMPLES = 20
@@ -65,7 +65,8 @@ def _thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _samples(path: Path) -> list[dict[str, Any]]:
     parts = _SAMPLE.split(_text(path, 200_000))[1:]
-    return [{"step": int(step), "text": text.rstrip("\n")} for step, text in zip(parts[::2], parts[1::2], strict=True)][-MOST_SAMPLES:]
+    samples = [{"step": int(step), "text": text.rstrip("\n")} for step, text in zip(parts[::2], parts[1::2], strict=True)]
+    return samples[-MOST_SAMPLES:]
 
 
 def _text(path: Path, most: int) -> str:

@@ -103,7 +103,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         headers = {
             "Content-Type": kind, "Content-Length": str(len(body)), "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
+            "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+            "Cross-Origin-Resource-Policy": "same-origin",
             "Content-Security-Policy": POLICY + ("" if self.server.framed else "; frame-ancestors 'none'"),
             **({"Connection": "close"} if self.close_connection else {}),
         }
@@ -193,4 +194,5 @@ def kept_key() -> str:
 def _is_private(path: Path) -> bool:
     """Whether nobody else can have written or read it; the cache of a user without a home is a folder that all share"""
     found = os.lstat(path)
-    return sys.platform == "win32" or (stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077)
+    is_own = sys.platform == "win32" or (found.st_uid == os.getuid() and not found.st_mode & 0o077)
+    return stat.S_ISREG(found.st_mode) and is_own
