@@ -1,9 +1,12 @@
 """The command `lab`: a page to play a model, look at both passes, change them, and watch a training run."""
 
 import argparse
+import os
 import sys
+import threading
 import webbrowser
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..models.gpt import GPT
@@ -26,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--model", metavar="FOLDER", help=f"a folder written by training, or a model's name (default: the "
                         f"best model of --run, where there is one, else {BUNDLED})")
-    parser.add_argument("--run", metavar="FOLDER", help="show the training run in this folder, going on or ended (default: none)")
+    parser.add_argument("--run", metavar="FOLDER", help="show the training run in this folder (default: none)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, metavar="N", help="of the address; 0 takes a free one")
     parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
     return exit_status(_run, parser, argv)
@@ -42,10 +45,35 @@ def _run(args: argparse.Namespace) -> int:
     with serving(lab, args.port) as server:
         print(f"{server.address}\nthe lab; Ctrl-C ends it", file=sys.stderr, flush=True)
         if not args.no_browser:
-            webbrowser.open(server.address)
+            _open(server.address)
         with suppress(KeyboardInterrupt):
             server.serve_forever()
     return 0
+
+
+@contextmanager
+def lab_of_run(folder: Path) -> Iterator[None]:
+    """Serve the lab on a run in this process, beside the bundled model; after the with statement it stays until Ctrl-C."""
+    lab = Lab(GPT.from_pretrained(BUNDLED), folder)
+    try:
+        server = Server(lab)
+    except OSError:                     # another lab has the usual port
+        server = serving(lab, 0)
+    with server:
+        print(f"the lab: {server.address}", file=sys.stderr, flush=True)
+        thread = threading.Thread(target=server.serve_forever, name="lab", daemon=True)
+        thread.start()
+        _open(server.address + "#view=training")
+        yield
+        print("the lab stays open; Ctrl-C ends it", file=sys.stderr, flush=True)
+        with suppress(KeyboardInterrupt):
+            thread.join()
+
+
+def _open(address: str) -> None:
+    """Open it in the reader's browser, unless that would be one that takes over this terminal."""
+    if sys.platform in ("win32", "darwin") or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ:
+        webbrowser.open(address)
 
 
 def serving(lab: Lab, port: int) -> Server:

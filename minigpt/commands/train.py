@@ -69,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
                      "a launcher is recognized)")
     run.add_argument("--mpi-timeout", type=float, metavar="S", help="seconds to wait for the other processes before all end "
                      f"(default: {TIMEOUT:.0f})")
+    run.add_argument("--lab", action="store_true", help="open a page with the curves and samples as they come; it stays open "
+                     "until Ctrl-C")
     run.add_argument("--threads", type=int, metavar="N", help="CPU cores to use (default: all)")
     run.add_argument("--eval-interval", type=int, metavar="N", help="steps between evaluations; each writes a checkpoint "
                      "(default: an eighth of the run, of --steps or of --minutes)")
@@ -100,18 +102,19 @@ def _train(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     given = vars(args)                              # only the flags on the command line
     resume, out, threads = given.pop("resume", False), given.pop("out", None), given.pop("threads", None)
+    lab = given.pop("lab", False)
     if "dropout" in given:
         given.update(dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), given.pop("dropout")))
     group = ranks(given.pop("mpi", None), given.pop("mpi_timeout", TIMEOUT))
     try:
         with redirect_stdout(sys.stdout if group.leads else None):      # None: what is printed goes nowhere
-            return _train_on(group, given, resume, out, threads, start)
+            return _train_on(group, given, resume, out, threads, lab, start)
     except BaseException as error:
         group.end(error)
 
 
 def _train_on(
-    group: Alone, given: dict[str, Any], resume: bool, out: str | None, threads: int | None, start: float
+    group: Alone, given: dict[str, Any], resume: bool, out: str | None, threads: int | None, lab: bool, start: float
 ) -> int:
     threads = group.threads() if threads is None else threads
     trainer = _resumed(given, out, threads, group) if resume else _new(given, out, threads, group)
@@ -123,9 +126,21 @@ def _train_on(
     kind = "characters" if isinstance(trainer.tokenizer, CharTokenizer) else "tokens"
     print(f"{trainer.tokenizer.vocab_size:,} {kind}, {trainer.model.config.n_params:,} parameters, {layers}, ready after "
           f"{time.perf_counter() - start:.1f} s; the run is saved in {printable(trainer.folder)}{os.sep}", flush=True)
+    if not group.leads:
+        return trainer.run()
+    if not lab:
+        return _run(trainer)
+    from .lab import lab_of_run         # a server, which other runs need not load
+
+    with lab_of_run(trainer.folder):
+        if status := _run(trainer):
+            raise SystemExit(status)        # by a signal, which ends the lab too
+    return 0
+
+
+def _run(trainer: Trainer) -> int:
     status = trainer.run()
-    if group.leads:
-        _summarize(trainer)
+    _summarize(trainer)
     return status
 
 
