@@ -130,7 +130,7 @@ def _train_on(
         return trainer.run()
     if not lab:
         return _run(trainer)
-    from .lab import lab_of_run         # a server, which other runs need not load
+    from .lab import lab_of_run  # a server, which other runs need not load
 
     with lab_of_run(trainer.folder):
         if status := _run(trainer):

@@ -96,7 +96,7 @@ class Passes:
         best = []
         for name in points:
             watch(name)
-            ids, p = likeliest(read_stream(self.model, stream[name].value)[0])
+            ids, p = likeliest(read_stream(self.model, stream[name].value)[0], 1)
             best.append([{"label": label(self.model.tokenizer, id), "p": share}
                          for id, share in zip(np.ravel(ids).tolist(), np.ravel(p).tolist(), strict=True)])
         return {"points": points, "best": best}
@@ -262,7 +262,7 @@ def _shown(size: int, most: int, wanted: Sequence[int] | None, chosen: list[int]
 
 
 def _norm(array: np.ndarray) -> float:
-    return float(np.linalg.norm(array.astype(np.float64)))
+    return math.sqrt(np.square(array, dtype=np.float64).sum())
 
 
 def _axes_of_parameter(model: GPT, name: str) -> str:

@@ -54,7 +54,7 @@ class Lab:
         model.config.require_causal("the lab")
         self.run = None if run is None else Path(run)
         self._models = {"start": model}
-        self._line: deque[object] = deque()
+        self.waiting: deque[object] = deque()      # in the order in which they came; the first computes
         self._turn = threading.Condition()
         self._use("start")
 
@@ -83,17 +83,17 @@ class Lab:
     def _alone(self, is_gone: Callable[[], bool]) -> Iterator[None]:
         ticket = object()
         with self._turn:
-            self._line.append(ticket)
+            self.waiting.append(ticket)
         try:
             with self._turn:
-                while self._line[0] is not ticket:
+                while self.waiting[0] is not ticket:
                     if is_gone():
                         raise Abandoned
                     self._turn.wait(0.05)
             yield
         finally:
             with self._turn:
-                self._line.remove(ticket)
+                self.waiting.remove(ticket)
                 self._turn.notify_all()
 
     # Requests

@@ -81,6 +81,7 @@ class Handler(BaseHTTPRequestHandler):
         self._reply(self._request)
 
     def _reply(self, answer: Any) -> None:
+        self._is_read = self.command == "GET"
         try:
             kind, body = answer()
             status = HTTPStatus.OK
@@ -99,7 +100,8 @@ class Handler(BaseHTTPRequestHandler):
             status, kind = HTTPStatus.INTERNAL_SERVER_ERROR, JSON
             body = as_json({"error": f"{type(error).__name__}: {printable(str(error), 300)}; this is a mistake in minigpt"})
         if status != HTTPStatus.OK:
-            self.close_connection = True                # its body may not have been read
+            self._read_away()
+            self.close_connection = True
         self.send_response(status)
         headers = {
             "Content-Type": kind, "Content-Length": str(len(body)), "Cache-Control": "no-store",
@@ -132,6 +134,7 @@ class Handler(BaseHTTPRequestHandler):
         if len(length) > 12 or int(length) > LARGEST_BODY:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"body: {printable(length, 20)} bytes, expected at most "
                           f"{LARGEST_BODY}; shorten the text")
+        self._is_read = True
         body = self.rfile.read(int(length))
         if len(body) < int(length):
             raise Abandoned
@@ -155,6 +158,14 @@ class Handler(BaseHTTPRequestHandler):
         if not is_page and self.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
             raise Refused(HTTPStatus.FORBIDDEN, "Sec-Fetch-Site: another page, expected the lab's own")
         return rest
+
+    def _read_away(self) -> None:
+        """Read what is left of a body that nobody wants, within reason: else its sender hears of a reset, not of the reason."""
+        length = self.headers.get("Content-Length", "")
+        left = 0 if self._is_read or not (length.isascii() and length.isdigit()) else min(int(length[:12]), 16 * LARGEST_BODY)
+        self._is_read = True
+        while left > 0 and (piece := self.rfile.read(min(left, 1 << 16))):
+            left -= len(piece)
 
     def _is_gone(self) -> bool:
         """Whether the page has closed the connection"""
