@@ -42,12 +42,11 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError(f"--run: {printable(args.run)} is no folder, expected that of a run, such as out/shakespeare-char")
     own = args.run if args.run is not None and is_ready(Path(args.run)) else BUNDLED
     lab = Lab(GPT.from_pretrained(own if args.model is None else args.model), args.run)
-    with serving(lab, args.port) as server:
+    with serving(lab, args.port) as server, suppress(KeyboardInterrupt):
         print(f"{server.address}\nthe lab; Ctrl-C ends it", file=sys.stderr, flush=True)
         if not args.no_browser:
             _open(server.address)
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
+        server.serve_forever()
     return 0
 
 
