@@ -110,8 +110,9 @@ def _new(model: GPT, ids: np.ndarray, change: Change, encode: Callable[[str], np
         return lambda x: change.factor * x
     other = encode(change.text)
     if other.shape != ids.shape:
-        raise ValueError(f"from: {other.shape[1]} tokens, expected {ids.shape[1]}, as many as the text has; a patch goes from "
-                         "each position to the same one")
+        n, T = other.shape[1], ids.shape[1]
+        raise ValueError(f"from: {n} token{'s' * (n != 1)}, expected {T}, as many as the text has; a patch goes from each "
+                         "position to the same one")
     value = run(model, other, names=change.name)[change.name].value
     return lambda x: value
 
