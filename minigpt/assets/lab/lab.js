@@ -1,0 +1,1786 @@
+// The lab's page: five views of one state.  The server computes; this script asks, draws, and keeps the state in the address.
+//
+//     state ── change() ──> address, show() ──> the text, the diagram, the chosen view ── fill() ──> api/NAME of lab's server
+//
+// Elements that tests drive it by; a number is read from data-value, where it stands in full precision:
+//
+//     text      #tokens .token[data-t] (data-nll), #edit-text, #text, #text-facts (data-loss), #token-facts, #text-color
+//     links     #copy-link, #paste-link, #link, #link-error
+//     views     #tab-NAME, #view-NAME: generate, inside, backward, change, training; [aria-busy=true] while it waits, .error
+//     diagram   #diagram .node[data-name], .fold[data-block], .heads button[data-block][data-head]
+//     generate  #output (data-text), #play, #step, #back, #restart, #speed, #option-NAME (a number), #bars tr[data-id] .p (data-value),
+//               #bars th[data-stage] (data-possible), #use-output, #generate-code
+//     inside    #pane-values, #pane-attention, #pane-lens; #value, #gradient, #attention: .squares, and #value-readout, … (data-row,
+//               data-column, data-value); #heads button[data-block][data-head]; #lens td[data-point][data-t] (data-value), #lens-readout
+//     backward  #of-all, #of-one; #first, #previous, #next, #last; #steps li[data-name] (data-value); #step-equation;
+//               #ways tr[data-through] (data-value: all positions, data-at: the chosen one); #inputs tr[data-t] (data-value)
+//     change    #grid button[data-name][data-head] (data-value), #measure, #edits tr[data-edit] (data-value), #all-edits (data-value),
+//               #before tr, #after tr (data-value), #code, #copy-code
+//     training  #training-state, .plot[data-series] .readout, #samples pre, #open-best
+"use strict";
+
+// Elements and words ----------------------------------------------------------------------------------------------------
+
+const $ = id => document.getElementById(id);
+
+// Text goes into the page as text alone: through textContent, never as markup.
+function make(tag, parent, properties = {}) {
+  const element = document.createElement(tag);
+  for (const [key, value] of Object.entries(properties))
+    if (key in element) element[key] = value;
+    else element.setAttribute(key, value);
+  return parent.appendChild(element);
+}
+
+function button(parent, text, act, properties = {}) {
+  return make("button", parent, { type: "button", textContent: text, onclick: act, ...properties });
+}
+
+function empty(element) {
+  element.replaceChildren();
+  return element;
+}
+
+const clamp = (x, least, most) => Math.max(least, Math.min(most, x));
+const range = n => Array.from({ length: n }, (_, i) => i);
+const sum = numbers => numbers.reduce((a, b) => a + b, 0);
+const running = label => label.replaceAll("␣", " ").replaceAll("⏎", "⏎\n");         // a label as it stands in a text
+const quoted = label => `“${label}”`;
+const brief = (label, most = 12) => label.length > most ? `${label.slice(0, most - 1)}…` : label;
+const isMac = /Mac/.test(navigator.platform);
+
+function digits(x, n = 4) {
+  if (x === null || x === undefined) return "–";
+  if (!Number.isFinite(x)) return x > 0 ? "∞" : x < 0 ? "−∞" : "not a number";
+  const text = Math.abs(x) >= 1e6 || (x !== 0 && Math.abs(x) < 1e-4) ? x.toExponential(n - 2) : String(Number(x.toPrecision(n)));
+  return text.replaceAll("-", "−");
+}
+
+const signed = x => x > 0 ? `+${digits(x, 3)}` : digits(x, 3);
+const percent = p => p >= 0.0995 ? `${(100 * p).toFixed(0)} %` : p >= 0.000995 ? `${(100 * p).toPrecision(2)} %` : p > 0 ? "< 0.1 %" : "0 %";
+
+function duration(seconds) {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+async function copy(text, from) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {                                         // a frame in a notebook may not use the clipboard: select, and copy as of old
+    const area = make("textarea", document.body, { value: text });
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  const before = from.dataset.text ??= from.textContent;
+  from.textContent = "Copied";
+  setTimeout(() => { from.textContent = before; }, 1200);
+}
+
+// The arrow keys within an element: move(step along, step down), and where to for Home and End.
+function onArrows(element, move, act) {
+  element.addEventListener("keydown", event => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const [right, down] = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1], Home: [-Infinity, 0],
+      End: [Infinity, 0] }[event.key] ?? [0, 0];
+    if (right || down) move(right, down);
+    else if (act && (event.key === "Enter" || event.key === " ")) act();
+    else return;
+    event.preventDefault();
+  });
+}
+
+// Buttons of which one is pressed: {key: text}; chosen(key) when one is clicked.
+function segments(parent, label, texts, chosen) {
+  const box = make("div", parent, { className: "segments", role: "group", "aria-label": label });
+  for (const [key, text] of Object.entries(texts)) button(box, text, () => chosen(key), { "data-key": key });
+  return box;
+}
+
+function press(box, key) {
+  for (const child of box.children) child.setAttribute("aria-pressed", child.dataset.key === String(key));
+}
+
+// The state and the address ---------------------------------------------------------------------------------------------
+
+const VIEWS = { generate: "Generate", inside: "Look inside", backward: "Backward", change: "Change it", training: "Training" };
+const PANES = { values: "Values and gradients", attention: "Attention", lens: "Logit lens" };
+const OPTIONS = {       // of generation: least and greatest of the slider, its step, and the number that changes nothing
+  temperature: { title: "temperature", least: 0, most: 2, step: 0.05, neutral: 1, note: "0 takes the likeliest" },
+  top_k: { title: "top-k", least: 0, most: 50, step: 1, neutral: 0, note: "0 keeps all" },
+  top_p: { title: "top-p", least: 0, most: 1, step: 0.01, neutral: 1, note: "1 keeps all" },
+  min_p: { title: "min-p", least: 0, most: 1, step: 0.01, neutral: 0, note: "0 keeps all" },
+  repetition_penalty: { title: "repetition penalty", least: 1, most: 2, step: 0.05, neutral: 1, note: "1 changes nothing" },
+  seed: { title: "seed", neutral: 0, note: "the same seed, the same text" },
+};
+
+let model;                      // what api/model told
+let names = new Map();          // its names: {name: row of the table of equations}
+let state;
+
+function defaults() {
+  return {
+    view: "generate", pane: "values", text: model.text, at: null, name: firstName(), head: 0, of: "all", edits: [], forced: [],
+    drawn: 0, options: Object.fromEntries(Object.entries(OPTIONS).map(([key, option]) => [key, option.neutral])),
+  };
+}
+
+const firstName = () => names.has("h.0.attn.att") ? "h.0.attn.att" : model.names[0].name;
+
+// "#view=inside&at=3": what differs from the defaults, in words that one can read and change by hand.
+function address() {
+  const before = defaults(), pairs = [["view", state.view], ["model", model.name], ["text", state.text]];
+  for (const key of ["pane", "at", "name", "head", "of", "drawn"]) if (state[key] !== before[key]) pairs.push([key, state[key]]);
+  for (const key in OPTIONS) if (state.options[key] !== OPTIONS[key].neutral) pairs.push([key, state.options[key]]);
+  if (state.forced.length) pairs.push(["forced", state.forced.join(".")]);
+  for (const edit of state.edits) pairs.push(["edit", editText(edit)]);
+  const written = pairs.map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll("%20", "+").replaceAll("%2C", ",")}`);
+  return `#${written.join("&")}`;
+}
+
+// The state that an address means.  It may come from anyone: what is not of this model or out of bounds is left at its default.
+function stateOf(hash) {
+  const found = defaults(), given = new URLSearchParams(hash.replace(/^#/, "")), whole = text => /^\d{1,9}$/.test(text ?? "");
+  for (const [key, allowed] of [["view", VIEWS], ["pane", PANES]]) if (given.get(key) in allowed) found[key] = given.get(key);
+  if (given.has("text")) found.text = given.get("text");
+  if (names.has(given.get("name"))) found.name = given.get("name");
+  for (const key of ["at", "head", "drawn", "of"]) if (whole(given.get(key))) found[key] = Number(given.get(key));
+  found.head = Math.min(found.head, model.config.n_head - 1);
+  if (found.of === 0) found.of = "all";
+  for (const key in OPTIONS) found.options[key] = optionOf(key, given.get(key));
+  if (/^\d{1,9}(\.\d{1,9})*$/.test(given.get("forced") ?? "")) found.forced = given.get("forced").split(".").map(Number);
+  found.edits = given.getAll("edit").map(editOf).filter(edit => edit);
+  return found;
+}
+
+function optionOf(key, text) {
+  const number = Number(text), least = OPTIONS[key].least ?? 0;
+  return text === null || text === "" || !Number.isFinite(number) || number < least ? OPTIONS[key].neutral : number;
+}
+
+// An edit as text: "off h.0.attn.o head 2 at 5", "scale h.1.mlp.out by 0.5", "patch h.2.in from To be, or not to be".
+function editText(edit) {
+  const place = (edit.head === null ? "" : ` head ${edit.head}`) + (edit.position === null ? "" : ` at ${edit.position}`);
+  const how = edit.how === "scale" ? ` by ${edit.factor}` : edit.how === "patch" ? ` from ${edit.from}` : "";
+  return `${edit.how} ${edit.name}${place}${how}`;
+}
+
+function editOf(text) {
+  const parts = /^(off|scale|patch) (\S+)(?: head (\d{1,4}))?(?: at (\d{1,9}))?(?: by ([\d.]{1,20}))?(?: from ([^]*))?$/.exec(text);
+  if (!parts || !names.get(parts[2])?.editable) return null;
+  const [, how, name, head, position, factor, from] = parts, number = part => part === undefined ? null : Number(part);
+  if (Number(head) >= model.config.n_head || Number.isNaN(Number(factor ?? 0))) return null;
+  return { name, head: number(head), position: number(position), how, factor: number(factor) ?? 0.5, from: from ?? "" };
+}
+
+// One way to change the state.  A new view or text is a step that the browser's Back takes back.
+function change(changes) {
+  const step = ("view" in changes && changes.view !== state.view) || ("text" in changes && changes.text !== state.text);
+  if ("text" in changes && changes.text !== state.text) Object.assign(state, { at: null, of: "all", forced: [], drawn: 0 });
+  Object.assign(state, changes);
+  history[step ? "pushState" : "replaceState"](null, "", address());
+  show();
+}
+
+function restore() {
+  pause();
+  const wanted = new URLSearchParams(location.hash.replace(/^#/, "")).get("model");
+  state = stateOf(location.hash);
+  otherModel = wanted !== null && wanted !== model.name ? wanted : null;
+  show();
+}
+
+let otherModel = null;          // the model that an address was made with, where this is another
+
+// The server ------------------------------------------------------------------------------------------------------------
+
+const KEPT = 16;                // replies that are kept, so that going back needs no computation
+const replies = new Map(), waiting = new Map();
+
+async function ask(name, body, signal) {
+  let reply;
+  try {
+    reply = await fetch(`api/${name}`, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal, credentials: "omit",
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The lab's server does not answer. Is `python -m minigpt lab` still running?");
+  }
+  const packed = reply.headers.get("Content-Type")?.startsWith("application/octet-stream");
+  const found = packed ? unpack(await reply.arrayBuffer()) : await reply.json().catch(() => ({}));
+  if (!reply.ok) throw new Error(found.error ?? `The lab's server answered with status ${reply.status}.`);
+  return found;
+}
+
+// Length of a header, the header as JSON, then the arrays' numbers: api/arrays.
+function unpack(buffer) {
+  const length = new DataView(buffer).getUint32(0, true), found = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+  for (const array of found.arrays)
+    array.numbers = new Float32Array(buffer, 4 + length + array.offset, array.shown.reduce((a, b) => a * b, 1));
+  return found;
+}
+
+// Ask, and draw the reply into a box.  The box's earlier request is abandoned, so that the server stops it; from 150 ms on the box
+// is marked as busy, and an error is a sentence in it.  -> whether it was drawn
+async function fill(box, name, body, draw) {
+  const key = JSON.stringify([name, body]), before = waiting.get(box), request = { key, abort: new AbortController() };
+  if (before?.key === key) {
+    before.draw = draw;
+    return before.done;
+  }
+  before?.abort.abort();
+  request.draw = draw;
+  waiting.set(box, request);
+  request.done = answer(box, request, name, body);
+  return request.done;
+}
+
+async function answer(box, request, name, body) {
+  const slow = setTimeout(() => box.setAttribute("aria-busy", true), replies.has(request.key) ? 1000 : 150);
+  try {
+    const reply = replies.get(request.key) ?? await ask(name, body, request.abort.signal);
+    keep(request.key, reply);
+    if (waiting.get(box) !== request) return false;
+    tellError(box, null);
+    request.draw(reply);
+    return true;
+  } catch (error) {
+    if (error.name === "AbortError" || waiting.get(box) !== request) return false;
+    tellError(box, error.message);
+    if (!(error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError)) return false;
+    throw error;                                        // a fault of this script belongs into the console too
+  } finally {
+    clearTimeout(slow);
+    if (waiting.get(box) === request) {
+      waiting.delete(box);
+      box.removeAttribute("aria-busy");
+    }
+  }
+}
+
+function keep(key, reply) {
+  replies.delete(key);
+  replies.set(key, reply);
+  if (replies.size > KEPT) replies.delete(replies.keys().next().value);
+}
+
+// Nothing is computed that no view shows: boxes that were left give up their requests.
+function abandon(boxes) {
+  for (const box of boxes) {
+    waiting.get(box)?.abort.abort();
+    waiting.delete(box);
+    box.removeAttribute("aria-busy");
+  }
+}
+
+function tellError(box, sentence) {
+  let place = box.querySelector(":scope > .error");
+  if (!place && sentence) place = make("p", box, { className: "error", role: "alert" });
+  if (place) Object.assign(place, { textContent: sentence ?? "", hidden: !sentence });
+}
+
+// Colors, as in colors.py: the opacity is √(|x| / full), blue above zero, orange below, gray what is not finite -------------
+
+const tone = (x, full) => Math.sign(x) * Math.sqrt(Math.min(Math.abs(x) / (full || 1), 1));
+
+function color(tone, greatest = 1) {
+  const rgb = tone >= 0 ? model.colors.blue : model.colors.orange;
+  return `rgba(${rgb},${(greatest * Math.min(Math.abs(tone), 1)).toFixed(3)})`;
+}
+
+function pixels(numbers, full) {
+  const { blue, orange, gray, gray_opacity } = model.colors, data = new Uint8ClampedArray(4 * numbers.length);
+  numbers.forEach((x, i) => {
+    if (Number.isFinite(x)) data.set([...(x >= 0 ? blue : orange), Math.round(255 * Math.abs(tone(x, full)))], 4 * i);
+    else data.set([...gray, Math.round(255 * gray_opacity)], 4 * i);
+  });
+  return data;
+}
+
+function paint(canvas, rows, columns, numbers, full) {
+  canvas.width = columns;
+  canvas.height = rows;
+  canvas.getContext("2d").putImageData(new ImageData(pixels(numbers, full), columns, rows), 0, 0);
+}
+
+// A scale with its numbers, from −full or 0 to full.
+function scale(parent, full, { amount = false, unit = "", gray = "", greatest = 1 } = {}) {
+  const box = make("span", parent, { className: "scale" }), n = 120;
+  make("span", box, { className: "number", textContent: amount ? "0" : digits(-full, 3) });
+  const canvas = make("canvas", box, { role: "img", "aria-label": `scale from ${amount ? 0 : -full} to ${full}` });
+  paint(canvas, 1, n, range(n).map(i => amount ? full * i / (n - 1) : full * (2 * i / (n - 1) - 1)), full / greatest ** 2 || 1);
+  make("span", box, { className: "number", textContent: `${digits(full, 3)}${unit && ` ${unit}`}` });
+  if (gray) {
+    const { gray: rgb, gray_opacity } = model.colors;
+    make("span", box, { className: "gray" }).style.background = `rgba(${rgb},${gray_opacity})`;
+    make("span", box, { textContent: gray });
+  }
+  return box;
+}
+
+function bar(parent, share, { title = "", ahead = 1 } = {}) {
+  const box = make("div", parent, { className: "bar", title }), fill = make("i", box);
+  fill.style.width = `${100 * clamp(share, 0, 1)}%`;
+  fill.style.background = color(ahead, 0.85);
+  return box;
+}
+
+// A bar's length on a logarithmic scale that spans all of `numbers`, the least of them a twentieth.
+function byLogarithm(numbers) {
+  const logs = numbers.filter(x => x > 0).map(Math.log10), least = Math.min(...logs), most = Math.max(...logs);
+  return x => x > 0 ? 0.05 + 0.95 * (Math.log10(x) - least) / (most - least || 1) : 0;
+}
+
+// The text --------------------------------------------------------------------------------------------------------------
+
+let passed = null;              // the reply of api/pass for the shown text and edits
+let hovered = null;             // the token under the pointer
+let typing;                     // the timer that waits for a pause in typing
+
+const T = () => passed.tokens.length;
+const label = t => passed.tokens[t]?.label ?? "";
+const at = () => hovered ?? state.at;
+
+async function passText() {
+  const panel = $("text-panel"), body = { text: state.text, edits: state.edits };
+  return fill(panel, "pass", body, reply => {
+    const same = passed && passed.tokens.length === reply.tokens.length && passed.tokens.every((x, t) => x.id === reply.tokens[t].id);
+    passed = reply;
+    state.at = clamp(state.at ?? T() - 1, 0, T() - 1);
+    if (state.of !== "all" && state.of >= T()) state.of = "all";
+    if (!same) makeTokens();
+    const facts = $("text-facts");
+    facts.textContent = `${T()} tokens · loss ${digits(reply.loss)} nats per token · perplexity ${digits(Math.exp(reply.loss), 3)}`;
+    facts.dataset.loss = reply.loss;
+  });
+}
+
+function makeTokens() {
+  const box = empty($("tokens"));
+  passed.tokens.forEach((token, t) => make("span", box, {
+    className: "token", textContent: running(token.label), id: `token-${t}`, role: "option", "data-t": t,
+    "aria-label": `${token.label}, position ${t}`,
+  }));
+}
+
+function drawText() {
+  document.querySelectorAll(".token").forEach((token, t) => {
+    token.setAttribute("aria-selected", t === state.at);
+    token.classList.toggle("of", t === state.of);
+    token.dataset.nll = passed.nll[t] ?? "";
+  });
+  $("tokens").setAttribute("aria-activedescendant", `token-${state.at}`);
+  colorBySurprise();
+  tellToken();
+}
+
+// Color the text by numbers, one for each token, and say what they are; `later` are tokens that the chosen one does not see.
+function colorText(numbers, full, words, { amount = true, unit = "", after = Infinity } = {}) {
+  document.querySelectorAll(".token").forEach((token, t) => {
+    token.style.background = Number.isFinite(numbers[t]) ? color(tone(numbers[t], full), model.colors.under_text) : "";
+    token.classList.toggle("later", t > after);
+  });
+  const legend = empty($("text-color"));
+  make("span", legend, { textContent: `Color: ${words}` });
+  scale(legend, full, { amount, unit, greatest: model.colors.under_text });
+}
+
+function colorBySurprise() {
+  colorText(passed.nll.map(x => x ?? NaN), Math.log(model.config.vocab_size),
+    "surprise of each token; full blue is a token drawn at random", { unit: "nats" });
+}
+
+function tellToken() {
+  const box = empty($("token-facts")), t = at(), nll = passed.nll[t];
+  make("b", box, { textContent: `${quoted(label(t))}, position ${t}` });
+  make("span", box, { textContent: nll === null ? "nothing before it predicts it" : `surprise ${digits(nll, 3)} nats, p ${digits(Math.exp(-nll), 3)}` });
+  make("span", box, { className: "soft", textContent: "· expected next:" });
+  for (const next of passed.predictions[t])
+    make("span", box, { className: "chip", textContent: `${next.label} ${percent(next.p)}`, title: `p ${next.p}`, "data-value": next.p })
+      .style.background = color(tone(next.p, 1), model.colors.under_text);
+}
+
+function hover(t) {
+  hovered = t;
+  tellToken();
+  if (state.view === "inside") lookFrom(at());
+}
+
+function buildText() {
+  const box = $("tokens"), area = $("text"), of = event => event.target.closest(".token");
+  box.onclick = event => of(event) && change({ at: Number(of(event).dataset.t) });
+  box.ondblclick = () => edit(true);
+  box.onpointerover = event => of(event) && passed && hover(Number(of(event).dataset.t));
+  box.onpointerleave = () => passed && hover(null);
+  onArrows(box, (right, down) => {
+    change({ at: clamp(state.at + right + down, 0, T() - 1) });
+    $(`token-${state.at}`).scrollIntoView({ block: "nearest" });
+  }, () => edit(true));
+  $("edit-text").onclick = () => edit(area.hidden);
+  area.oninput = () => {
+    clearTimeout(typing);
+    typing = setTimeout(takeText, 250);
+  };
+  area.onkeydown = event => {
+    if (event.key === "Escape" || (event.key === "Enter" && (event.ctrlKey || event.metaKey))) edit(false);
+  };
+}
+
+function takeText() {
+  clearTimeout(typing);
+  if ($("text").value !== state.text) change({ text: $("text").value });
+}
+
+// The tokens give way to a field with their text, in the same place.
+function edit(on) {
+  const area = $("text");
+  if (on) area.value = state.text;
+  else takeText();
+  area.hidden = !on;
+  $("tokens").hidden = on;
+  $("edit-text").textContent = on ? "Done" : "Edit";
+  $("edit-text").title = on ? `also ${isMac ? "⌘" : "Ctrl"}+Enter or Escape` : "also a double click, or Enter";
+  (on ? area : $("tokens")).focus({ preventScroll: true });
+}
+
+// The diagram: the model from tokens to loss ------------------------------------------------------------------------------
+
+let openBlock = 0;
+
+const blockOf = name => name.startsWith("h.") ? Number(name.split(".")[1]) : null;
+const hasHeads = name => names.get(name)?.axes.split(" ").includes("H");
+const headName = block => hasHeads(state.name) ? state.name.replace(/^h\.\d+/, `h.${block}`) : `h.${block}.attn.att`;
+
+// Names in the order of computation as [{block, group, names}]: the stream's points are groups of their own.
+function groups(rows) {
+  const found = [];
+  for (const { name } of rows) {
+    const parts = name.split("."), block = blockOf(name), rest = block === null ? parts : parts.slice(2);
+    const group = rest.length > 1 ? rest[0] : block === null ? "output" : null;
+    const last = found.at(-1);
+    if (last && group !== null && last.block === block && last.group === group) last.names.push(name);
+    else found.push({ block, group, names: [name] });
+  }
+  return found;
+}
+
+function buildDiagram() {
+  const box = empty($("diagram")), activations = groups(model.names.filter(row => row.kind === "activation"));
+  const parameters = groups(model.names.filter(row => row.kind === "parameter"));
+  const weights = (block, group) => parameters.filter(x => x.block === block && x.group === group).flatMap(x => x.names);
+  const place = make("div", box), outer = activations.filter(group => group.block === null);
+  const before = outer.filter(group => /^w[tp]e$/.test(group.group)), after = outer.filter(group => !before.includes(group));
+  const stage = make("div", place, { className: "stage starts" });
+  for (const { group, names } of before) layer(stage, group, group === "wte" ? "token embedding" : "position embedding", names, weights(null, group));
+  for (const block of range(model.config.n_layer))
+    buildBlock(place, block, activations.filter(group => group.block === block), weights);
+  after.forEach(({ group, names }, i) => {
+    const stage = make("div", place, { className: `stage${i === after.length - 1 ? " ends" : ""}` });
+    layer(stage, group, group === "output" ? "output and loss" : "ln_f, the last norm", names,
+      group === "output" ? weights(null, "lm_head") : weights(null, group));
+  });
+}
+
+function buildBlock(place, block, groups, weights) {
+  const header = make("div", place, { className: "stage fold-line" });
+  const fold = button(header, "", () => openOrClose(block), { className: "fold", "data-block": block, "aria-controls": `block-${block}` });
+  make("b", fold, { textContent: `h.${block}` });
+  make("span", fold, { className: "soft", textContent: "" });
+  make("i", fold);
+  const body = make("div", place, { id: `block-${block}`, className: "block" });
+  let branch = null;
+  for (const { group, names } of groups) {
+    if (group === null) {
+      branch = null;
+      const stage = make("div", body, { className: "stage point" });
+      node(stage, names[0], names[0].split(".")[2]);
+      continue;
+    }
+    if (!branch || !model.config.pre_norm) {            // after the sum, a norm stands in the stream itself
+      const leaves = model.config.pre_norm || !group.startsWith("ln");
+      branch = make("div", body, { className: leaves ? "stage branch" : "stage" });
+      if (leaves) make("span", branch, { className: "way" });
+    }
+    const box = layer(branch, group, LAYER_WORDS[group] ?? group, names, weights(block, group));
+    if (group === "attn") buildHeads(box, block);
+  }
+}
+
+const LAYER_WORDS = { ln_1: "ln_1, norm", attn: "attn, attention", ln_2: "ln_2, norm", mlp: "mlp" };
+
+function layer(parent, group, title, names, parameters) {
+  const box = make("div", parent, { className: "layer" }), short = name => name.split(".").slice(blockOf(name) === null ? 0 : 3).join(".");
+  make("h3", box, { textContent: title });
+  const nodes = make("div", box, { className: "nodes" });
+  for (const name of names) node(nodes, name, short(name).replace(/^(wte|wpe|ln_f)\./, ""));
+  if (parameters.length) {
+    const details = make("details", box, { className: "params" });
+    make("summary", details, { textContent: `${parameters.length} parameter${parameters.length > 1 ? "s" : ""}` });
+    const inner = make("div", details, { className: "nodes" });
+    for (const name of parameters) node(inner, name, short(name).replace(/^(wte|wpe|ln_f)\./, ""), "node parameter");
+  }
+  return box;
+}
+
+function node(parent, name, text, className = "node") {
+  const element = button(parent, text, () => change({ name }), { className, "data-name": name, title: `${name}: ${names.get(name).forward}` });
+  make("i", element);
+  return element;
+}
+
+function buildHeads(box, block) {
+  const row = make("div", box, { className: "heads", role: "group", "aria-label": `heads of block ${block}` });
+  make("span", row, { textContent: "heads" });
+  for (const head of range(model.config.n_head))
+    button(row, head, () => change({ head, name: headName(block) }), { "data-block": block, "data-head": head, "aria-label": `head ${head}` });
+}
+
+// To open a block is to look at the same name in it.
+function openOrClose(block) {
+  const name = blockOf(state.name) === null ? state.name : state.name.replace(/^h\.\d+/, `h.${block}`);
+  openBlock = openBlock === block && blockOf(state.name) !== block ? null : block;
+  change({ name });
+}
+
+function drawDiagram() {
+  const block = blockOf(state.name) ?? openBlock;
+  openBlock = block;
+  for (const fold of document.querySelectorAll(".fold")) {
+    const open = Number(fold.dataset.block) === block;
+    fold.setAttribute("aria-expanded", open);
+    fold.children[1].textContent = open ? " block" : " block, folded";
+    $(`block-${fold.dataset.block}`).hidden = !open;
+  }
+  for (const node of document.querySelectorAll("#diagram .node")) {
+    const { name } = node.dataset, chosen = name === state.name;
+    node.setAttribute("aria-pressed", chosen);
+    node.classList.toggle("edited", state.edits.some(edit => edit.name === name && edit.head === null));
+    if (chosen && node.closest("details")) node.closest("details").open = true;
+  }
+  for (const head of document.querySelectorAll(".heads button")) {
+    const [block, number] = [Number(head.dataset.block), Number(head.dataset.head)];
+    head.setAttribute("aria-pressed", number === state.head && hasHeads(state.name));
+    head.classList.toggle("edited", state.edits.some(edit => blockOf(edit.name) === block && edit.head === number));
+  }
+  if (state.view !== "backward") drawNorms(null);
+}
+
+// The gradient's norm at each point, as a bar under its name; a folded block shows its greatest.
+function drawNorms(norms) {
+  const share = norms && byLogarithm([...norms.values()]);
+  for (const node of document.querySelectorAll("#diagram .node"))
+    node.lastChild.style.width = norms?.has(node.dataset.name) ? `${100 * share(norms.get(node.dataset.name))}%` : "0";
+  for (const fold of document.querySelectorAll(".fold")) {
+    const inside = norms ? [...norms].filter(([name]) => blockOf(name) === Number(fold.dataset.block)).map(([, norm]) => norm) : [];
+    fold.lastChild.style.width = inside.length ? `${100 * share(Math.max(...inside))}%` : "0";
+  }
+}
+
+// Pictures of arrays ----------------------------------------------------------------------------------------------------
+
+const AXES = { T: "position", C: "channel", "4C": "channel", "3C": "channel", n_inner: "channel", D: "channel of the head", V: "token",
+  n_positions: "position", H: "head", 1: "" };
+
+// The rows and columns that the server sent of one array; of its heads, one.
+function matrix(array, tokens, head = 0) {
+  const [rows, columns] = array.shown.slice(-2), perHead = array.shown.length === 3, size = rows * columns;
+  const first = perHead ? Math.min(head, array.shown[0] - 1) * size : 0;
+  const isAttention = /\.attn\.(att|scores)$/.test(array.name);
+  const finite = Math.max(Math.abs(array.least), Math.abs(array.greatest));
+  return {
+    rows, columns, numbers: array.numbers.subarray(first, first + size), square: isAttention,
+    full: array.name.endsWith(".attn.att") && array.which === "value" ? 1 : finite, amount: array.least >= 0,
+    rowAxis: array.row_axis, columnAxis: array.column_axis, trueRow: i => array.rows[i], trueColumn: j => array.columns[j],
+    rowName: i => axisName(array.row_axis, array.rows[i], tokens, null),
+    columnName: j => axisName(array.column_axis, array.columns[j], tokens, array.column_labels?.[j]),
+    describe: isAttention && array.which === "value" ? (row, column) => `${row} looks at ${column}: ` : undefined,
+  };
+}
+
+function axisName(axis, i, tokens, given) {
+  if (given) return { label: given, words: `${quoted(given)} (id ${i})` };
+  if (axis === "T" && tokens[i]) return { label: tokens[i].label, words: `${quoted(tokens[i].label)} (position ${i})` };
+  return { label: String(i), words: axis === "1" ? "" : `${AXES[axis] ?? axis} ${i}` };
+}
+
+// A picture with labels at its rows and columns, a scale, and a line that tells the number under the pointer or the arrow keys.
+class Picture {
+  constructor(parent, id, { moved = () => {}, chosen = () => {} } = {}) {
+    this.moved = moved;
+    this.cursor = null;
+    const box = make("div", parent, { className: "picture", id }), frame = make("div", box, { className: "frame" });
+    this.box = box;
+    this.rowLabels = make("div", frame, { className: "rows" });
+    this.squares = make("div", frame, { className: "squares", tabIndex: 0, role: "application", "aria-describedby": `${id}-readout` });
+    this.columnLabels = make("div", frame, { className: "columns" });
+    this.canvas = make("canvas", this.squares);
+    this.row = make("div", this.squares, { className: "row" });
+    this.cell = make("div", this.squares, { className: "cell" });
+    this.readout = make("p", box, { className: "readout", id: `${id}-readout`, "aria-live": "polite" });
+    this.facts = make("div", box, { className: "facts" });
+    this.squares.onpointermove = this.squares.onpointerdown = event => this.pointAt(event);
+    this.squares.onclick = () => this.cursor && chosen(...this.cursor);
+    onArrows(this.squares, (right, down) => this.move(right, down), () => this.cursor && chosen(...this.cursor));
+  }
+
+  draw(matrix, words, { space = this.box.clientWidth, facts = [], gray = "" } = {}) {
+    this.matrix = matrix;
+    paint(this.canvas, matrix.rows, matrix.columns, matrix.numbers, matrix.full);
+    this.arrange(Math.max(space, 120));
+    this.squares.setAttribute("aria-label", `${words}; the arrow keys move, Enter chooses`);
+    scale(empty(this.facts), matrix.full, { amount: matrix.amount, gray });
+    for (const fact of facts) make("span", this.facts, { textContent: fact });
+    const [row, column] = this.cursor ?? [matrix.rows - 1, 0];
+    this.point(clamp(row, 0, matrix.rows - 1), clamp(column, 0, matrix.columns - 1));
+  }
+
+  // Squares of whole pixels of the screen, so that all are equally large and sharp; more numbers than pixels are shrunk.
+  arrange(space) {
+    const { rows, columns, square, rowAxis, columnAxis } = this.matrix, ratio = devicePixelRatio;
+    const whole = size => size * ratio >= 1 ? Math.floor(size * ratio) / ratio : size;
+    const left = rowAxis === "1" ? 0 : 8 + 7.3 * Math.min(11, Math.max(...range(rows).map(i => this.matrix.rowName(i).label.length)) + (rows > 40 ? 4 : 0));
+    const width = whole(Math.min((space - left - 4) / columns, square ? 24 : 28));
+    const height = square ? width : whole(Math.min(18, 420 / rows, rows === 1 ? 28 : 18));
+    this.size = [width * columns, height * rows];
+    this.canvas.style.width = `${width * columns}px`;
+    this.canvas.style.height = `${height * rows}px`;
+    this.canvas.style.imageRendering = Math.min(width, height) * ratio >= 1 ? "pixelated" : "auto";
+    this.squares.style.width = this.canvas.style.width;
+    labels(this.rowLabels, range(rows).map(i => this.matrix.rowName(i).label), rowAxis, height);
+    this.rowLabels.style.height = `${height * rows}px`;
+    this.arrangeColumns(columnAxis, columns, width);
+  }
+
+  arrangeColumns(axis, columns, width) {
+    const box = empty(this.columnLabels), names = range(columns).map(j => this.matrix.columnName(j).label);
+    box.style.width = `${width * columns}px`;
+    const words = ["T", "V"].includes(axis);
+    box.className = `columns ${words ? "vertical" : "ends"}`;
+    box.style.font = "";
+    box.style.textOrientation = words && names.every(name => [...name].length === 1) ? "upright" : "mixed";
+    if (words) return labels(box, names, axis, width);
+    if (axis === "1") return;
+    make("span", box, { textContent: names[0] });
+    if (columns > 20) make("span", box, { textContent: AXES[axis] ?? axis });
+    make("span", box, { textContent: names.at(-1) });
+  }
+
+  pointAt(event) {
+    const box = this.canvas.getBoundingClientRect(), { rows, columns } = this.matrix;
+    this.point(clamp(Math.floor((event.clientY - box.top) / box.height * rows), 0, rows - 1),
+      clamp(Math.floor((event.clientX - box.left) / box.width * columns), 0, columns - 1));
+    this.moved(...this.cursor);
+  }
+
+  move(right, down) {
+    const { rows, columns } = this.matrix, [row, column] = this.cursor;
+    this.point(clamp(row + down, 0, rows - 1), clamp(column + right, 0, columns - 1));
+    this.moved(...this.cursor);
+  }
+
+  point(row, column) {
+    const { rows, columns, numbers, rowName, columnName, trueRow, trueColumn, describe } = this.matrix;
+    this.cursor = [row, column];
+    const [width, height] = [this.size[0] / columns, this.size[1] / rows], px = x => `${x}px`;
+    Object.assign(this.row.style, { top: px(row * height), width: px(this.size[0]), height: px(height) });
+    Object.assign(this.cell.style, { top: px(row * height), left: px(column * width), width: px(width), height: px(height) });
+    const value = numbers[row * columns + column], [a, b] = [rowName(row).words, columnName(column).words];
+    const readout = empty(this.readout);
+    make("span", readout, { textContent: describe ? describe(a, b) : [a, b].filter(x => x).join(", ") + (a || b ? ": " : "") });
+    make("output", readout, { textContent: digits(value, 7) });
+    Object.assign(readout.dataset, { row: trueRow(row), column: trueColumn(column), value: String(value) });
+  }
+}
+
+// Labels beside rows of that height: every n-th, with its number, where there is no room for all.
+function labels(box, names, axis, height) {
+  const every = Math.max(1, Math.ceil(10 / height));
+  const shown = names.map((name, i) => every > 1 && axis !== "1" && name !== String(i) ? `${i} ${brief(name, 8)}` : brief(name, 11));
+  box.textContent = axis === "1" ? "" : shown.filter((_, i) => i % every === 0).join("\n");
+  box.style.font = `${Math.min(12, every * height - 1)}px/${every * height}px var(--mono)`;
+}
+
+// What a picture can show of an array that is larger than it: every n-th, or a piece.
+function rangeChoice(parent, word, full, shown, chosen, piece, vocabulary) {
+  if (full <= shown.length && !piece) return;
+  const box = make("label", parent, { textContent: `${word} ` }), choice = make("select", box);
+  make("option", choice, { value: "", textContent: vocabulary ? "those that matter" : `all ${full.toLocaleString("en")}, every ${Math.ceil(full / 256)}th` });
+  for (let from = 0; from < full; from += 256)
+    make("option", choice, { value: from, textContent: `${from} … ${Math.min(from + 256, full) - 1}` });
+  choice.value = piece ? piece[0] : "";
+  choice.onchange = () => chosen(choice.value === "" ? null : [Number(choice.value), Math.min(Number(choice.value) + 256, full)]);
+}
+
+// Of which loss the gradients are -----------------------------------------------------------------------------------------
+
+function ofChoice(parent, suffix) {
+  make("span", parent, { className: "soft", textContent: "Gradients of the loss of" });
+  const box = make("div", parent, { className: "segments", role: "group", "aria-label": "Loss whose gradients are shown" });
+  button(box, "all tokens", () => change({ of: "all" }), { id: `of-all${suffix}` });
+  button(box, "", () => change({ of: state.of === "all" || state.at === state.of ? state.at : state.of }), { id: `of-one${suffix}` });
+  button(box, "", () => change({ of: state.at }), { id: `of-other${suffix}` });
+}
+
+function drawOf(suffix) {
+  const all = $(`of-all${suffix}`), one = $(`of-one${suffix}`), other = $(`of-other${suffix}`);
+  const t = state.of === "all" ? state.at : state.of, token = t => `token ${t}, ${quoted(brief(label(t)))}`;
+  all.setAttribute("aria-pressed", state.of === "all");
+  Object.assign(one, { textContent: t === 0 ? "the chosen token" : token(t), disabled: t === 0 });
+  one.title = t === 0 ? "The first token is not predicted: it has no loss. Choose another in the text." : "Choose a token in the text";
+  one.setAttribute("aria-pressed", state.of !== "all");
+  Object.assign(other, { textContent: token(state.at), hidden: state.of === "all" || state.at === state.of || state.at === 0 });
+  other.setAttribute("aria-pressed", false);
+}
+
+const lossWords = () => state.of === "all" ? "the mean loss of all tokens" : `the loss of ${quoted(label(state.of))} (position ${state.of})`;
+
+// Pictures and gradients are for texts up to a length that the server names.
+function tooLong(box) {
+  const long = T() > model.longest;
+  tellError(box, long ? `This text has ${T()} tokens; pictures and gradients are shown for up to ${model.longest}. Shorten it to look inside.` : null);
+  return long;
+}
+
+// Look inside -----------------------------------------------------------------------------------------------------------
+
+let value, gradient, attention;             // pictures
+let attended = null;                        // reply with the attention whose rows are drawn over the text
+let pieces = {};                            // ranges of rows and columns that were chosen for the shown name
+
+function buildInside(view) {
+  const bar = make("div", view, { className: "toolbar" });
+  segments(bar, "What to look at", PANES, pane => change({ pane })).id = "panes";
+  for (const child of $("panes").children) child.id = `pane-${child.dataset.key}`;
+  const of = make("div", bar, { className: "line", id: "of-line-inside" });
+  ofChoice(of, "-inside");
+  buildValues(make("div", view, { id: "values" }));
+  buildAttention(make("div", view, { id: "attention-pane" }));
+  const lens = make("div", view, { id: "lens-pane", className: "card" });
+  make("h2", lens, { textContent: "What the model would predict if it stopped early" });
+  make("p", lens, { className: "soft", textContent: "A column for each position, a row for each point of the residual stream; the last row is the model's own " +
+    "prediction. The bluer, the more probable. softmax(ln_f(x) Wᵀ)" });
+  make("div", lens, { className: "scroll", id: "lens-table", tabIndex: 0, role: "application", "aria-label": "Logit lens; the arrow keys move, Enter chooses" });
+  make("p", lens, { id: "lens-readout", className: "readout", "aria-live": "polite" });
+  $("lens-pane").append(make("div", lens, { id: "lens-scale" }));
+  listenToLens();
+}
+
+function buildValues(box) {
+  const card = make("div", box, { className: "card", id: "about" });
+  make("div", card, { className: "line", id: "about-name" });
+  const pair = make("div", box, { className: "pair", id: "value-and-gradient" });
+  pair.style.marginTop = "14px";
+  const [left, right] = ["value", "gradient"].map(kind => {
+    const card = make("div", pair, { className: "card", id: `${kind}-card` });
+    make("h2", card, { id: `${kind}-title` });
+    make("p", card, { className: "equation", id: `${kind}-equation` });
+    make("code", card, { className: "code", id: `${kind}-code` });
+    make("p", card, { className: "where", id: `${kind}-where` });
+    return card;
+  });
+  const both = (row, column) => {                          // the same place in both pictures
+    for (const picture of [value, gradient]) if (picture.matrix && !picture.box.hidden) picture.point(row, column);
+    if (/\.attn\.att$/.test(state.name)) lookFrom(value.matrix.trueRow(row));
+  };
+  const chosen = row => ["T"].includes(value.matrix.rowAxis) && change({ at: value.matrix.trueRow(row) });
+  value = new Picture(left, "value", { moved: both, chosen });
+  gradient = new Picture(right, "gradient", { moved: both, chosen });
+  make("div", left, { className: "ranges", id: "ranges" });
+  make("p", right, { className: "soft", id: "no-gradient" });
+}
+
+function drawInside() {
+  press($("panes"), state.pane);
+  $("values").hidden = state.pane !== "values";
+  $("attention-pane").hidden = state.pane !== "attention";
+  $("lens-pane").hidden = state.pane !== "lens";
+  $("of-line-inside").hidden = state.pane !== "values";
+  drawOf("-inside");
+  const boxes = { values: $("value-and-gradient"), attention: $("attention-pane"), lens: $("lens-pane") };
+  abandon(Object.keys(boxes).filter(key => key !== state.pane).map(key => boxes[key]));
+  attended = null;
+  if (tooLong($("view-inside"))) return;
+  ({ values: drawValues, attention: drawAttention, lens: drawLens })[state.pane]();
+}
+
+function about(name) {
+  const row = names.get(name), line = empty($("about-name"));
+  make("h2", line, { className: "mono", textContent: name, id: "chosen-name" });
+  make("span", line, { className: "soft", id: "chosen-shape", textContent: `axes ${row.axes || "none: a number"}` });
+  if (row.section) make("span", line, { className: "soft", textContent: row.section });
+  if (hasHeads(name)) {
+    make("span", line, { className: "soft", textContent: "head" });
+    const heads = Object.fromEntries(range(model.config.n_head).map(h => [h, String(h)]));
+    press(segments(line, "Head", heads, head => change({ head: Number(head) })), state.head);
+  }
+  for (const [i, kind] of ["value", "gradient"].entries()) {
+    $(`${kind}-title`).textContent = i ? `Gradient of ${lossWords()}` : "Value";
+    $(`${kind}-equation`).textContent = i ? row.backward : row.forward;
+    $(`${kind}-code`).textContent = row.code[i];
+    $(`${kind}-where`).textContent = row.source[i];
+  }
+}
+
+function drawValues() {
+  about(state.name);
+  if (pieces.name !== state.name) pieces = { name: state.name };
+  const withGradient = state.edits.length === 0, { rows, columns } = pieces;
+  gradient.box.hidden = !withGradient;
+  $("no-gradient").textContent = withGradient ? "" : "Gradients are those of the model without edits; take the edits back to see them.";
+  const body = { text: state.text, edits: state.edits, of: state.of, names: [state.name], grad: withGradient, most: 256 };
+  if (rows) body.rows = rows;
+  if (columns) body.columns = columns;
+  fill($("value-and-gradient"), "arrays", body, reply => {
+    for (const array of reply.arrays) drawArray(array, reply.tokens);
+    drawRanges(reply.arrays[0]);
+    if (/\.attn\.att$/.test(state.name)) {
+      attended = { array: reply.arrays[0], block: blockOf(state.name) };
+      lookFrom(at());
+    }
+  });
+}
+
+function drawArray(array, tokens) {
+  const picture = array.which === "value" ? value : gradient, shown = matrix(array, tokens, state.head);
+  if (shown.rowAxis === "T") picture.cursor = [Math.max(0, array.rows.indexOf(state.at)), picture.cursor?.[1] ?? 0];
+  const masked = /\.scores$/.test(array.name) && array.which === "value" ? "masked: −∞" : "";
+  const facts = [`least ${digits(array.least)}`, `greatest ${digits(array.greatest)}`, `root mean square ${digits(array.rms)}`];
+  picture.draw(shown, `${array.which} of ${array.name}`, { facts, gray: masked });
+  if (array.which === "value") $("chosen-shape").textContent = shapeWords(array);
+}
+
+function shapeWords(array) {
+  const axes = array.axes.split(" ").filter(axis => axis !== "B" && axis);
+  if (!axes.length) return "a number";
+  return `(${axes.map((axis, i) => axis === "1" || axis === String(array.shape[i]) ? axis : `${axis}=${array.shape[i]}`).join(", ")})`;
+}
+
+function drawRanges(array) {
+  const box = empty($("ranges")), [rows, columns] = array.shape.length > 1 ? array.shape.slice(-2) : [1, array.shape[0] ?? 1];
+  const choose = which => piece => { pieces[which] = piece; drawValues(); };
+  rangeChoice(box, "rows", rows, array.rows, choose("rows"), pieces.rows, array.row_axis === "V");
+  rangeChoice(box, "columns", columns, array.columns, choose("columns"), pieces.columns, array.column_axis === "V");
+}
+
+// Attention
+
+function buildAttention(box) {
+  const pair = make("div", box, { className: "pair" }), left = make("div", pair, { className: "card" });
+  make("h2", left, { textContent: "All heads" });
+  make("p", left, { className: "soft", textContent: "Row t of a square: how much token t looks at itself and at the tokens before it." });
+  make("div", left, { id: "heads" });
+  const right = make("div", pair, { className: "card", id: "one-head" });
+  make("h2", right, { id: "head-title" });
+  make("p", right, { className: "soft", textContent: "Point at a row here, or at a token in the text: the text shows what it looks at." });
+  attention = new Picture(right, "attention", {
+    moved: row => lookFrom(attention.matrix.trueRow(row)), chosen: row => change({ at: attention.matrix.trueRow(row) }),
+  });
+}
+
+function drawAttention() {
+  const block = blockOf(state.name) ?? openBlock ?? 0, name = `h.${block}.attn.att`, common = { text: state.text, edits: state.edits, of: "all", grad: false };
+  $("head-title").textContent = `Layer ${block}, head ${state.head}`;
+  fill($("heads"), "arrays", { ...common, names: range(model.config.n_layer).map(i => `h.${i}.attn.att`), most: 64 }, drawHeads);
+  fill($("one-head"), "arrays", { ...common, names: [name], most: 256 }, reply => {
+    const [array] = reply.arrays, shown = matrix(array, reply.tokens, state.head);
+    attended = { array, block };
+    attention.cursor = [Math.max(0, array.rows.indexOf(state.at)), strongest(shown, Math.max(0, array.rows.indexOf(state.at)))];
+    attention.draw(shown, `attention of layer ${block}, head ${state.head}`);
+    lookFrom(at());
+  });
+}
+
+function strongest({ numbers, columns }, row) {
+  const weights = numbers.subarray(row * columns, (row + 1) * columns);
+  return weights.indexOf(Math.max(...weights));
+}
+
+function drawHeads(reply) {
+  const box = $("heads"), n = model.config.n_head, block = blockOf(state.name) ?? openBlock ?? 0;
+  if (box.reply !== reply) makeHeads(box, reply, n);
+  box.reply = reply;
+  for (const head of box.querySelectorAll("button"))
+    head.setAttribute("aria-pressed", Number(head.dataset.block) === block && Number(head.dataset.head) === state.head);
+}
+
+function makeHeads(box, reply, n) {
+  const side = clamp(Math.floor((box.clientWidth - 40) / n) - 6, 22, 76);
+  empty(box).style.gridTemplateColumns = `auto repeat(${n}, max-content)`;
+  make("span", box);
+  for (const head of range(n)) make("span", box, { textContent: head });
+  reply.arrays.forEach((array, block) => {
+    make("span", box, { textContent: `h.${block}` });
+    for (const head of range(n)) {
+      const choose = () => change({ head, name: `h.${block}.attn.att` });
+      const small = button(box, "", choose, { "data-block": block, "data-head": head, "aria-label": `layer ${block}, head ${head}` });
+      const { rows, columns, numbers } = matrix(array, reply.tokens, head), canvas = make("canvas", small);
+      paint(canvas, rows, columns, numbers, 1);
+      canvas.style.width = canvas.style.height = `${side}px`;
+      canvas.style.imageRendering = side * devicePixelRatio >= columns ? "pixelated" : "auto";
+    }
+  });
+}
+
+// Draw over the text what token t looks at, where a head's attention is shown.
+function lookFrom(t) {
+  if (!attended) return;
+  const { array, block } = attended, row = array.rows.indexOf(t);
+  if (row < 0) return;
+  const { numbers, columns } = matrix(array, passed.tokens, state.head), weights = Array(T()).fill(NaN);
+  array.columns.forEach((key, j) => { weights[key] = numbers[row * columns + j]; });
+  colorText(weights, 1, `what ${quoted(label(t))} (position ${t}) looks at in layer ${block}, head ${state.head}`, { after: t });
+}
+
+// Logit lens
+
+function drawLens() {
+  fill($("lens-pane"), "lens", { text: state.text, edits: state.edits }, reply => {
+    const box = empty($("lens-table")), table = make("table", box, { id: "lens" }), head = make("tr", make("thead", table));
+    make("th", head, { textContent: "after" });
+    passed.tokens.forEach((token, t) => make("th", head, { textContent: brief(token.label, 9), className: t === state.at ? "at" : "", title: `position ${t}` }));
+    const body = make("tbody", table);
+    reply.points.forEach((point, i) => {
+      const row = make("tr", body);
+      make("th", row, { textContent: point, className: point === state.name ? "at" : "" });
+      reply.best[i].forEach((best, t) => lensCell(row, point, best, t));
+    });
+    scale(empty($("lens-scale")), 1, { amount: true, unit: "probability", greatest: model.colors.under_text });
+    const chosen = reply.points.includes(state.name) ? state.name : reply.points.at(-1);
+    tellLens(box.querySelector(`td[data-point="${chosen}"][data-t="${state.at}"]`));
+  });
+}
+
+function lensCell(row, point, best, t) {
+  const cell = make("td", row, { textContent: brief(best.label, 9), "data-point": point, "data-t": t, "data-label": best.label, "data-value": best.p });
+  cell.style.background = color(tone(best.p, 1) ** 2, model.colors.under_text);
+}
+
+function listenToLens() {
+  const box = $("lens-table"), choose = cell => change({ name: cell.dataset.point, at: Number(cell.dataset.t) });
+  box.onpointerover = event => event.target.matches("td") && tellLens(event.target);
+  box.onclick = event => event.target.matches("td") && choose(event.target);
+  onArrows(box, (right, down) => {
+    const cell = box.querySelector(".chosen"), row = cell.parentElement, rows = [...row.parentElement.children];
+    const next = rows[clamp(rows.indexOf(row) + down, 0, rows.length - 1)].children[clamp(cell.cellIndex + right, 1, T())];
+    tellLens(next);
+    next.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, () => choose(box.querySelector(".chosen")));
+}
+
+function tellLens(cell) {
+  if (!cell) return;
+  $("lens-table").querySelector(".chosen")?.classList.remove("chosen");
+  cell.classList.add("chosen");
+  const { point, t, label: best, value } = cell.dataset, readout = empty($("lens-readout"));
+  make("span", readout, { textContent: `Read at ${point}, ${quoted(label(t))} (position ${t}) would be followed by ${quoted(best)} with probability ` });
+  make("output", readout, { textContent: digits(Number(value), 6) });
+  Object.assign(readout.dataset, { point, t, value });
+}
+
+// Backward --------------------------------------------------------------------------------------------------------------
+
+let backward = null;            // the reply of api/backward that is shown
+
+function buildBackward(view) {
+  const bar = make("div", view, { className: "toolbar" });
+  ofChoice(make("div", bar, { className: "line" }), "");
+  const all = make("div", view, { id: "backward-body" }), step = make("div", all, { className: "card" });
+  const stepper = make("div", step, { className: "stepper", role: "group", "aria-label": "Steps of the backward pass" });
+  for (const [id, text, title] of [["first", "⏮", "the loss"], ["previous", "◀", "one step back"], ["next", "▶", "the next step"], ["last", "⏭", "the embedding"]])
+    button(stepper, text, () => goTo({ first: 0, previous: stepIndex() - 1, next: stepIndex() + 1, last: Infinity }[id]), { id, title, "aria-label": title });
+  make("span", stepper, { id: "step-count", className: "soft" });
+  onArrows(stepper, (right, down) => goTo(stepIndex() + right + down));
+  make("div", step, { id: "step-equation", "aria-live": "polite" });
+  make("div", step, { id: "ways-box" });
+  const pair = make("div", all, { className: "pair" }), left = make("div", pair, { className: "card" });
+  pair.style.marginTop = "14px";
+  make("h2", left, { textContent: "How large the gradient is, from the loss down" });
+  make("p", left, { className: "soft", id: "steps-scale" });
+  make("ol", left, { id: "steps", role: "listbox", tabIndex: 0, "aria-label": "Steps; the arrow keys move" });
+  onArrows($("steps"), (right, down) => goTo(stepIndex() + right + down));
+  $("steps").onclick = event => event.target.closest("li") && change({ name: event.target.closest("li").dataset.name });
+  const right = make("div", pair, { className: "card" });
+  make("h2", right, { textContent: "Which input tokens the loss depends on" });
+  make("p", right, { id: "inputs-words", className: "soft" });
+  make("div", right, { id: "inputs" });
+  make("div", right, { id: "inputs-ways" });
+}
+
+const stepIndex = () => backward ? Math.max(0, backward.steps.findIndex(step => step.name === state.name)) : 0;
+const goTo = i => backward && change({ name: backward.steps[clamp(i, 0, backward.steps.length - 1)].name });
+
+function drawBackward() {
+  drawOf("");
+  if (tooLong($("view-backward"))) return;
+  fill($("backward-body"), "backward", { text: state.text, of: state.of }, reply => {
+    const known = backward === reply;
+    backward = reply;
+    if (!known || !$("steps").children.length) makeSteps();
+    drawStep();
+    drawInputs();
+    drawNorms(new Map(reply.steps.map(step => [step.name, step.norm])));
+    colorText(reply.inputs, Math.max(...reply.inputs), `how much ${lossWords()} depends on each token: ‖d wte.out‖`);
+  });
+}
+
+function makeSteps() {
+  const list = empty($("steps")), norms = backward.steps.map(step => step.norm), share = byLogarithm(norms), positive = norms.filter(x => x > 0);
+  $("steps-scale").textContent = `‖gradient‖ at each point, on a logarithmic scale from ${digits(Math.min(...positive), 3)} to ${digits(Math.max(...norms), 3)}`;
+  backward.steps.forEach(({ name, norm }, i) => {
+    const line = make("li", list, { role: "option", id: `step-${i}`, "data-name": name, "data-value": norm, title: names.get(name)?.backward ?? "" });
+    make("span", line, { className: "count", textContent: i });
+    make("span", line, { className: "mono", textContent: name });
+    bar(line, share(norm));
+    make("span", line, { className: "number right", textContent: digits(norm, 3) });
+  });
+}
+
+function drawStep() {
+  const i = stepIndex(), step = backward.steps[i], row = names.get(step.name), chosen = step.name === state.name;
+  for (const line of $("steps").children) line.setAttribute("aria-selected", chosen && line.dataset.name === step.name);
+  $("steps").setAttribute("aria-activedescendant", `step-${i}`);
+  scrollWithin($("steps"), $(`step-${i}`));
+  $("step-count").textContent = chosen ? `step ${i} of ${backward.steps.length - 1}` : `${state.name} is no step of the backward pass; it begins at the loss`;
+  $("first").disabled = $("previous").disabled = i === 0;
+  $("last").disabled = $("next").disabled = i === backward.steps.length - 1;
+  const box = empty($("step-equation"));
+  const line = make("div", box, { className: "line" });
+  make("b", line, { className: "mono", textContent: step.name });
+  make("span", line, { className: "soft", textContent: `‖gradient‖ ${digits(step.norm)}` });
+  make("p", box, { className: "equation", textContent: row.backward });
+  make("code", box, { className: "code", textContent: row.code[1] });
+  make("p", box, { className: "where", textContent: row.source[1] });
+  drawWays(empty($("ways-box")), step, "ways");
+}
+
+function scrollWithin(box, line) {
+  const above = line.offsetTop - box.offsetTop;
+  if (above < box.scrollTop || above + line.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = above - box.clientHeight / 2;
+}
+
+// The terms whose sum is a gradient, each by the way from which it came.
+function drawWays(box, step, id) {
+  if (!step.parts?.length) return;
+  make("h3", box, { textContent: `The ways by which the loss reaches ${step.name}` }).style.marginTop = "12px";
+  const table = make("table", box, { id, className: "wide ways" }), head = make("tr", make("thead", table));
+  for (const text of ["way", "all positions", `at ${quoted(brief(label(state.at)))} (position ${state.at})`]) make("th", head, { textContent: text, colSpan: text === "way" ? 1 : 1 });
+  const body = make("tbody", table), most = Math.max(...step.parts.map(part => part.norm));
+  const here = part => part.per_token?.[state.at] ?? 0, mostHere = Math.max(...step.parts.map(here));
+  for (const part of step.parts) {
+    const row = make("tr", body, { "data-through": part.through, "data-value": part.norm, "data-at": here(part) });
+    const words = make("td", row);
+    make("div", words, { textContent: wayWords(step.name, part.through) });
+    make("code", words, { className: "soft", textContent: part.through });
+    for (const [norm, full] of [[part.norm, most], [here(part), mostHere]]) {
+      const cell = make("td", row);
+      make("div", cell, { className: "number", textContent: digits(norm, 3) });
+      bar(cell, norm / (full || 1));
+    }
+  }
+  make("p", box, { className: "soft", textContent: "Bars are linear. The terms add up as vectors, so that their norms need not add up to the whole." });
+}
+
+function wayWords(name, through) {
+  const last = through.split(".").at(-1), norm = /(ln_\w+)\.(xhat|mean|rstd)$/.exec(through), block = blockOf(through);
+  if (norm) return `through ${norm[1]}${{ xhat: ", its mean and scale held fixed", mean: "'s mean", rstd: "'s scale 1/σ" }[norm[2]]}`;
+  if (/\.attn\.[qkv]$/.test(through)) return `through ${last}, the ${{ q: "queries", k: "keys", v: "values" }[last]}`;
+  if (last === "pre") return "through the MLP";
+  if (last === "mid") return `straight on, past the attention of block ${block}`;
+  if (last === "out" && block !== null) return `straight on, past the MLP of block ${block}`;
+  return { "wte.out": "the lookup of the tokens", logits: "the output layer" }[through] ?? `through ${through}`;
+}
+
+function drawInputs() {
+  const box = empty($("inputs")), most = Math.max(...backward.inputs);
+  const order = range(T()).sort((a, b) => backward.inputs[b] - backward.inputs[a]), top = order[0];
+  $("inputs-words").textContent = most > 0 ? `${lossWords()[0].toUpperCase()}${lossWords().slice(1)} depends most on ${quoted(label(top))} (position ${top}).` : "On none.";
+  const table = make("table", box, { className: "wide" }), body = make("tbody", table);
+  for (const t of order.slice(0, 8)) {
+    const row = make("tr", body, { "data-t": t, "data-value": backward.inputs[t] });
+    button(make("td", row), `${quoted(brief(label(t)))} ${t}`, () => change({ at: t }), { title: "choose this position" });
+    bar(make("td", row, { className: "half" }), backward.inputs[t] / (most || 1));
+    make("td", row, { className: "number right", textContent: digits(backward.inputs[t], 3) });
+  }
+  const input = backward.steps.find(step => step.name === "wte.out");
+  const ways = empty($("inputs-ways"));
+  if (input && state.name !== "wte.out") drawWays(ways, input, "input-ways");
+}
+
+// Change it -------------------------------------------------------------------------------------------------------------
+
+let everywhere = true;              // whether new edits hold at all positions
+let measured = new Map();           // what switching off each place alone does to the loss: {place: change}
+let measuring = null;               // the controller of the measurement that runs
+
+const placeOf = ({ name, head }) => head === null ? name : `${name} ${head}`;
+
+function buildChange(view) {
+  const card = make("div", view, { className: "card" }), top = make("div", card, { className: "line spread" });
+  make("h2", top, { textContent: "Click to switch off" });
+  const tools = make("div", top, { className: "line" });
+  segments(tools, "Where new edits hold", { all: "at all positions", at: "at the chosen position" }, key => { everywhere = key === "all"; drawChange(); }).id = "where";
+  button(tools, "Measure each alone", measure, { id: "measure" });
+  make("p", card, { className: "soft", id: "grid-words" });
+  make("div", make("div", card, { className: "scroll" }), { id: "grid-box" });
+  make("p", card, { id: "grid-readout", className: "readout", "aria-live": "polite" });
+  make("div", card, { id: "grid-scale" });
+  const edits = make("div", view, { className: "card", id: "edits-card" }), line = make("div", edits, { className: "line spread" });
+  make("h2", line, { textContent: "Edits, and what each does to the loss" });
+  const buttons = make("div", line, { className: "line" });
+  button(buttons, "", () => addEdit({ name: state.name, head: hasHeads(state.name) ? state.head : null }), { id: "edit-chosen" });
+  button(buttons, "Take all back", () => change({ edits: [] }), { id: "no-edits" });
+  make("div", edits, { className: "scroll", id: "edits-box" });
+  const pair = make("div", view, { className: "pair" });
+  pair.style.marginTop = "14px";
+  for (const [id, title] of [["before", "Predicted next, without edits"], ["after", "Predicted next, with the edits"]]) {
+    const card = make("div", pair, { className: "card", id: `${id}-card` });
+    make("h2", card, { textContent: title });
+    make("p", card, { className: "soft", id: `${id}-words` });
+    make("div", card, { id: `${id}-box` });
+  }
+  const code = make("div", view, { className: "card" }), head = make("div", code, { className: "line spread" });
+  code.style.marginTop = "14px";
+  make("h2", head, { textContent: "The same in Python" });
+  button(head, "Copy", () => copy($("code").textContent, $("copy-code")), { id: "copy-code" });
+  make("pre", code, { id: "code", className: "code", tabIndex: 0 });
+}
+
+// The places of one block: its heads, its MLP, and the points of the stream.
+function places(block) {
+  const h = `h.${block}`, heads = range(model.config.n_head).map(head => ({ name: `${h}.attn.o`, head, title: `head ${head}` }));
+  const others = ["in", "mid", "mlp.out", "out"].map(point => ({ name: `${h}.${point}`, head: null, title: point === "mlp.out" ? "MLP" : point }));
+  return [others[0], ...heads, ...others.slice(1)].filter(place => names.get(place.name)?.editable);
+}
+
+function makeGrid() {
+  const table = make("table", empty($("grid-box")), { id: "grid" }), head = make("tr", make("thead", table));
+  make("th", head);
+  for (const { title } of places(0)) make("th", head, { textContent: title, scope: "col" });
+  const body = make("tbody", table);
+  for (const block of range(model.config.n_layer)) {
+    const row = make("tr", body);
+    make("th", row, { textContent: `h.${block}`, scope: "row" });
+    for (const place of places(block)) {
+      const cell = button(make("td", row), "", () => toggle(place), {
+        "data-name": place.name, "data-head": place.head ?? "", "aria-label": `layer ${block}, ${place.title}`,
+      });
+      cell.onpointerenter = cell.onfocus = () => tellPlace(place, block);
+    }
+  }
+  onArrows(table, (right, down) => moveFocus(table, right, down));
+}
+
+function moveFocus(table, right, down) {
+  const cell = document.activeElement.closest("td"), row = cell.parentElement, rows = [...row.parentElement.children];
+  const next = rows[clamp(rows.indexOf(row) + down, 0, rows.length - 1)].children[clamp(cell.cellIndex + right, 1, row.children.length - 1)];
+  next.querySelector("button").focus();
+}
+
+function tellPlace(place, block) {
+  const change = measured.get(placeOf(place)), readout = $("grid-readout");
+  readout.textContent = `Layer ${block}, ${place.title} (${place.name}${place.head === null ? "" : `, head ${place.head}`})` +
+    (change === undefined ? ": click to switch it off." : `: switched off alone, the loss changes by ${signed(change)} nats per token.`);
+}
+
+const sameplace = (edit, place) => edit.name === place.name && edit.head === place.head;
+
+function toggle(place) {
+  if (state.edits.some(edit => sameplace(edit, place))) change({ edits: state.edits.filter(edit => !sameplace(edit, place)), ...chosenBy(place) });
+  else addEdit(place);
+}
+
+const chosenBy = ({ name, head }) => ({ name, head: head ?? state.head });
+
+function addEdit({ name, head }) {
+  const position = everywhere ? null : state.at;
+  change({ edits: [...state.edits, { name, head, position, how: "off", factor: 0.5, from: state.text }], ...chosenBy({ name, head }) });
+}
+
+function setEdit(i, changes) {
+  change({ edits: state.edits.map((edit, j) => i === j ? { ...edit, ...changes } : edit) });
+}
+
+// What the server is sent of an edit: what its kind needs.
+function sent({ name, head, position, how, factor, from }) {
+  return { name, head, position, how, ...(how === "scale" ? { factor } : how === "patch" ? { from } : {}) };
+}
+
+function drawChange() {
+  press($("where"), everywhere ? "all" : "at");
+  const editable = names.get(state.name)?.editable;
+  Object.assign($("edit-chosen"), { textContent: `Edit ${state.name}${hasHeads(state.name) ? `, head ${state.head}` : ""}`, disabled: !editable });
+  $("no-edits").disabled = !state.edits.length;
+  drawGrid();
+  makeEdits();
+  const text = state.text, box = $("edits-card");
+  if (state.edits.length) fill(box, "edits", { text, edits: state.edits.map(sent) }, drawEffects);
+  else {
+    abandon([box]);
+    tellError(box, null);
+    $("code").textContent = "No edits yet: click a square above.";
+  }
+  fill($("before-card"), "pass", { text, edits: [] }, reply => drawPredictions("before", reply));
+  fill($("after-card"), "pass", { text, edits: state.edits.map(sent) }, reply => drawPredictions("after", reply));
+}
+
+function drawGrid() {
+  const full = Math.max(0.1, ...[...measured.values()].map(Math.abs));
+  for (const cell of $("grid").querySelectorAll("button")) {
+    const place = { name: cell.dataset.name, head: cell.dataset.head === "" ? null : Number(cell.dataset.head) };
+    const edit = state.edits.find(edit => sameplace(edit, place)), change = measured.get(placeOf(place));
+    cell.setAttribute("aria-pressed", Boolean(edit));
+    cell.classList.toggle("chosen", place.name === state.name && (place.head === null || place.head === state.head));
+    cell.textContent = change === undefined ? edit ? edit.how : "·" : Math.abs(change) < 0.005 ? "0" : change.toFixed(2).replace("-", "−").replace(/^(?=\d)/, "+");
+    cell.dataset.value = change ?? "";
+    cell.style.backgroundColor = change === undefined ? "" : color(tone(change, full), model.colors.under_text);
+  }
+  $("grid-words").textContent = measured.size ? "Numbers: what switching off each alone does to the mean loss. Blue: it rises without it; orange: it falls."
+    : "Heads are switched off at their output attn.o, before c_proj. “Measure each alone” tries every square.";
+  const box = empty($("grid-scale"));
+  if (measured.size) scale(box, full, { unit: "nats", greatest: model.colors.under_text });
+}
+
+// One block after the other, so that the first numbers come early; a second click stops it.
+async function measure() {
+  if (measuring) return stopMeasuring();
+  const abort = measuring = new AbortController(), position = everywhere ? null : state.at;
+  measured = new Map();
+  $("measure").textContent = "Stop";
+  try {
+    for (const block of range(model.config.n_layer)) {
+      const some = places(block), edits = some.map(({ name, head }) => ({ name, head, position, how: "off" }));
+      const reply = await ask("edits", { text: state.text, edits }, abort.signal);
+      some.forEach((place, i) => measured.set(placeOf(place), reply.rows[i].change));
+      if (state.view === "change") drawGrid();
+    }
+  } catch (error) {
+    if (error.name !== "AbortError") tellError($("view-change"), error.message);
+  } finally {
+    if (measuring === abort) stopMeasuring();
+  }
+}
+
+function stopMeasuring() {
+  measuring?.abort();
+  measuring = null;
+  $("measure").textContent = "Measure each alone";
+}
+
+// The table of edits is made anew when other controls are needed; while a slider moves, it stays.
+function makeEdits() {
+  const box = $("edits-box"), form = JSON.stringify(state.edits.map(({ name, head, how }) => [name, head, how]));
+  if (box.form !== form) {
+    box.form = form;
+    empty(box);
+    if (state.edits.length) makeEditTable(box);
+    else make("p", box, { className: "soft", textContent: "None: the model is as it was trained." });
+  }
+  state.edits.forEach((edit, i) => {
+    const row = box.querySelector(`tr[data-edit="${i}"]`), where = row.querySelector(".where-edit");
+    const choices = [["", "all positions"], ...[...new Set([state.at, edit.position])].filter(t => t !== null).map(t => [t, `${quoted(brief(label(t)))} (${t})`])];
+    empty(where).append(...choices.map(([value, text]) => new Option(text, value)));
+    where.value = edit.position ?? "";
+    for (const field of row.querySelectorAll("[data-field]")) if (field !== document.activeElement) field.value = edit[field.dataset.field];
+  });
+}
+
+function makeEditTable(box) {
+  const table = make("table", box, { className: "wide", id: "edits" }), head = make("tr", make("thead", table));
+  for (const text of ["what", "where", "how", "", "loss alone", "change", ""]) make("th", head, { textContent: text });
+  const body = make("tbody", table);
+  state.edits.forEach((edit, i) => makeEditRow(make("tr", body, { "data-edit": i }), edit, i));
+  const all = make("tr", make("tfoot", table), { id: "all-edits" });
+  for (const text of ["all together", "", "", "", "", "", ""]) make("td", all, { textContent: text });
+}
+
+function makeEditRow(row, edit, i) {
+  make("td", row, { className: "mono", textContent: edit.head === null ? edit.name : `${edit.name}, head ${edit.head}` });
+  const where = make("select", make("td", row), { className: "where-edit", "aria-label": "position" });
+  where.onchange = () => setEdit(i, { position: where.value === "" ? null : Number(where.value) });
+  const how = make("select", make("td", row), { "aria-label": "how" });
+  how.append(new Option("switch off", "off"), new Option("scale", "scale"), new Option("patch", "patch"));
+  how.value = edit.how;
+  how.onchange = () => setEdit(i, { how: how.value });
+  const value = make("div", make("td", row), { className: "value" });
+  if (edit.how === "scale") {
+    const set = event => event.target.value !== "" && setEdit(i, { factor: clamp(Number(event.target.value), 0, 100) });
+    make("input", value, { type: "range", min: 0, max: 2, step: 0.05, oninput: set, "data-field": "factor", "aria-label": "factor" });
+    make("input", value, { type: "number", min: 0, max: 100, step: 0.05, oninput: set, "data-field": "factor", "aria-label": "factor, as a number" });
+  } else if (edit.how === "patch") {
+    const from = make("input", value, { type: "text", "data-field": "from", "aria-label": "text that the value is taken from", spellcheck: false });
+    from.oninput = () => { clearTimeout(typing); typing = setTimeout(() => setEdit(i, { from: from.value }), 300); };
+    from.title = "A second text with as many tokens: the value is taken from it";
+  }
+  make("td", row, { className: "number alone" });
+  make("td", row, { className: "number change" });
+  button(make("td", row), "✕", () => change({ edits: state.edits.filter((_, j) => j !== i) }), { "aria-label": "take this edit back", title: "take back" });
+}
+
+function drawEffects(reply) {
+  reply.rows.forEach((effect, i) => tellEffect($("edits").querySelector(`tr[data-edit="${i}"]`), effect));
+  tellEffect($("all-edits"), reply.all);
+  $("code").textContent = reply.code;
+  const changes = reply.all.nll.map((x, t) => x === null ? NaN : x - reply.before.nll[t]);
+  const full = Math.max(0.1, ...changes.filter(Number.isFinite).map(Math.abs));
+  colorText(changes, full, "what the edits do to each token's surprise; blue rises, orange falls", { amount: false, unit: "nats" });
+}
+
+function tellEffect(row, { loss, change }) {
+  const [alone, difference] = row.querySelectorAll("td:nth-child(5), td:nth-child(6)");
+  alone.textContent = digits(loss, 5);
+  difference.textContent = signed(change);
+  row.dataset.value = loss;
+  row.dataset.change = change;
+}
+
+function drawPredictions(id, reply) {
+  const nll = reply.nll[state.at + 1], table = make("table", empty($(`${id}-box`)), { className: "predictions", id });
+  $(`${id}-words`).textContent = `after ${quoted(label(state.at))} (position ${state.at})` +
+    (nll === undefined || nll === null ? "" : ` · surprise of ${quoted(label(state.at + 1))}, which follows: ${digits(nll, 3)} nats`);
+  for (const { id, label, p } of reply.predictions[state.at]) {
+    const row = make("tr", table, { "data-id": id, "data-value": p });
+    make("td", row, { textContent: brief(label) });
+    bar(make("td", row), p, { title: `p ${p}` });
+    make("td", row, { className: "number right", textContent: percent(p) });
+  }
+}
+
+// Generate --------------------------------------------------------------------------------------------------------------
+
+// The tokens after the prompt are those that were chosen by hand or kept (state.forced) and state.drawn more that the seed draws.
+// steps[n] is the reply for the n-th of these; the one that is shown stands before its token is taken.
+let run = { key: null, steps: [] };
+let playing = false, speed = 8;
+
+function buildGenerate(view) {
+  const pair = make("div", view, { className: "pair" }), left = make("div", pair, { className: "card", id: "output-card" });
+  const controls = make("div", left, { className: "line" });
+  button(controls, "▶ Play", () => playing ? pause() : play(), { id: "play", className: "main" });
+  button(controls, "Step", () => forward(), { id: "step", title: "take the next token" });
+  button(controls, "Back", () => back(), { id: "back", title: "take the last token back" });
+  button(controls, "Restart", () => { pause(); change({ forced: [], drawn: 0 }); }, { id: "restart", title: "the prompt alone" });
+  const pace = make("label", controls, { className: "line soft", textContent: "tokens per second " });
+  make("input", pace, { id: "speed", type: "range", min: 1, max: 40, value: speed, oninput: event => { speed = Number(event.target.value); $("pace").textContent = speed; } });
+  make("span", pace, { id: "pace", className: "number", textContent: speed });
+  make("div", left, { id: "output", tabIndex: 0, role: "log", "aria-label": "Prompt and continuation" });
+  const below = make("div", left, { className: "line spread" });
+  make("span", below, { id: "output-facts", className: "soft" });
+  button(below, "Take as the text", () => change({ text: $("output").dataset.text }), { id: "use-output", title: "so that the other views show it" });
+  make("code", left, { id: "generate-code", className: "code" });
+  const right = make("div", pair, { className: "card" });
+  make("h2", right, { textContent: "How the next token is drawn" });
+  make("div", right, { id: "options" }).style.marginTop = "10px";
+  for (const key in OPTIONS) buildOption($("options"), key, OPTIONS[key]);
+  const bars = make("div", view, { className: "card", id: "bars-card" });
+  make("h2", bars, { textContent: "The next token, before and after each step" });
+  make("p", bars, { className: "soft", textContent: "The highlighted token is the one that the seed draws. Click another to take it instead." });
+  make("div", bars, { className: "scroll", id: "bars-box" });
+  bars.style.marginTop = "14px";
+}
+
+function buildOption(box, key, { title, least, most, step, note }) {
+  const set = event => event.target.value !== "" && setOption(key, optionOf(key, event.target.value));
+  make("label", box, { htmlFor: `option-${key}`, textContent: title, title: note });
+  if (most === undefined) make("span", box, { className: "off", textContent: note });
+  else make("input", box, { type: "range", min: least, max: most, step, oninput: set, "data-option": key, "aria-label": title });
+  make("input", box, { type: "number", min: least ?? 0, step: step ?? 1, oninput: set, "data-option": key, id: `option-${key}`, title: note });
+}
+
+// Tokens that are there stay when an option changes; another seed begins again after the prompt.
+function setOption(key, number) {
+  if (key === "top_k" || key === "seed") number = Math.floor(number);
+  if (["top_p", "min_p"].includes(key)) number = Math.min(number, 1);
+  if (key === "repetition_penalty" && number === 0) number = 1;
+  const options = { ...state.options, [key]: number };
+  if (key === "seed") change({ options, forced: [], drawn: 0 });
+  else change({ options, forced: taken(), drawn: 0 });
+}
+
+const taken = () => [...state.forced, ...run.steps.slice(0, state.drawn).map(step => step.token.id)];
+
+function sentOptions() {
+  const { temperature, seed } = state.options, options = { temperature };
+  for (const key of ["top_k", "top_p", "min_p", "repetition_penalty"])
+    if (state.options[key] !== OPTIONS[key].neutral) options[key] = state.options[key];
+  return { ...options, seed };
+}
+
+// Ask for the steps up to the shown one; after a link was opened all of them are asked for, one after the other.
+function drawGenerate() {
+  for (const field of document.querySelectorAll("[data-option]"))
+    if (field !== document.activeElement) field.value = state.options[field.dataset.option];
+  const key = JSON.stringify([state.text, state.forced, state.options]);
+  if (run.key !== key) run = { key, steps: [] };
+  const n = Math.min(run.steps.length, state.drawn), body = { text: state.text, forced: state.forced, drawn: n, options: sentOptions() };
+  $("back").disabled = state.drawn + state.forced.length === 0;
+  if (run.steps[state.drawn]) {
+    abandon([$("bars-card")]);
+    drawNext();
+    return Promise.resolve(true);
+  }
+  const mine = run;
+  return fill($("bars-card"), "next", body, reply => {
+    mine.steps[n] = reply;
+    drawNext();
+  }).then(drawn => drawn && n < state.drawn && run === mine ? drawGenerate() : drawn);
+}
+
+const plain = label => label.replaceAll("␣", " ").replaceAll("⏎", "\n");
+
+// The whole text before the token of run.steps[n]: it ends the reply before, or the reply's own text without its token.
+function textBefore(n) {
+  if (n > 0) return run.steps[n - 1].output;
+  if (!state.forced.length) return state.text;
+  const { output, token } = run.steps[n];
+  return output.endsWith(plain(token.label)) ? output.slice(0, -plain(token.label).length) : output;
+}
+
+function drawNext() {
+  const n = Math.min(run.steps.length - 1, state.drawn), next = run.steps[n], text = textBefore(n), box = empty($("output"));
+  const isPrompt = text.startsWith(state.text), last = n > 0 ? plain(run.steps[n - 1].token.label) : "";
+  const rest = isPrompt ? text.slice(state.text.length) : text, marked = last && rest.endsWith(last);
+  make("span", box, { className: "prompt", textContent: isPrompt ? state.text : "" });
+  make("span", box, { textContent: marked ? rest.slice(0, -last.length) : rest });
+  if (marked) make("span", box, { className: "last", textContent: last });
+  box.dataset.text = text;
+  box.scrollTop = box.scrollHeight;
+  const count = state.forced.length + n;
+  $("output-facts").textContent = `${count} token${count === 1 ? "" : "s"} after the prompt${next.ended ? "; the next one ends the text" : ""}`;
+  $("use-output").disabled = count === 0;
+  $("generate-code").textContent = pythonOfRun(n);
+  drawBars(next);
+}
+
+function pythonOfRun(n) {
+  const options = Object.entries(sentOptions()).map(([key, x]) => `, ${key}=${x}`).join("");
+  const prompt = JSON.stringify(state.text);
+  if (!state.forced.length) return `model.generate(${prompt}, max_new_tokens=${Math.max(n, 1)}${options})`;
+  return `model.generate([*model.tokenizer.encode(${prompt}), ${state.forced.join(", ")}], max_new_tokens=${Math.max(n, 1)}${options})`;
+}
+
+function drawBars(next) {
+  const table = make("table", empty($("bars-box")), { id: "bars" }), head = make("tr", make("thead", table)), V = model.config.vocab_size;
+  make("th", head, { textContent: "token", scope: "col" });
+  let left = null;
+  for (const stage of next.stages) {
+    const possible = next.possible[stage] ?? left, cell = make("th", head, { scope: "col", "data-stage": stage, "data-possible": possible });
+    make("span", cell, { textContent: stageWords(stage) });
+    make("small", cell, { textContent: left !== null && possible < left ? `${(left - possible).toLocaleString("en")} ruled out, ${possible.toLocaleString("en")} left` :
+      `${possible.toLocaleString("en")} of ${V.toLocaleString("en")}` });
+    left = possible;
+  }
+  const body = make("tbody", table), most = Math.max(...next.candidates.flatMap(candidate => candidate.p));
+  for (const candidate of next.candidates) barsRow(body, candidate, next, most);
+}
+
+const stageWords = stage => stage === "model" ? "the model" : stage === "temperature" ? `temperature ${state.options.temperature}` :
+  OPTIONS[stage] ? `${OPTIONS[stage].title} ${state.options[stage]}` : stage;
+
+function barsRow(body, { id, label, p }, next, most) {
+  const drawn = id === next.token.id, row = make("tr", body, { "data-id": id, className: drawn ? "drawn" : "" });
+  button(make("td", row), brief(label), () => take(id), { title: drawn ? "the one that the seed draws" : `take ${quoted(label)} instead`, "aria-label": `take ${label}` });
+  p.forEach((share, i) => {
+    const out = share === 0 && i > 0, cell = make("td", row, { className: out ? "out" : "" });
+    const words = make("div", cell, { className: "p", "data-value": share });
+    make("span", words, { textContent: out ? "ruled out" : percent(share) });
+    bar(cell, share / most, { title: `p ${share}` });
+  });
+}
+
+async function forward() {
+  if (run.steps[state.drawn]?.ended) return pause();
+  if (run.steps[state.drawn]) change({ drawn: state.drawn + 1 });
+  await shown;
+}
+
+function back() {
+  pause();
+  if (state.drawn) change({ drawn: state.drawn - 1 });
+  else if (state.forced.length) change({ forced: state.forced.slice(0, -1) });
+}
+
+function take(id) {
+  pause();
+  if (run.steps[state.drawn]?.token.id === id) forward();
+  else change({ forced: [...taken(), id], drawn: 0 });
+}
+
+async function play() {
+  playing = true;
+  drawPlay();
+  while (playing && state.view === "generate") {
+    const begun = performance.now(), count = state.drawn;
+    await forward();
+    if (state.drawn === count || !run.steps[state.drawn]) break;        // an error, or the end
+    await new Promise(done => setTimeout(done, Math.max(0, 1000 / speed - (performance.now() - begun))));
+  }
+  pause();
+}
+
+function pause() {
+  playing = false;
+  drawPlay();
+}
+
+function drawPlay() {
+  $("play").textContent = playing ? "❚❚ Pause" : "▶ Play";
+}
+
+// Training --------------------------------------------------------------------------------------------------------------
+
+const EVERY = 2000;                 // ms between two looks at the run's folder
+let poll;
+
+function buildTraining(view) {
+  const card = make("div", view, { className: "card", id: "training-card" }), top = make("div", card, { className: "line spread" });
+  make("p", top, { id: "training-state", "aria-live": "polite" });
+  button(top, "Open the best model", () => openModel("run"), { id: "open-best", hidden: true });
+  const plots = make("div", view, { id: "plots" });
+  plots.style.marginTop = "14px";
+  const samples = make("div", view, { className: "card", hidden: true, id: "samples-card" });
+  samples.style.marginTop = "14px";
+  make("h2", samples, { textContent: "Samples, the latest first" });
+  make("div", samples, { id: "samples" });
+}
+
+function drawTraining() {
+  clearTimeout(poll);
+  if (!model.run) {
+    $("training-state").textContent = "No run to watch. Start the lab with a run's folder: python -m minigpt lab --run FOLDER, while `python -m minigpt train` writes it or after it has ended.";
+    return;
+  }
+  replies.delete(JSON.stringify(["training", {}]));
+  fill($("training-card"), "training", {}, reply => {
+    drawRun(reply);
+    const goesOn = ["running", "waiting"].includes(reply.state);
+    if (goesOn) poll = setTimeout(() => state.view === "training" && drawTraining(), EVERY);
+  });
+}
+
+function drawRun(run) {
+  const column = name => run.rows.map(row => row[run.columns.indexOf(name)]), steps = column("step"), last = steps.at(-1) ?? 0;
+  const words = { waiting: "waiting for its first step", running: "running", ended: "ended", stopped: "stopped" }[run.state] ?? run.state;
+  $("training-state").textContent = `${run.run}: ${words} · step ${last.toLocaleString("en")}${run.steps ? ` of ${run.steps.toLocaleString("en")}` : ""}` +
+    (run.left !== null && run.state === "running" ? ` · ${duration(run.left)} left` : "") +
+    (run.best ? ` · best validation loss ${digits(run.best.val_loss)} at step ${run.best.step.toLocaleString("en")}` : "");
+  Object.assign($("open-best"), { hidden: !run.ready || run.state === "running", textContent: model.opened === "run" ? "Open it anew" : "Open the best model" });
+  if (run.rows.length) {
+    plot("loss", "Loss, nats per token", steps, [["training", column("train_loss"), "faint"], ["smoothed", column("smooth"), "blue"], ["validation", column("val_loss"), "orange"]]);
+    plot("learning_rate", "Learning rate", steps, [["learning rate", column("learning_rate"), "blue"]], 0);
+    plot("gradient_norm", "Gradient norm", steps, [["gradient norm", column("gradient_norm"), "blue"]], 0);
+    plot("tokens_per_second", "Tokens per second", steps, [["tokens per second", column("tokens_per_second"), "blue"]], 0);
+  }
+  $("samples-card").hidden = !run.samples.length;
+  const box = empty($("samples"));
+  for (const { step, text } of [...run.samples].reverse()) {
+    make("small", box, { textContent: `step ${step.toLocaleString("en")}` });
+    make("pre", box, { textContent: text });
+  }
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function svg(tag, parent, attributes) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return parent.appendChild(element);
+}
+
+// Lines over steps with axes; the pointer or the arrow keys tell the numbers.
+function plot(id, title, xs, series, least = null) {
+  let box = document.querySelector(`.plot[data-series="${id}"]`);
+  if (!box) box = makePlot(id, title);
+  const { paper, readout } = box, width = Math.max(paper.clientWidth, 200), height = 190, [left, bottom, top, right] = [46, 22, 6, 8];
+  const numbers = series.flatMap(([, ys]) => ys).filter(Number.isFinite), most = Math.max(...numbers), low = least ?? Math.min(...numbers);
+  const marks = ticks(low, most, 4), [from, to] = [Math.min(low, marks[0]), Math.max(most, marks.at(-1))];
+  const x = step => left + (step - xs[0]) / (xs.at(-1) - xs[0] || 1) * (width - left - right);
+  const y = number => top + (to - number) / (to - from || 1) * (height - top - bottom);
+  empty(paper).setAttribute("viewBox", `0 0 ${width} ${height}`);
+  for (const mark of marks) {
+    svg("line", paper, { class: "grid", x1: left, x2: width - right, y1: y(mark), y2: y(mark) });
+    svg("text", paper, { x: left - 6, y: y(mark) + 4, "text-anchor": "end" }).textContent = digits(mark, 3);
+  }
+  for (const mark of ticks(xs[0], xs.at(-1), 5).filter(mark => mark >= xs[0] && mark <= xs.at(-1)))
+    svg("text", paper, { x: x(mark), y: height - 6, "text-anchor": "middle" }).textContent = mark.toLocaleString("en");
+  for (const [, ys, kind] of series) line(paper, xs, ys, x, y, kind);
+  const cursor = svg("line", paper, { class: "cursor", y1: top, y2: height - bottom });
+  Object.assign(box, { tell: i => {
+    box.index = clamp(i, 0, xs.length - 1);
+    cursor.setAttribute("x1", x(xs[box.index]));
+    cursor.setAttribute("x2", x(xs[box.index]));
+    readout.textContent = `step ${xs[box.index].toLocaleString("en")}: ` + series.filter(([, ys]) => ys[box.index] !== null)
+      .map(([name, ys]) => series.length > 1 ? `${name} ${digits(ys[box.index])}` : digits(ys[box.index])).join(", ");
+    readout.dataset.step = xs[box.index];
+    readout.dataset.value = series.map(([, ys]) => ys[box.index] ?? "").join(" ");
+  }, nearest: place => xs.findIndex((step, i) => i === xs.length - 1 || (x(step) + x(xs[i + 1])) / 2 >= place * width), count: xs.length });
+  box.tell(box.index === undefined || box.follows ? xs.length - 1 : box.index);
+}
+
+const strokes = kind => ({ blue: `rgb(${model.colors.blue})`, orange: `rgb(${model.colors.orange})`, faint: `rgba(${model.colors.gray},.45)` })[kind];
+
+function line(paper, xs, ys, x, y, kind) {
+  const points = xs.map((step, i) => [x(step), y(ys[i]), ys[i]]).filter(([, , number]) => number !== null && Number.isFinite(number));
+  if (points.length) svg("path", paper, { d: `M${points.map(([a, b]) => `${a.toFixed(1)} ${b.toFixed(1)}`).join("L")}`, stroke: strokes(kind) });
+  if (points.length < 60 && kind === "orange") for (const [a, b] of points) svg("circle", paper, { cx: a, cy: b, r: 2.5, fill: strokes(kind) });
+}
+
+function makePlot(id, title) {
+  const box = make("div", $("plots"), { className: "card plot", "data-series": id });
+  make("h2", box, { textContent: title });
+  if (id === "loss") for (const [name, kind] of [["training", "faint"], ["smoothed", "blue"], ["validation", "orange"]]) {
+    const key = make("span", box, { className: "key" });
+    make("i", key).style.background = strokes(kind);
+    make("span", key, { textContent: name });
+  }
+  box.paper = svg("svg", box, { role: "application", tabindex: 0, "aria-label": `${title} over steps; the arrow keys tell numbers` });
+  box.readout = make("p", box, { className: "readout", "aria-live": "polite" });
+  box.follows = true;                                       // the latest step, until someone points elsewhere
+  box.paper.onpointermove = event => {
+    const place = box.paper.getBoundingClientRect();
+    box.follows = false;
+    box.tell(box.nearest((event.clientX - place.left) / place.width));
+  };
+  box.paper.onpointerleave = () => { box.follows = true; box.tell(box.count - 1); };
+  onArrows(box.paper, right => { box.follows = false; box.tell(box.index + right); });
+  return box;
+}
+
+// Round numbers that span a range, about n of them.
+function ticks(from, to, n) {
+  const rough = (to - from || Math.abs(to) || 1) / n, power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].map(x => x * power).find(x => x >= rough), marks = [];
+  for (let i = Math.ceil(from / step - 1e-9); i * step <= to + step * 1e-9; i++) marks.push(Number((i * step).toPrecision(12)));
+  return marks.length ? marks : [from];
+}
+
+// The page --------------------------------------------------------------------------------------------------------------
+
+const BUILD = { generate: buildGenerate, inside: buildInside, backward: buildBackward, change: buildChange, training: buildTraining };
+const DRAW = { generate: drawGenerate, inside: drawInside, backward: drawBackward, change: drawChange, training: drawTraining };
+let shown = Promise.resolve();      // when what was asked for last is drawn
+
+function show() {
+  shown = showAll();
+}
+
+async function showAll() {
+  const wanted = state.view, reads = wanted !== "training";
+  showTabs();
+  if (wanted !== "training") clearTimeout(poll);
+  if (measuring && wanted !== "change") stopMeasuring();
+  if (reads && document.activeElement !== $("text")) $("text").value = state.text;
+  const read = await passText();
+  if (read) drawAround();
+  else if (wanted !== "generate" && wanted !== "training") return;
+  if (state.view === wanted) await DRAW[wanted]();
+}
+
+function drawAround() {
+  drawText();
+  drawDiagram();
+}
+
+function showTabs() {
+  for (const view in VIEWS) {
+    const chosen = view === state.view;
+    $(`tab-${view}`).setAttribute("aria-selected", chosen);
+    $(`tab-${view}`).tabIndex = chosen ? 0 : -1;
+    $(`view-${view}`).hidden = !chosen;
+    if (!chosen) abandon([...waiting.keys()].filter(box => $(`view-${view}`).contains(box)));
+  }
+  const withDiagram = ["inside", "backward", "change"].includes(state.view);
+  $("body").classList.toggle("with-diagram", withDiagram);
+  $("diagram").hidden = !withDiagram;
+  showInForce();
+  document.title = `${VIEWS[state.view]} · minigpt lab`;
+}
+
+// What holds in all views: edits, and that a link was made with another model.
+function showInForce() {
+  const box = empty($("in-force")), n = state.edits.length;
+  box.hidden = !n && !otherModel;
+  if (otherModel) make("span", box, { textContent: `This link was made with the model ${otherModel}; what you see is ${model.name}.` });
+  if (!n) return;
+  make("span", box, { textContent: `${n} edit${n > 1 ? "s are" : " is"} in force: ${state.view === "backward" ? "gradients are those of the model without them." :
+    state.view === "generate" ? "the text above is read with them; generation is without." : "what you see is the edited model."}` });
+  button(box, "Take back", () => change({ edits: [] }));
+}
+
+function buildTabs() {
+  const keys = Object.keys(VIEWS);
+  for (const view of keys)
+    button($("tabs"), VIEWS[view], () => change({ view }), { id: `tab-${view}`, role: "tab", "aria-controls": `view-${view}` });
+  onArrows($("tabs"), right => {
+    const i = Number.isFinite(right) ? (keys.indexOf(state.view) + right + keys.length) % keys.length : right < 0 ? 0 : keys.length - 1;
+    change({ view: keys[i] });
+    $(`tab-${keys[i]}`).focus();
+  });
+}
+
+function buildLinks() {
+  $("copy-link").onclick = () => copy(location.href, $("copy-link"));
+  $("paste-link").onclick = () => {
+    $("link-form").hidden = !$("link-form").hidden;
+    $("paste-link").setAttribute("aria-expanded", !$("link-form").hidden);
+    if (!$("link-form").hidden) $("link").focus();
+  };
+  $("link-form").onsubmit = event => {
+    event.preventDefault();
+    const given = $("link").value, after = given.indexOf("#"), good = after >= 0 && after < given.length - 1;
+    Object.assign($("link-error"), { hidden: good, textContent: "There is no # with something after it in this address; copy it anew with Copy link." });
+    if (!good) return;
+    history.pushState(null, "", given.slice(after).trim());
+    $("paste-link").click();
+    restore();
+  };
+}
+
+function takeModel(found) {
+  model = found;
+  names = new Map(model.names.map(row => [row.name, row]));
+  replies.clear();
+  [passed, backward, attended, measured, openBlock, run] = [null, null, null, new Map(), 0, { key: null, steps: [] }];
+  document.documentElement.style.setProperty("--blue", model.colors.blue.join(" "));
+  const { n_layer, n_head, n_embd, vocab_size } = model.config, box = empty($("model"));
+  if (model.models.length > 1) {
+    const choice = make("select", box, { "aria-label": "Model", id: "open-model" });
+    for (const { key, name } of model.models) choice.append(new Option(name, key));
+    choice.value = model.opened;
+    choice.onchange = () => openModel(choice.value);
+  } else make("b", box, { textContent: model.name });
+  make("span", box, { textContent: `${model.parameters.toLocaleString("en")} parameters · ${n_layer} layers, ${n_head} heads, ${n_embd} channels, vocabulary ${vocab_size.toLocaleString("en")}` });
+  buildDiagram();
+  makeGrid();
+  $("heads").reply = null;
+  $("edits-box").form = null;
+}
+
+function openModel(which) {
+  pause();
+  fill($("top"), "open", { which }, found => {
+    const text = state.text;
+    takeModel(found);
+    state = { ...stateOf(address()), text };
+    history.replaceState(null, "", address());
+    show();
+  });
+}
+
+async function start() {
+  buildTabs();
+  buildLinks();
+  buildText();
+  for (const view in VIEWS) BUILD[view]($(`view-${view}`));
+  if (!await fill($("top"), "model", {}, takeModel)) return;
+  restore();
+  addEventListener("hashchange", restore);
+  let resized;
+  addEventListener("resize", () => {
+    clearTimeout(resized);
+    resized = setTimeout(() => { $("heads").reply = null; show(); }, 150);
+  });
+}
+
+start();
