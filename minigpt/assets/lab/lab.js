@@ -43,7 +43,6 @@ function empty(element) {
 
 const clamp = (x, least, most) => Math.max(least, Math.min(most, x));
 const range = n => Array.from({ length: n }, (_, i) => i);
-const sum = numbers => numbers.reduce((a, b) => a + b, 0);
 const running = label => label.replaceAll("␣", " ").replaceAll("⏎", "⏎\n");         // a label as it stands in a text
 const quoted = label => `“${label}”`;
 const brief = (label, most = 12) => label.length > most ? `${label.slice(0, most - 1)}…` : label;
@@ -241,8 +240,8 @@ async function answer(box, request, name, body) {
   const slow = setTimeout(() => box.setAttribute("aria-busy", true), replies.has(request.key) ? 1000 : 150);
   try {
     const reply = replies.get(request.key) ?? await ask(name, body, request.abort.signal);
-    keep(request.key, reply);
     if (waiting.get(box) !== request) return false;
+    keep(request.key, reply);
     tellError(box, null);
     request.draw(reply);
     return true;
@@ -352,8 +351,9 @@ async function passText() {
     if (state.of !== "all" && state.of >= T()) state.of = "all";
     if (!same) makeTokens();
     const facts = $("text-facts");
-    facts.textContent = `${T()} tokens · loss ${digits(reply.loss)} nats per token · perplexity ${digits(Math.exp(reply.loss), 3)}`;
-    facts.dataset.loss = reply.loss;
+    facts.textContent = T() === 1 ? "1 token; from two on there is a loss" :
+      `${T()} tokens · loss ${digits(reply.loss)} nats per token · perplexity ${digits(Math.exp(reply.loss), 3)}`;
+    facts.dataset.loss = reply.loss ?? "";
   });
 }
 
@@ -372,6 +372,7 @@ function drawText() {
     token.dataset.nll = passed.nll[t] ?? "";
   });
   $("tokens").setAttribute("aria-activedescendant", `token-${state.at}`);
+  scrollWithin($("tokens"), $(`token-${state.at}`));
   colorBySurprise();
   tellToken();
 }
@@ -416,7 +417,6 @@ function buildText() {
   box.onpointerleave = () => passed && hover(null);
   onArrows(box, (right, down) => {
     change({ at: clamp(state.at + right + down, 0, T() - 1) });
-    $(`token-${state.at}`).scrollIntoView({ block: "nearest" });
   }, () => edit(true));
   $("edit-text").onclick = () => edit(area.hidden);
   area.oninput = () => {
@@ -472,8 +472,9 @@ function buildDiagram() {
   const weights = (block, group) => parameters.filter(x => x.block === block && x.group === group).flatMap(x => x.names);
   const place = make("div", box), outer = activations.filter(group => group.block === null);
   const before = outer.filter(group => /^w[tp]e$/.test(group.group)), after = outer.filter(group => !before.includes(group));
-  const stage = make("div", place, { className: "stage starts" });
-  for (const { group, names } of before) layer(stage, group, group === "wte" ? "token embedding" : "position embedding", names, weights(null, group));
+  const stage = make("div", make("div", place, { className: "stage starts" }), { className: "embeddings" });
+  for (const { group, names } of before)
+    layer(stage, group, group === "wte" ? "tokens" : "positions", names, weights(null, group), name => name);
   for (const block of range(model.config.n_layer))
     buildBlock(place, block, activations.filter(group => group.block === block), weights);
   after.forEach(({ group, names }, i) => {
@@ -510,16 +511,18 @@ function buildBlock(place, block, groups, weights) {
 
 const LAYER_WORDS = { ln_1: "ln_1, norm", attn: "attn, attention", ln_2: "ln_2, norm", mlp: "mlp" };
 
-function layer(parent, group, title, names, parameters) {
-  const box = make("div", parent, { className: "layer" }), short = name => name.split(".").slice(blockOf(name) === null ? 0 : 3).join(".");
+const shortName = name => name.split(".").slice(blockOf(name) === null ? 0 : 3).join(".").replace(/^ln_f\./, "");
+
+function layer(parent, group, title, names, parameters, short = shortName) {
+  const box = make("div", parent, { className: "layer" });
   make("h3", box, { textContent: title });
   const nodes = make("div", box, { className: "nodes" });
-  for (const name of names) node(nodes, name, short(name).replace(/^(wte|wpe|ln_f)\./, ""));
+  for (const name of names) node(nodes, name, short(name));
   if (parameters.length) {
     const details = make("details", box, { className: "params" });
-    make("summary", details, { textContent: `${parameters.length} parameter${parameters.length > 1 ? "s" : ""}` });
+    make("summary", details, { textContent: parameters.length > 1 ? "weights" : "W", title: `parameters of ${title}` });
     const inner = make("div", details, { className: "nodes" });
-    for (const name of parameters) node(inner, name, short(name).replace(/^(wte|wpe|ln_f)\./, ""), "node parameter");
+    for (const name of parameters) node(inner, name, short(name), "node parameter");
   }
   return box;
 }
@@ -558,6 +561,7 @@ function drawDiagram() {
     node.setAttribute("aria-pressed", chosen);
     node.classList.toggle("edited", state.edits.some(edit => edit.name === name && edit.head === null));
     if (chosen && node.closest("details")) node.closest("details").open = true;
+    if (chosen) scrollWithin($("diagram"), node);
   }
   for (const head of document.querySelectorAll(".heads button")) {
     const [block, number] = [Number(head.dataset.block), Number(head.dataset.head)];
@@ -588,21 +592,21 @@ function matrix(array, tokens, head = 0) {
   const [rows, columns] = array.shown.slice(-2), perHead = array.shown.length === 3, size = rows * columns;
   const first = perHead ? Math.min(head, array.shown[0] - 1) * size : 0;
   const isAttention = /\.attn\.(att|scores)$/.test(array.name);
-  const finite = Math.max(Math.abs(array.least), Math.abs(array.greatest));
+  const finite = Math.max(Math.abs(array.least ?? 0), Math.abs(array.greatest ?? 0));
   return {
     rows, columns, numbers: array.numbers.subarray(first, first + size), square: isAttention,
     full: array.name.endsWith(".attn.att") && array.which === "value" ? 1 : finite, amount: array.least >= 0,
     rowAxis: array.row_axis, columnAxis: array.column_axis, trueRow: i => array.rows[i], trueColumn: j => array.columns[j],
-    rowName: i => axisName(array.row_axis, array.rows[i], tokens, null),
+    rowName: i => axisName(array.row_axis, array.rows[i], tokens, array.row_labels?.[i]),
     columnName: j => axisName(array.column_axis, array.columns[j], tokens, array.column_labels?.[j]),
-    describe: isAttention && array.which === "value" ? (row, column) => `${row} looks at ${column}: ` : undefined,
+    describe: array.name.endsWith(".attn.att") && array.which === "value" ? (row, column) => `${row} looks at ${column}: ` : undefined,
   };
 }
 
 function axisName(axis, i, tokens, given) {
   if (given) return { label: given, words: `${quoted(given)} (id ${i})` };
-  if (axis === "T" && tokens[i]) return { label: tokens[i].label, words: `${quoted(tokens[i].label)} (position ${i})` };
-  return { label: String(i), words: axis === "1" ? "" : `${AXES[axis] ?? axis} ${i}` };
+  if (axis === "T" && tokens[i]) return { label: tokens[i].label, words: `${quoted(tokens[i].label)} (position ${i})`, position: i };
+  return axis === "1" ? { label: "", words: "" } : { label: String(i), words: `${AXES[axis] ?? axis} ${i}` };
 }
 
 // A picture with labels at its rows and columns, a scale, and a line that tells the number under the pointer or the arrow keys.
@@ -636,11 +640,13 @@ class Picture {
     this.point(clamp(row, 0, matrix.rows - 1), clamp(column, 0, matrix.columns - 1));
   }
 
-  // Squares of whole pixels of the screen, so that all are equally large and sharp; more numbers than pixels are shrunk.
+  // Squares of whole pixels of the screen, so that all are equally large and sharp; many numbers fill the space, or are shrunk to it.
   arrange(space) {
     const { rows, columns, square, rowAxis, columnAxis } = this.matrix, ratio = devicePixelRatio;
-    const whole = size => size * ratio >= 1 ? Math.floor(size * ratio) / ratio : size;
-    const left = rowAxis === "1" ? 0 : 8 + 7.3 * Math.min(11, Math.max(...range(rows).map(i => this.matrix.rowName(i).label.length)) + (rows > 40 ? 4 : 0));
+    const whole = size => size * ratio >= 4 ? Math.floor(size * ratio) / ratio : size;
+    const crowded = (square ? (space - 60) / columns : 420 / rows) < LEAST_PITCH;       // then labels have numbers
+    const longest = Math.max(...range(rows).map(i => this.matrix.rowName(i).label.length)) + (crowded ? 4 : 0);
+    const left = rowAxis === "1" ? 0 : 8 + 7.3 * Math.min(11, longest);
     const width = whole(Math.min((space - left - 4) / columns, square ? 24 : 28));
     const height = square ? width : whole(Math.min(18, 420 / rows, rows === 1 ? 28 : 18));
     this.size = [width * columns, height * rows];
@@ -648,19 +654,19 @@ class Picture {
     this.canvas.style.height = `${height * rows}px`;
     this.canvas.style.imageRendering = Math.min(width, height) * ratio >= 1 ? "pixelated" : "auto";
     this.squares.style.width = this.canvas.style.width;
-    labels(this.rowLabels, range(rows).map(i => this.matrix.rowName(i).label), rowAxis, height);
+    labels(this.rowLabels, range(rows).map(i => this.matrix.rowName(i)), height);
     this.rowLabels.style.height = `${height * rows}px`;
     this.arrangeColumns(columnAxis, columns, width);
   }
 
   arrangeColumns(axis, columns, width) {
-    const box = empty(this.columnLabels), names = range(columns).map(j => this.matrix.columnName(j).label);
+    const box = empty(this.columnLabels), named = range(columns).map(j => this.matrix.columnName(j)), names = named.map(name => name.label);
     box.style.width = `${width * columns}px`;
     const words = ["T", "V"].includes(axis);
     box.className = `columns ${words ? "vertical" : "ends"}`;
     box.style.font = "";
-    box.style.textOrientation = words && names.every(name => [...name].length === 1) ? "upright" : "mixed";
-    if (words) return labels(box, names, axis, width);
+    box.style.textOrientation = words && width >= LEAST_PITCH && names.every(name => [...name].length === 1) ? "upright" : "mixed";
+    if (words) return labels(box, named, width);
     if (axis === "1") return;
     make("span", box, { textContent: names[0] });
     if (columns > 20) make("span", box, { textContent: AXES[axis] ?? axis });
@@ -694,12 +700,14 @@ class Picture {
   }
 }
 
-// Labels beside rows of that height: every n-th, with its number, where there is no room for all.
-function labels(box, names, axis, height) {
-  const every = Math.max(1, Math.ceil(10 / height));
-  const shown = names.map((name, i) => every > 1 && axis !== "1" && name !== String(i) ? `${i} ${brief(name, 8)}` : brief(name, 11));
-  box.textContent = axis === "1" ? "" : shown.filter((_, i) => i % every === 0).join("\n");
-  box.style.font = `${Math.min(12, every * height - 1)}px/${every * height}px var(--mono)`;
+const LEAST_PITCH = 9;              // pixels from one label to the next
+
+// Labels beside rows of that height: every n-th, with its position, where there is no room for all.
+function labels(box, names, height) {
+  const every = Math.max(1, Math.ceil(LEAST_PITCH / height));
+  const shown = names.map(({ label, position }) => every > 1 && position !== undefined ? `${position} ${brief(label, 8)}` : brief(label, 11));
+  box.textContent = shown.filter((_, i) => i % every === 0).join("\n");
+  box.style.font = `${Math.min(12, every * height - 0.5)}px/${every * height}px var(--mono)`;
 }
 
 // What a picture can show of an array that is larger than it: every n-th, or a piece.
@@ -826,9 +834,10 @@ function about(name) {
 function drawValues() {
   about(state.name);
   if (pieces.name !== state.name) pieces = { name: state.name };
-  const withGradient = state.edits.length === 0, { rows, columns } = pieces;
+  const withGradient = state.edits.length === 0 && T() > 1, { rows, columns } = pieces;
   gradient.box.hidden = !withGradient;
-  $("no-gradient").textContent = withGradient ? "" : "Gradients are those of the model without edits; take the edits back to see them.";
+  $("no-gradient").textContent = withGradient ? "" : T() === 1 ? "A single token has no loss, and so no gradient." :
+    "Gradients are those of the model without edits; take the edits back to see them.";
   const body = { text: state.text, edits: state.edits, of: state.of, names: [state.name], grad: withGradient, most: 256 };
   if (rows) body.rows = rows;
   if (columns) body.columns = columns;
@@ -949,6 +958,7 @@ function drawLens() {
     scale(empty($("lens-scale")), 1, { amount: true, unit: "probability", greatest: model.colors.under_text });
     const chosen = reply.points.includes(state.name) ? state.name : reply.points.at(-1);
     tellLens(box.querySelector(`td[data-point="${chosen}"][data-t="${state.at}"]`));
+    scrollWithin(box, box.querySelector(".chosen"));
   });
 }
 
@@ -965,7 +975,7 @@ function listenToLens() {
     const cell = box.querySelector(".chosen"), row = cell.parentElement, rows = [...row.parentElement.children];
     const next = rows[clamp(rows.indexOf(row) + down, 0, rows.length - 1)].children[clamp(cell.cellIndex + right, 1, T())];
     tellLens(next);
-    next.scrollIntoView({ block: "nearest", inline: "nearest" });
+    scrollWithin(box, next);
   }, () => choose(box.querySelector(".chosen")));
 }
 
@@ -988,8 +998,9 @@ function buildBackward(view) {
   ofChoice(make("div", bar, { className: "line" }), "");
   const all = make("div", view, { id: "backward-body" }), step = make("div", all, { className: "card" });
   const stepper = make("div", step, { className: "stepper", role: "group", "aria-label": "Steps of the backward pass" });
-  for (const [id, text, title] of [["first", "⏮", "the loss"], ["previous", "◀", "one step back"], ["next", "▶", "the next step"], ["last", "⏭", "the embedding"]])
-    button(stepper, text, () => goTo({ first: 0, previous: stepIndex() - 1, next: stepIndex() + 1, last: Infinity }[id]), { id, title, "aria-label": title });
+  const places = { first: () => 0, previous: () => stepIndex() - 1, next: () => stepIndex() + 1, last: () => Infinity };
+  for (const [id, text] of [["first", "To the loss"], ["previous", "‹ Previous"], ["next", "Next ›"], ["last", "To the embedding"]])
+    button(stepper, text, () => goTo(places[id]()), { id });
   make("span", stepper, { id: "step-count", className: "soft" });
   onArrows(stepper, (right, down) => goTo(stepIndex() + right + down));
   make("div", step, { id: "step-equation", "aria-live": "polite" });
@@ -1013,6 +1024,8 @@ const goTo = i => backward && change({ name: backward.steps[clamp(i, 0, backward
 
 function drawBackward() {
   drawOf("");
+  $("backward-body").hidden = T() === 1;
+  if (T() === 1) return tellError($("view-backward"), "A single token has no loss, and so no gradient: type a longer text.");
   if (tooLong($("view-backward"))) return;
   fill($("backward-body"), "backward", { text: state.text, of: state.of }, reply => {
     const known = backward === reply;
@@ -1055,17 +1068,19 @@ function drawStep() {
   drawWays(empty($("ways-box")), step, "ways");
 }
 
-function scrollWithin(box, line) {
-  const above = line.offsetTop - box.offsetTop;
-  if (above < box.scrollTop || above + line.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = above - box.clientHeight / 2;
+// scrollIntoView() would scroll the page as well.
+function scrollWithin(box, element) {
+  const outer = box.getBoundingClientRect(), inner = element.getBoundingClientRect();
+  if (inner.top < outer.top || inner.bottom > outer.bottom) box.scrollTop += inner.top - outer.top - outer.height / 2;
+  if (inner.left < outer.left || inner.right > outer.right) box.scrollLeft += inner.left - outer.left - outer.width / 2;
 }
 
 // The terms whose sum is a gradient, each by the way from which it came.
-function drawWays(box, step, id) {
-  if (!step.parts?.length) return;
-  make("h3", box, { textContent: `The ways by which the loss reaches ${step.name}` }).style.marginTop = "12px";
+function drawWays(box, step, id, place = step.name) {
+  if (!step.parts.length) return;
+  make("h3", box, { textContent: `The ways by which the loss reaches ${place}` }).style.marginTop = "12px";
   const table = make("table", box, { id, className: "wide ways" }), head = make("tr", make("thead", table));
-  for (const text of ["way", "all positions", `at ${quoted(brief(label(state.at)))} (position ${state.at})`]) make("th", head, { textContent: text, colSpan: text === "way" ? 1 : 1 });
+  for (const text of ["way", "all positions", `at ${quoted(brief(label(state.at)))} (position ${state.at})`]) make("th", head, { textContent: text });
   const body = make("tbody", table), most = Math.max(...step.parts.map(part => part.norm));
   const here = part => part.per_token?.[state.at] ?? 0, mostHere = Math.max(...step.parts.map(here));
   for (const part of step.parts) {
@@ -1099,19 +1114,19 @@ function drawInputs() {
   const table = make("table", box, { className: "wide" }), body = make("tbody", table);
   for (const t of order.slice(0, 8)) {
     const row = make("tr", body, { "data-t": t, "data-value": backward.inputs[t] });
-    button(make("td", row), `${quoted(brief(label(t)))} ${t}`, () => change({ at: t }), { title: "choose this position" });
+    button(make("td", row), `${quoted(brief(label(t)))} (${t})`, () => change({ at: t }), { title: "choose this position", "aria-pressed": t === state.at });
     bar(make("td", row, { className: "half" }), backward.inputs[t] / (most || 1));
     make("td", row, { className: "number right", textContent: digits(backward.inputs[t], 3) });
   }
-  const input = backward.steps.find(step => step.name === "wte.out");
-  const ways = empty($("inputs-ways"));
-  if (input && state.name !== "wte.out") drawWays(ways, input, "input-ways");
+  const input = backward.steps.find(step => step.name === "h.0.in"), ways = empty($("inputs-ways"));
+  if (state.name !== input.name) drawWays(ways, input, "input-ways", "the inputs");
 }
 
 // Change it -------------------------------------------------------------------------------------------------------------
 
 let everywhere = true;              // whether new edits hold at all positions
-let measured = new Map();           // what switching off each place alone does to the loss: {place: change}
+let measured = new Map();           // what switching off each place alone does to the loss of a text: {place: change}
+let measuredText = null;
 let measuring = null;               // the controller of the measurement that runs
 
 const placeOf = ({ name, head }) => head === null ? name : `${name} ${head}`;
@@ -1209,6 +1224,10 @@ function sent({ name, head, position, how, factor, from }) {
 
 function drawChange() {
   press($("where"), everywhere ? "all" : "at");
+  if (measuredText !== state.text) {
+    stopMeasuring();
+    measured = new Map();
+  }
   const editable = names.get(state.name)?.editable;
   Object.assign($("edit-chosen"), { textContent: `Edit ${state.name}${hasHeads(state.name) ? `, head ${state.head}` : ""}`, disabled: !editable });
   $("no-edits").disabled = !state.edits.length;
@@ -1242,15 +1261,18 @@ function drawGrid() {
   if (measured.size) scale(box, full, { unit: "nats", greatest: model.colors.under_text });
 }
 
-// One block after the other, so that the first numbers come early; a second click stops it.
+const AT_ONCE = 8;                  // places of one request, so that the first numbers come early
+
+// A second click stops it.
 async function measure() {
   if (measuring) return stopMeasuring();
   const abort = measuring = new AbortController(), position = everywhere ? null : state.at;
-  measured = new Map();
+  [measured, measuredText] = [new Map(), state.text];
   $("measure").textContent = "Stop";
   try {
-    for (const block of range(model.config.n_layer)) {
-      const some = places(block), edits = some.map(({ name, head }) => ({ name, head, position, how: "off" }));
+    const all = range(model.config.n_layer).flatMap(places);
+    for (let i = 0; i < all.length; i += AT_ONCE) {
+      const some = all.slice(i, i + AT_ONCE), edits = some.map(({ name, head }) => ({ name, head, position, how: "off" }));
       const reply = await ask("edits", { text: state.text, edits }, abort.signal);
       some.forEach((place, i) => measured.set(placeOf(place), reply.rows[i].change));
       if (state.view === "change") drawGrid();
@@ -1429,22 +1451,21 @@ function drawGenerate() {
 
 const plain = label => label.replaceAll("␣", " ").replaceAll("⏎", "\n");
 
-// The whole text before the token of run.steps[n]: it ends the reply before, or the reply's own text without its token.
-function textBefore(n) {
+// What follows the prompt, before the token of run.steps[n]: it ends the reply before, or the reply's own text without its token.
+function outputBefore(n) {
   if (n > 0) return run.steps[n - 1].output;
-  if (!state.forced.length) return state.text;
+  if (!state.forced.length) return "";
   const { output, token } = run.steps[n];
   return output.endsWith(plain(token.label)) ? output.slice(0, -plain(token.label).length) : output;
 }
 
 function drawNext() {
-  const n = Math.min(run.steps.length - 1, state.drawn), next = run.steps[n], text = textBefore(n), box = empty($("output"));
-  const isPrompt = text.startsWith(state.text), last = n > 0 ? plain(run.steps[n - 1].token.label) : "";
-  const rest = isPrompt ? text.slice(state.text.length) : text, marked = last && rest.endsWith(last);
-  make("span", box, { className: "prompt", textContent: isPrompt ? state.text : "" });
-  make("span", box, { textContent: marked ? rest.slice(0, -last.length) : rest });
+  const n = Math.min(run.steps.length - 1, state.drawn), next = run.steps[n], output = outputBefore(n), box = empty($("output"));
+  const last = n > 0 ? plain(run.steps[n - 1].token.label) : "", marked = last && output.endsWith(last);
+  make("span", box, { className: "prompt", textContent: state.text + (hasWords() ? "" : " ") });
+  make("span", box, { textContent: marked ? output.slice(0, -last.length) : output });
   if (marked) make("span", box, { className: "last", textContent: last });
-  box.dataset.text = text;
+  box.dataset.text = state.text + (hasWords() ? "" : " ") + output;
   box.scrollTop = box.scrollHeight;
   const count = state.forced.length + n;
   $("output-facts").textContent = `${count} token${count === 1 ? "" : "s"} after the prompt${next.ended ? "; the next one ends the text" : ""}`;
@@ -1453,15 +1474,22 @@ function drawNext() {
   drawBars(next);
 }
 
+// A model without a tokenizer reads ids with spaces between, and its labels are #17.
+const hasWords = () => !passed?.tokens.every(({ id, label }) => label === `#${id}`);
+
 function pythonOfRun(n) {
-  const options = Object.entries(sentOptions()).map(([key, x]) => `, ${key}=${x}`).join("");
-  const prompt = JSON.stringify(state.text);
+  const options = Object.entries(sentOptions()).map(([key, x]) => `, ${key}=${x}`).join("") +
+    (passed && T() + state.forced.length + n > model.config.n_positions ? ", sliding_window=True" : "");
+  const prompt = hasWords() ? JSON.stringify(state.text) : `[${state.text.split(/\s+/).join(", ")}]`;
   if (!state.forced.length) return `model.generate(${prompt}, max_new_tokens=${Math.max(n, 1)}${options})`;
-  return `model.generate([*model.tokenizer.encode(${prompt}), ${state.forced.join(", ")}], max_new_tokens=${Math.max(n, 1)}${options})`;
+  const start = hasWords() ? `*model.tokenizer.encode(${prompt})` : `*${prompt}`;
+  return `model.generate([${start}, ${state.forced.join(", ")}], max_new_tokens=${Math.max(n, 1)}${options})`;
 }
 
 function drawBars(next) {
-  const table = make("table", empty($("bars-box")), { id: "bars" }), head = make("tr", make("thead", table)), V = model.config.vocab_size;
+  const table = make("table", empty($("bars-box")), { id: "bars" });
+  table.style.minWidth = `${70 + 78 * next.stages.length}px`;
+  const head = make("tr", make("thead", table)), V = model.config.vocab_size;
   make("th", head, { textContent: "token", scope: "col" });
   let left = null;
   for (const stage of next.stages) {
@@ -1566,11 +1594,13 @@ function drawRun(run) {
     (run.left !== null && run.state === "running" ? ` · ${duration(run.left)} left` : "") +
     (run.best ? ` · best validation loss ${digits(run.best.val_loss)} at step ${run.best.step.toLocaleString("en")}` : "");
   Object.assign($("open-best"), { hidden: !run.ready || run.state === "running", textContent: model.opened === "run" ? "Open it anew" : "Open the best model" });
+  for (const [id, title] of run.rows.length ? Object.entries(PLOTS) : [])
+    if (!document.querySelector(`.plot[data-series="${id}"]`)) makePlot(id, title);
   if (run.rows.length) {
-    plot("loss", "Loss, nats per token", steps, [["training", column("train_loss"), "faint"], ["smoothed", column("smooth"), "blue"], ["validation", column("val_loss"), "orange"]]);
-    plot("learning_rate", "Learning rate", steps, [["learning rate", column("learning_rate"), "blue"]], 0);
-    plot("gradient_norm", "Gradient norm", steps, [["gradient norm", column("gradient_norm"), "blue"]], 0);
-    plot("tokens_per_second", "Tokens per second", steps, [["tokens per second", column("tokens_per_second"), "blue"]], 0);
+    plot("loss", steps, [["training", column("train_loss"), "faint"], ["smoothed", column("smooth"), "blue"], ["validation", column("val_loss"), "orange"]]);
+    plot("learning_rate", steps, [["learning rate", column("learning_rate"), "blue"]], 0);
+    plot("gradient_norm", steps, [["gradient norm", column("gradient_norm"), "blue"]], 0);
+    plot("tokens_per_second", steps, [["tokens per second", column("tokens_per_second"), "blue"]], 0);
   }
   $("samples-card").hidden = !run.samples.length;
   const box = empty($("samples"));
@@ -1580,6 +1610,7 @@ function drawRun(run) {
   }
 }
 
+const PLOTS = { loss: "Loss, nats per token", learning_rate: "Learning rate", gradient_norm: "Gradient norm", tokens_per_second: "Tokens per second" };
 const SVG = "http://www.w3.org/2000/svg";
 
 function svg(tag, parent, attributes) {
@@ -1589,9 +1620,8 @@ function svg(tag, parent, attributes) {
 }
 
 // Lines over steps with axes; the pointer or the arrow keys tell the numbers.
-function plot(id, title, xs, series, least = null) {
-  let box = document.querySelector(`.plot[data-series="${id}"]`);
-  if (!box) box = makePlot(id, title);
+function plot(id, xs, series, least = null) {
+  const box = document.querySelector(`.plot[data-series="${id}"]`);
   const { paper, readout } = box, width = Math.max(paper.clientWidth, 200), height = 190, [left, bottom, top, right] = [46, 22, 6, 8];
   const numbers = series.flatMap(([, ys]) => ys).filter(Number.isFinite), most = Math.max(...numbers), low = least ?? Math.min(...numbers);
   const marks = ticks(low, most, 4), [from, to] = [Math.min(low, marks[0]), Math.max(most, marks.at(-1))];
@@ -1600,9 +1630,10 @@ function plot(id, title, xs, series, least = null) {
   empty(paper).setAttribute("viewBox", `0 0 ${width} ${height}`);
   for (const mark of marks) {
     svg("line", paper, { class: "grid", x1: left, x2: width - right, y1: y(mark), y2: y(mark) });
-    svg("text", paper, { x: left - 6, y: y(mark) + 4, "text-anchor": "end" }).textContent = digits(mark, 3);
+    svg("text", paper, { x: left - 6, y: y(mark) + 4, "text-anchor": "end" }).textContent = mark >= 1000 ? mark.toLocaleString("en") : digits(mark, 3);
   }
-  for (const mark of ticks(xs[0], xs.at(-1), 5).filter(mark => mark >= xs[0] && mark <= xs.at(-1)))
+  svg("text", paper, { x: width - right, y: height - 6, "text-anchor": "end" }).textContent = "step";
+  for (const mark of ticks(xs[0], xs.at(-1), 5).filter(mark => mark >= xs[0] && x(mark) < width - right - 50))
     svg("text", paper, { x: x(mark), y: height - 6, "text-anchor": "middle" }).textContent = mark.toLocaleString("en");
   for (const [, ys, kind] of series) line(paper, xs, ys, x, y, kind);
   const cursor = svg("line", paper, { class: "cursor", y1: top, y2: height - bottom });
@@ -1673,7 +1704,8 @@ async function showAll() {
   if (reads && document.activeElement !== $("text")) $("text").value = state.text;
   const read = await passText();
   if (read) drawAround();
-  else if (wanted !== "generate" && wanted !== "training") return;
+  else if (!["generate", "training"].includes(wanted) && !(wanted === "change" && passed)) return;
+  $("body").hidden = false;
   if (state.view === wanted) await DRAW[wanted]();
 }
 
@@ -1688,9 +1720,11 @@ function showTabs() {
     $(`tab-${view}`).setAttribute("aria-selected", chosen);
     $(`tab-${view}`).tabIndex = chosen ? 0 : -1;
     $(`view-${view}`).hidden = !chosen;
-    if (!chosen) abandon([...waiting.keys()].filter(box => $(`view-${view}`).contains(box)));
+    if (chosen) scrollWithin($("tabs"), $(`tab-${view}`));
+    else abandon([...waiting.keys()].filter(box => $(`view-${view}`).contains(box)));
   }
   const withDiagram = ["inside", "backward", "change"].includes(state.view);
+  $("body").hidden = withDiagram && !passed;              // a text that cannot be read: the panel above says why
   $("body").classList.toggle("with-diagram", withDiagram);
   $("diagram").hidden = !withDiagram;
   showInForce();
@@ -1720,7 +1754,8 @@ function buildTabs() {
 }
 
 function buildLinks() {
-  $("copy-link").onclick = () => copy(location.href, $("copy-link"));
+  $("copy-link").onclick = () => copy(location.origin + location.hash, $("copy-link"));    // the key in the path is nobody else's
+  $("copy-link").title = "for someone who runs the same model, to be pasted into Open a link; it leaves out the key of your lab";
   $("paste-link").onclick = () => {
     $("link-form").hidden = !$("link-form").hidden;
     $("paste-link").setAttribute("aria-expanded", !$("link-form").hidden);
@@ -1740,6 +1775,7 @@ function buildLinks() {
 function takeModel(found) {
   model = found;
   names = new Map(model.names.map(row => [row.name, row]));
+  abandon([...waiting.keys()]);
   replies.clear();
   [passed, backward, attended, measured, openBlock, run] = [null, null, null, new Map(), 0, { key: null, steps: [] }];
   document.documentElement.style.setProperty("--blue", model.colors.blue.join(" "));
@@ -1760,18 +1796,20 @@ function takeModel(found) {
 function openModel(which) {
   pause();
   fill($("top"), "open", { which }, found => {
-    const text = state.text;
+    const text = state.text === model.text ? found.text : state.text;
     takeModel(found);
-    state = { ...stateOf(address()), text };
+    state = { ...stateOf(address()), text };             // what of it this model has
     history.replaceState(null, "", address());
     show();
-  });
+  }).then(opened => { if (!opened && $("open-model")) $("open-model").value = model.opened; });
 }
 
 async function start() {
   buildTabs();
   buildLinks();
   buildText();
+  const tell = height => document.documentElement.style.setProperty("--above", `${height}px`);        // what sticks below the text
+  new ResizeObserver(([{ target }]) => tell(target.offsetHeight)).observe($("text-panel"));
   for (const view in VIEWS) BUILD[view]($(`view-${view}`));
   if (!await fill($("top"), "model", {}, takeModel)) return;
   restore();
