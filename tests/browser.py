@@ -80,7 +80,7 @@ class Connection:
         return Page(self, self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"])
 
     def open(self, path, *, dark=False, width=1280, height=900, touch=False, pixel_ratio=1):
-        """A page, loaded and seen as by that reader"""
+        """A page, a file or an address, loaded and seen as by that reader"""
         self.events.clear()
         page = self.blank()
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -88,7 +88,7 @@ class Connection:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         page.call("Emulation.setEmulatedMedia", features=[scheme])
         page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=pixel_ratio, mobile=touch)
-        page.call("Page.navigate", url=path.resolve().as_uri())
+        page.call("Page.navigate", url=path if isinstance(path, str) else path.resolve().as_uri())
         self.wait("Page.loadEventFired")
         return page
 
@@ -137,8 +137,14 @@ class Page:
             self.call("Input.dispatchMouseEvent", type=kind, x=left, y=top, button="left", clickCount=1)
 
     def press(self, key):
+        code = {"Tab": 9, "Enter": 13}.get(key, 0)          # by which the browser itself acts on it
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+            text = {"text": "\r"} if key == "Enter" and kind == "keyDown" else {}
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
+
+    def type(self, text):
+        """Type it where the focus is"""
+        self.call("Input.insertText", text=text)
 
     def screenshot(self, selector=None):
         """A PNG of the whole page, or of one element"""

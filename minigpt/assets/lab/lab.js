@@ -1210,7 +1210,7 @@ const chosenBy = ({ name, head }) => ({ name, head: head ?? state.head });
 
 function addEdit({ name, head }) {
   const position = everywhere ? null : state.at;
-  change({ edits: [...state.edits, { name, head, position, how: "off", factor: 0.5, from: state.text }], ...chosenBy({ name, head }) });
+  change({ edits: [...state.edits, { name, head, position, how: "off", factor: 0.5, from: "" }], ...chosenBy({ name, head }) });
 }
 
 function setEdit(i, changes) {
@@ -1324,7 +1324,7 @@ function makeEditRow(row, edit, i) {
   const how = make("select", make("td", row), { "aria-label": "how" });
   how.append(new Option("switch off", "off"), new Option("scale", "scale"), new Option("patch", "patch"));
   how.value = edit.how;
-  how.onchange = () => setEdit(i, { how: how.value });
+  how.onchange = () => setEdit(i, { how: how.value, from: how.value === "patch" ? state.text : "" });
   const value = make("div", make("td", row), { className: "value" });
   if (edit.how === "scale") {
     const set = event => event.target.value !== "" && setEdit(i, { factor: clamp(Number(event.target.value), 0, 100) });
