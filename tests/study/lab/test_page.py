@@ -417,8 +417,7 @@ def test_an_address_restores_all_of_a_view_whoever_made_it(lab, server):
     page.press("Enter")
     assert page.tab.run("JSON.stringify(state)") == state
     assert page.tab.run("location.pathname") == f"/{server.key}/"
-    page.tab.run("history.back()")
-    page.tab.run("new Promise(done => addEventListener('hashchange', done, { once: true }))")
+    page.tab.run("new Promise(done => { addEventListener('hashchange', () => done(), { once: true }); history.back(); })")
     page.settle()
     assert page.tab.run("[state.view, state.text]") == ["generate", "Now"]
     for strange in ("view=nowhere&name=%3Cimg%3E&head=99&at=99999&of=7777&edit=off+no.such&edit=scale+h.0.in+by+x&temperature=-1",
