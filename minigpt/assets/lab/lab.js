@@ -36,6 +36,15 @@ function button(parent, text, act, properties = {}) {
   return make("button", parent, { type: "button", textContent: text, onclick: act, ...properties });
 }
 
+const soft = (parent, properties) => make("span", parent, { className: "soft", ...properties });
+const note = (parent, properties) => make("p", parent, { className: "soft", ...properties });
+
+function card(parent, title, properties = {}) {
+  const box = make("div", parent, { className: "card", ...properties }), line = make("div", box, { className: "line spread" });
+  make("h2", line, { textContent: title });
+  return [box, line];
+}
+
 function empty(element) {
   element.replaceChildren();
   return element;
@@ -45,18 +54,23 @@ const clamp = (x, least, most) => Math.max(least, Math.min(most, x));
 const range = n => Array.from({ length: n }, (_, i) => i);
 const running = label => label.replaceAll("␣", " ").replaceAll("⏎", "⏎\n");         // a label as it stands in a text
 const quoted = label => `“${label}”`;
+const count = n => n.toLocaleString("en");
 const brief = (label, most = 12) => label.length > most ? `${label.slice(0, most - 1)}…` : label;
 const isMac = /Mac/.test(navigator.platform);
 
 function digits(x, n = 4) {
   if (x === null || x === undefined) return "–";
   if (!Number.isFinite(x)) return x > 0 ? "∞" : x < 0 ? "−∞" : "not a number";
-  const text = Math.abs(x) >= 1e6 || (x !== 0 && Math.abs(x) < 1e-4) ? x.toExponential(n - 2) : String(Number(x.toPrecision(n)));
-  return text.replaceAll("-", "−");
+  const isFar = Math.abs(x) >= 1e6 || (x !== 0 && Math.abs(x) < 1e-4);
+  return (isFar ? x.toExponential(n - 2) : String(Number(x.toPrecision(n)))).replaceAll("-", "−");
 }
 
 const signed = x => x > 0 ? `+${digits(x, 3)}` : digits(x, 3);
-const percent = p => p >= 0.0995 ? `${(100 * p).toFixed(0)} %` : p >= 0.000995 ? `${(100 * p).toPrecision(2)} %` : p > 0 ? "< 0.1 %" : "0 %";
+
+function percent(p) {
+  if (p > 0 && p < 0.000995) return "< 0.1 %";
+  return p >= 0.0995 || p === 0 ? `${(100 * p).toFixed(0)} %` : `${(100 * p).toPrecision(2)} %`;
+}
 
 function duration(seconds) {
   if (seconds < 90) return `${Math.round(seconds)} s`;
@@ -66,7 +80,7 @@ function duration(seconds) {
 async function copy(text, from) {
   try {
     await navigator.clipboard.writeText(text);
-  } catch {                                         // a frame in a notebook may not use the clipboard: select, and copy as of old
+  } catch {                                         // a frame in a notebook may not use the clipboard
     const area = make("textarea", document.body, { value: text });
     area.select();
     document.execCommand("copy");
@@ -105,13 +119,14 @@ function press(box, key) {
 
 const VIEWS = { generate: "Generate", inside: "Look inside", backward: "Backward", change: "Change it", training: "Training" };
 const PANES = { values: "Values and gradients", attention: "Attention", lens: "Logit lens" };
-const OPTIONS = {       // of generation: least and greatest of the slider, its step, and the number that changes nothing
+// Of generation: the slider's ends and step, the number that changes nothing, and the greatest that there is.
+const OPTIONS = {
   temperature: { title: "temperature", least: 0, most: 2, step: 0.05, neutral: 1, note: "0 takes the likeliest" },
-  top_k: { title: "top-k", least: 0, most: 50, step: 1, neutral: 0, note: "0 keeps all" },
-  top_p: { title: "top-p", least: 0, most: 1, step: 0.01, neutral: 1, note: "1 keeps all" },
-  min_p: { title: "min-p", least: 0, most: 1, step: 0.01, neutral: 0, note: "0 keeps all" },
+  top_k: { title: "top-k", least: 0, most: 50, step: 1, neutral: 0, whole: true, note: "0 keeps all" },
+  top_p: { title: "top-p", least: 0, most: 1, step: 0.01, neutral: 1, bound: 1, note: "1 keeps all" },
+  min_p: { title: "min-p", least: 0, most: 1, step: 0.01, neutral: 0, bound: 1, note: "0 keeps all" },
   repetition_penalty: { title: "repetition penalty", least: 1, most: 2, step: 0.05, neutral: 1, note: "1 changes nothing" },
-  seed: { title: "seed", neutral: 0, note: "the same seed, the same text" },
+  seed: { title: "seed", neutral: 0, whole: true, bound: Number.MAX_SAFE_INTEGER, note: "the same seed, the same text" },
 };
 
 let model;                      // what api/model told
@@ -130,18 +145,20 @@ const firstName = () => names.has("h.0.attn.att") ? "h.0.attn.att" : model.names
 // "#view=inside&at=3": what differs from the defaults, in words that one can read and change by hand.
 function address() {
   const before = defaults(), pairs = [["view", state.view], ["model", model.name], ["text", state.text]];
-  for (const key of ["pane", "at", "name", "head", "of", "drawn"]) if (state[key] !== before[key]) pairs.push([key, state[key]]);
+  for (const key of ["pane", "at", "name", "head", "of", "drawn"])
+    if (state[key] !== before[key]) pairs.push([key, state[key]]);
   for (const key in OPTIONS) if (state.options[key] !== OPTIONS[key].neutral) pairs.push([key, state.options[key]]);
   if (state.forced.length) pairs.push(["forced", state.forced.join(".")]);
   for (const edit of state.edits) pairs.push(["edit", editText(edit)]);
-  const written = pairs.map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll("%20", "+").replaceAll("%2C", ",")}`);
-  return `#${written.join("&")}`;
+  const readable = value => encodeURIComponent(value).replaceAll("%20", "+").replaceAll("%2C", ",");
+  return `#${pairs.map(([key, value]) => `${key}=${readable(value)}`).join("&")}`;
 }
 
 // The state that an address means.  It may come from anyone: what is not of this model or out of bounds is left at its default.
 function stateOf(hash) {
   const found = defaults(), given = new URLSearchParams(hash.replace(/^#/, "")), whole = text => /^\d{1,9}$/.test(text ?? "");
-  for (const [key, allowed] of [["view", VIEWS], ["pane", PANES]]) if (given.get(key) in allowed) found[key] = given.get(key);
+  for (const [key, allowed] of [["view", VIEWS], ["pane", PANES]])
+    if (Object.hasOwn(allowed, given.get(key))) found[key] = given.get(key);
   if (given.has("text")) found.text = given.get("text");
   if (names.has(given.get("name"))) found.name = given.get("name");
   for (const key of ["at", "head", "drawn", "of"]) if (whole(given.get(key))) found[key] = Number(given.get(key));
@@ -154,8 +171,9 @@ function stateOf(hash) {
 }
 
 function optionOf(key, text) {
-  const number = Number(text), least = OPTIONS[key].least ?? 0;
-  return text === null || text === "" || !Number.isFinite(number) || number < least ? OPTIONS[key].neutral : number;
+  const number = Number(text ?? ""), { bound = 1e9, neutral, whole } = OPTIONS[key];
+  if (!text || !(number >= 0 && number <= bound) || (key === "repetition_penalty" && number === 0)) return neutral;
+  return whole ? Math.floor(number) : number;
 }
 
 // An edit as text: "off h.0.attn.o head 2 at 5", "scale h.1.mlp.out by 0.5", "patch h.2.in from To be, or not to be".
@@ -166,7 +184,8 @@ function editText(edit) {
 }
 
 function editOf(text) {
-  const parts = /^(off|scale|patch) (\S+)(?: head (\d{1,4}))?(?: at (\d{1,9}))?(?: by ([\d.]{1,20}))?(?: from ([^]*))?$/.exec(text);
+  const form = /^(off|scale|patch) (\S+)(?: head (\d{1,4}))?(?: at (\d{1,9}))?(?: by ([\d.]{1,20}))?(?: from ([^]*))?$/;
+  const parts = form.exec(text);
   if (!parts || !names.get(parts[2])?.editable) return null;
   const [, how, name, head, position, factor, from] = parts, number = part => part === undefined ? null : Number(part);
   if (Number(head) >= model.config.n_head || Number.isNaN(Number(factor ?? 0))) return null;
@@ -215,14 +234,15 @@ async function ask(name, body, signal) {
 
 // Length of a header, the header as JSON, then the arrays' numbers: api/arrays.
 function unpack(buffer) {
-  const length = new DataView(buffer).getUint32(0, true), found = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+  const length = new DataView(buffer).getUint32(0, true);
+  const found = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
   for (const array of found.arrays)
     array.numbers = new Float32Array(buffer, 4 + length + array.offset, array.shown.reduce((a, b) => a * b, 1));
   return found;
 }
 
-// Ask, and draw the reply into a box.  The box's earlier request is abandoned, so that the server stops it; from 150 ms on the box
-// is marked as busy, and an error is a sentence in it.  -> whether it was drawn
+// Ask, and draw the reply into a box.  The box's earlier request is abandoned, so that the server stops it; from 150 ms on
+// the box is marked as busy, and an error is a sentence in it.  -> whether it was drawn
 async function fill(box, name, body, draw) {
   const key = JSON.stringify([name, body]), before = waiting.get(box), request = { key, abort: new AbortController() };
   if (before?.key === key) {
@@ -341,11 +361,12 @@ let typing;                     // the timer that waits for a pause in typing
 const T = () => passed.tokens.length;
 const label = t => passed.tokens[t]?.label ?? "";
 const at = () => hovered ?? state.at;
+const placeOfToken = t => `${quoted(label(t))} (position ${t})`;
 
 async function passText() {
   const panel = $("text-panel"), body = { text: state.text, edits: state.edits };
   return fill(panel, "pass", body, reply => {
-    const same = passed && passed.tokens.length === reply.tokens.length && passed.tokens.every((x, t) => x.id === reply.tokens[t].id);
+    const ids = found => found?.tokens.map(token => token.id).join(), same = ids(passed) === ids(reply);
     passed = reply;
     state.at = clamp(state.at ?? T() - 1, 0, T() - 1);
     if (state.of !== "all" && state.of >= T()) state.of = "all";
@@ -396,11 +417,13 @@ function colorBySurprise() {
 function tellToken() {
   const box = empty($("token-facts")), t = at(), nll = passed.nll[t];
   make("b", box, { textContent: `${quoted(label(t))}, position ${t}` });
-  make("span", box, { textContent: nll === null ? "nothing before it predicts it" : `surprise ${digits(nll, 3)} nats, p ${digits(Math.exp(-nll), 3)}` });
-  make("span", box, { className: "soft", textContent: "· expected next:" });
-  for (const next of passed.predictions[t])
-    make("span", box, { className: "chip", textContent: `${next.label} ${percent(next.p)}`, title: `p ${next.p}`, "data-value": next.p })
-      .style.background = color(tone(next.p, 1), model.colors.under_text);
+  const surprise = nll === null ? "nothing before it predicts it" : `surprise ${digits(nll, 3)} nats, p ${digits(Math.exp(-nll), 3)}`;
+  make("span", box, { textContent: surprise });
+  soft(box, { textContent: "· expected next:" });
+  for (const { label, p } of passed.predictions[t]) {
+    const chip = make("span", box, { className: "chip", textContent: `${label} ${percent(p)}`, title: `p ${p}`, "data-value": p });
+    chip.style.background = color(tone(p, 1), model.colors.under_text);
+  }
 }
 
 function hover(t) {
@@ -486,9 +509,10 @@ function buildDiagram() {
 
 function buildBlock(place, block, groups, weights) {
   const header = make("div", place, { className: "stage fold-line" });
-  const fold = button(header, "", () => openOrClose(block), { className: "fold", "data-block": block, "aria-controls": `block-${block}` });
+  const fold = button(header, "", () => openOrClose(block),
+    { className: "fold", "data-block": block, "aria-controls": `block-${block}` });
   make("b", fold, { textContent: `h.${block}` });
-  make("span", fold, { className: "soft", textContent: "" });
+  soft(fold, { textContent: "" });
   make("i", fold);
   const body = make("div", place, { id: `block-${block}`, className: "block" });
   let branch = null;
@@ -528,7 +552,8 @@ function layer(parent, group, title, names, parameters, short = shortName) {
 }
 
 function node(parent, name, text, className = "node") {
-  const element = button(parent, text, () => change({ name }), { className, "data-name": name, title: `${name}: ${names.get(name).forward}` });
+  const element = button(parent, text, () => change({ name }),
+    { className, "data-name": name, title: `${name}: ${names.get(name).forward}` });
   make("i", element);
   return element;
 }
@@ -537,7 +562,8 @@ function buildHeads(box, block) {
   const row = make("div", box, { className: "heads", role: "group", "aria-label": `heads of block ${block}` });
   make("span", row, { textContent: "heads" });
   for (const head of range(model.config.n_head))
-    button(row, head, () => change({ head, name: headName(block) }), { "data-block": block, "data-head": head, "aria-label": `head ${head}` });
+    button(row, head, () => change({ head, name: headName(block) }),
+      { "data-block": block, "data-head": head, "aria-label": `head ${head}` });
 }
 
 // To open a block is to look at the same name in it.
@@ -577,35 +603,37 @@ function drawNorms(norms) {
   for (const node of document.querySelectorAll("#diagram .node"))
     node.lastChild.style.width = norms?.has(node.dataset.name) ? `${100 * share(norms.get(node.dataset.name))}%` : "0";
   for (const fold of document.querySelectorAll(".fold")) {
-    const inside = norms ? [...norms].filter(([name]) => blockOf(name) === Number(fold.dataset.block)).map(([, norm]) => norm) : [];
+    const inside = [...norms ?? []].filter(([name]) => blockOf(name) === Number(fold.dataset.block)).map(([, norm]) => norm);
     fold.lastChild.style.width = inside.length ? `${100 * share(Math.max(...inside))}%` : "0";
   }
 }
 
 // Pictures of arrays ----------------------------------------------------------------------------------------------------
 
-const AXES = { T: "position", C: "channel", "4C": "channel", "3C": "channel", n_inner: "channel", D: "channel of the head", V: "token",
-  n_positions: "position", H: "head", 1: "" };
+const AXES = {
+  T: "position", C: "channel", "4C": "channel", "3C": "channel", n_inner: "channel", D: "channel of the head", V: "token",
+  n_positions: "position",
+};
 
 // The rows and columns that the server sent of one array; of its heads, one.
 function matrix(array, tokens, head = 0) {
   const [rows, columns] = array.shown.slice(-2), perHead = array.shown.length === 3, size = rows * columns;
   const first = perHead ? Math.min(head, array.shown[0] - 1) * size : 0;
-  const isAttention = /\.attn\.(att|scores)$/.test(array.name);
+  const isWeights = array.name.endsWith(".attn.att") && array.which === "value";
   const finite = Math.max(Math.abs(array.least ?? 0), Math.abs(array.greatest ?? 0));
   return {
-    rows, columns, numbers: array.numbers.subarray(first, first + size), square: isAttention,
-    full: array.name.endsWith(".attn.att") && array.which === "value" ? 1 : finite, amount: array.least >= 0,
+    rows, columns, numbers: array.numbers.subarray(first, first + size), square: /\.attn\.(att|scores)$/.test(array.name), full: isWeights ? 1 : finite, amount: array.least >= 0,
     rowAxis: array.row_axis, columnAxis: array.column_axis, trueRow: i => array.rows[i], trueColumn: j => array.columns[j],
     rowName: i => axisName(array.row_axis, array.rows[i], tokens, array.row_labels?.[i]),
     columnName: j => axisName(array.column_axis, array.columns[j], tokens, array.column_labels?.[j]),
-    describe: array.name.endsWith(".attn.att") && array.which === "value" ? (row, column) => `${row} looks at ${column}: ` : undefined,
+    between: isWeights ? " looks at " : ", ",
   };
 }
 
 function axisName(axis, i, tokens, given) {
   if (given) return { label: given, words: `${quoted(given)} (id ${i})` };
-  if (axis === "T" && tokens[i]) return { label: tokens[i].label, words: `${quoted(tokens[i].label)} (position ${i})`, position: i };
+  const token = axis === "T" && tokens[i];
+  if (token) return { label: token.label, words: `${quoted(token.label)} (position ${i})`, position: i };
   return axis === "1" ? { label: "", words: "" } : { label: String(i), words: `${AXES[axis] ?? axis} ${i}` };
 }
 
@@ -617,7 +645,8 @@ class Picture {
     const box = make("div", parent, { className: "picture", id }), frame = make("div", box, { className: "frame" });
     this.box = box;
     this.rowLabels = make("div", frame, { className: "rows" });
-    this.squares = make("div", frame, { className: "squares", tabIndex: 0, role: "application", "aria-describedby": `${id}-readout` });
+    this.squares = make("div", frame,
+      { className: "squares", tabIndex: 0, role: "application", "aria-describedby": `${id}-readout` });
     this.columnLabels = make("div", frame, { className: "columns" });
     this.canvas = make("canvas", this.squares);
     this.row = make("div", this.squares, { className: "row" });
@@ -640,7 +669,7 @@ class Picture {
     this.point(clamp(row, 0, matrix.rows - 1), clamp(column, 0, matrix.columns - 1));
   }
 
-  // Squares of whole pixels of the screen, so that all are equally large and sharp; many numbers fill the space, or are shrunk to it.
+  // Squares of whole pixels of the screen, so that all are equally large and sharp; many numbers fill the space.
   arrange(space) {
     const { rows, columns, square, rowAxis, columnAxis } = this.matrix, ratio = devicePixelRatio;
     const whole = size => size * ratio >= 4 ? Math.floor(size * ratio) / ratio : size;
@@ -660,17 +689,16 @@ class Picture {
   }
 
   arrangeColumns(axis, columns, width) {
-    const box = empty(this.columnLabels), named = range(columns).map(j => this.matrix.columnName(j)), names = named.map(name => name.label);
+    const box = empty(this.columnLabels), names = range(columns).map(j => this.matrix.columnName(j)), words = ["T", "V"].includes(axis);
     box.style.width = `${width * columns}px`;
-    const words = ["T", "V"].includes(axis);
     box.className = `columns ${words ? "vertical" : "ends"}`;
     box.style.font = "";
-    box.style.textOrientation = words && width >= LEAST_PITCH && names.every(name => [...name].length === 1) ? "upright" : "mixed";
-    if (words) return labels(box, named, width);
-    if (axis === "1") return;
-    make("span", box, { textContent: names[0] });
+    const upright = width >= LEAST_PITCH && names.every(({ label }) => [...label].length === 1);
+    box.style.textOrientation = upright ? "upright" : "mixed";
+    if (words) return labels(box, names, width);
+    make("span", box, { textContent: names[0].label });
     if (columns > 20) make("span", box, { textContent: AXES[axis] ?? axis });
-    make("span", box, { textContent: names.at(-1) });
+    if (columns > 1) make("span", box, { textContent: names.at(-1).label });
   }
 
   pointAt(event) {
@@ -687,14 +715,14 @@ class Picture {
   }
 
   point(row, column) {
-    const { rows, columns, numbers, rowName, columnName, trueRow, trueColumn, describe } = this.matrix;
+    const { rows, columns, numbers, rowName, columnName, trueRow, trueColumn, between } = this.matrix;
     this.cursor = [row, column];
     const [width, height] = [this.size[0] / columns, this.size[1] / rows], px = x => `${x}px`;
     Object.assign(this.row.style, { top: px(row * height), width: px(this.size[0]), height: px(height) });
     Object.assign(this.cell.style, { top: px(row * height), left: px(column * width), width: px(width), height: px(height) });
-    const value = numbers[row * columns + column], [a, b] = [rowName(row).words, columnName(column).words];
+    const value = numbers[row * columns + column], place = [rowName(row).words, columnName(column).words].filter(words => words);
     const readout = empty(this.readout);
-    make("span", readout, { textContent: describe ? describe(a, b) : [a, b].filter(x => x).join(", ") + (a || b ? ": " : "") });
+    make("span", readout, { textContent: place.length ? `${place.join(between)}: ` : "" });
     make("output", readout, { textContent: digits(value, 7) });
     Object.assign(readout.dataset, { row: trueRow(row), column: trueColumn(column), value: String(value) });
   }
@@ -705,29 +733,33 @@ const LEAST_PITCH = 9;              // pixels from one label to the next
 // Labels beside rows of that height: every n-th, with its position, where there is no room for all.
 function labels(box, names, height) {
   const every = Math.max(1, Math.ceil(LEAST_PITCH / height));
-  const shown = names.map(({ label, position }) => every > 1 && position !== undefined ? `${position} ${brief(label, 8)}` : brief(label, 11));
-  box.textContent = shown.filter((_, i) => i % every === 0).join("\n");
+  const shown = names.filter((_, i) => i % every === 0);
+  box.textContent = shown.map(({ label, position }) =>
+    every > 1 && position !== undefined ? `${position} ${brief(label, 8)}` : brief(label, 11)).join("\n");
   box.style.font = `${Math.min(12, every * height - 0.5)}px/${every * height}px var(--mono)`;
 }
 
+const PIECE = 256;                  // rows or columns of one picture
+
 // What a picture can show of an array that is larger than it: every n-th, or a piece.
-function rangeChoice(parent, word, full, shown, chosen, piece, vocabulary) {
+function rangeChoice(parent, word, full, shown, piece, isVocabulary, chosen) {
   if (full <= shown.length && !piece) return;
+  const whole = isVocabulary ? "those that matter" : `all ${count(full)}, every ${Math.ceil(full / PIECE)}th`;
   const box = make("label", parent, { textContent: `${word} ` }), choice = make("select", box);
-  make("option", choice, { value: "", textContent: vocabulary ? "those that matter" : `all ${full.toLocaleString("en")}, every ${Math.ceil(full / 256)}th` });
-  for (let from = 0; from < full; from += 256)
-    make("option", choice, { value: from, textContent: `${from} … ${Math.min(from + 256, full) - 1}` });
+  const until = from => Math.min(from + PIECE, full);
+  choice.append(new Option(whole, ""));
+  for (let from = 0; from < full; from += PIECE) choice.append(new Option(`${from} … ${until(from) - 1}`, from));
   choice.value = piece ? piece[0] : "";
-  choice.onchange = () => chosen(choice.value === "" ? null : [Number(choice.value), Math.min(Number(choice.value) + 256, full)]);
+  choice.onchange = () => chosen(choice.value === "" ? null : [Number(choice.value), until(Number(choice.value))]);
 }
 
 // Of which loss the gradients are -----------------------------------------------------------------------------------------
 
 function ofChoice(parent, suffix) {
-  make("span", parent, { className: "soft", textContent: "Gradients of the loss of" });
+  soft(parent, { textContent: "Gradients of the loss of" });
   const box = make("div", parent, { className: "segments", role: "group", "aria-label": "Loss whose gradients are shown" });
   button(box, "all tokens", () => change({ of: "all" }), { id: `of-all${suffix}` });
-  button(box, "", () => change({ of: state.of === "all" || state.at === state.of ? state.at : state.of }), { id: `of-one${suffix}` });
+  button(box, "", () => change({ of: state.of === "all" ? state.at : state.of }), { id: `of-one${suffix}` });
   button(box, "", () => change({ of: state.at }), { id: `of-other${suffix}` });
 }
 
@@ -736,18 +768,18 @@ function drawOf(suffix) {
   const t = state.of === "all" ? state.at : state.of, token = t => `token ${t}, ${quoted(brief(label(t)))}`;
   all.setAttribute("aria-pressed", state.of === "all");
   Object.assign(one, { textContent: t === 0 ? "the chosen token" : token(t), disabled: t === 0 });
-  one.title = t === 0 ? "The first token is not predicted: it has no loss. Choose another in the text." : "Choose a token in the text";
+  one.title = t === 0 ? "Nothing predicts the first token: it has no loss. Choose another in the text." : "";
   one.setAttribute("aria-pressed", state.of !== "all");
   Object.assign(other, { textContent: token(state.at), hidden: state.of === "all" || state.at === state.of || state.at === 0 });
   other.setAttribute("aria-pressed", false);
 }
 
-const lossWords = () => state.of === "all" ? "the mean loss of all tokens" : `the loss of ${quoted(label(state.of))} (position ${state.of})`;
+const lossWords = () => state.of === "all" ? "the mean loss of all tokens" : `the loss of ${placeOfToken(state.of)}`;
 
 // Pictures and gradients are for texts up to a length that the server names.
 function tooLong(box) {
-  const long = T() > model.longest;
-  tellError(box, long ? `This text has ${T()} tokens; pictures and gradients are shown for up to ${model.longest}. Shorten it to look inside.` : null);
+  const long = T() > model.longest, most = `pictures and gradients are shown for up to ${model.longest}`;
+  tellError(box, long ? `This text has ${T()} tokens; ${most}. Shorten it to look inside.` : null);
   return long;
 }
 
@@ -767,7 +799,7 @@ function buildInside(view) {
   buildAttention(make("div", view, { id: "attention-pane" }));
   const lens = make("div", view, { id: "lens-pane", className: "card" });
   make("h2", lens, { textContent: "What the model would predict if it stopped early" });
-  make("p", lens, { className: "soft", textContent: "A column for each position, a row for each point of the residual stream; the last row is the model's own " +
+  note(lens, { textContent: "A column for each position, a row for each point of the residual stream; the last row is the model's own " +
     "prediction. The bluer, the more probable. softmax(ln_f(x) Wᵀ)" });
   make("div", lens, { className: "scroll", id: "lens-table", tabIndex: 0, role: "application", "aria-label": "Logit lens; the arrow keys move, Enter chooses" });
   make("p", lens, { id: "lens-readout", className: "readout", "aria-live": "polite" });
@@ -817,9 +849,9 @@ function about(name) {
   const row = names.get(name), line = empty($("about-name"));
   make("h2", line, { className: "mono", textContent: name, id: "chosen-name" });
   make("span", line, { className: "soft", id: "chosen-shape", textContent: `axes ${row.axes || "none: a number"}` });
-  if (row.section) make("span", line, { className: "soft", textContent: row.section });
+  if (row.section) soft(line, { textContent: row.section });
   if (hasHeads(name)) {
-    make("span", line, { className: "soft", textContent: "head" });
+    soft(line, { textContent: "head" });
     const heads = Object.fromEntries(range(model.config.n_head).map(h => [h, String(h)]));
     press(segments(line, "Head", heads, head => change({ head: Number(head) })), state.head);
   }
@@ -838,7 +870,7 @@ function drawValues() {
   gradient.box.hidden = !withGradient;
   $("no-gradient").textContent = withGradient ? "" : T() === 1 ? "A single token has no loss, and so no gradient." :
     "Gradients are those of the model without edits; take the edits back to see them.";
-  const body = { text: state.text, edits: state.edits, of: state.of, names: [state.name], grad: withGradient, most: 256 };
+  const body = { text: state.text, edits: state.edits, of: state.of, names: [state.name], grad: withGradient, most: PIECE };
   if (rows) body.rows = rows;
   if (columns) body.columns = columns;
   fill($("value-and-gradient"), "arrays", body, reply => {
@@ -869,8 +901,8 @@ function shapeWords(array) {
 function drawRanges(array) {
   const box = empty($("ranges")), [rows, columns] = array.shape.length > 1 ? array.shape.slice(-2) : [1, array.shape[0] ?? 1];
   const choose = which => piece => { pieces[which] = piece; drawValues(); };
-  rangeChoice(box, "rows", rows, array.rows, choose("rows"), pieces.rows, array.row_axis === "V");
-  rangeChoice(box, "columns", columns, array.columns, choose("columns"), pieces.columns, array.column_axis === "V");
+  rangeChoice(box, "rows", rows, array.rows, pieces.rows, array.row_axis === "V", choose("rows"));
+  rangeChoice(box, "columns", columns, array.columns, pieces.columns, array.column_axis === "V", choose("columns"));
 }
 
 // Attention
@@ -878,11 +910,11 @@ function drawRanges(array) {
 function buildAttention(box) {
   const pair = make("div", box, { className: "pair" }), left = make("div", pair, { className: "card" });
   make("h2", left, { textContent: "All heads" });
-  make("p", left, { className: "soft", textContent: "Row t of a square: how much token t looks at itself and at the tokens before it." });
+  note(left, { textContent: "Row t of a square: how much token t looks at itself and at the tokens before it." });
   make("div", left, { id: "heads" });
   const right = make("div", pair, { className: "card", id: "one-head" });
   make("h2", right, { id: "head-title" });
-  make("p", right, { className: "soft", textContent: "Point at a row here, or at a token in the text: the text shows what it looks at." });
+  note(right, { textContent: "Point at a row here, or at a token in the text: the text shows what it looks at." });
   attention = new Picture(right, "attention", {
     moved: row => lookFrom(attention.matrix.trueRow(row)), chosen: row => change({ at: attention.matrix.trueRow(row) }),
   });
@@ -892,7 +924,7 @@ function drawAttention() {
   const block = blockOf(state.name) ?? openBlock ?? 0, name = `h.${block}.attn.att`, common = { text: state.text, edits: state.edits, of: "all", grad: false };
   $("head-title").textContent = `Layer ${block}, head ${state.head}`;
   fill($("heads"), "arrays", { ...common, names: range(model.config.n_layer).map(i => `h.${i}.attn.att`), most: 64 }, drawHeads);
-  fill($("one-head"), "arrays", { ...common, names: [name], most: 256 }, reply => {
+  fill($("one-head"), "arrays", { ...common, names: [name], most: PIECE }, reply => {
     const [array] = reply.arrays, shown = matrix(array, reply.tokens, state.head);
     attended = { array, block };
     attention.cursor = [Math.max(0, array.rows.indexOf(state.at)), strongest(shown, Math.max(0, array.rows.indexOf(state.at)))];
@@ -939,7 +971,7 @@ function lookFrom(t) {
   if (row < 0) return;
   const { numbers, columns } = matrix(array, passed.tokens, state.head), weights = Array(T()).fill(NaN);
   array.columns.forEach((key, j) => { weights[key] = numbers[row * columns + j]; });
-  colorText(weights, 1, `what ${quoted(label(t))} (position ${t}) looks at in layer ${block}, head ${state.head}`, { after: t });
+  colorText(weights, 1, `what ${placeOfToken(t)} looks at in layer ${block}, head ${state.head}`, { after: t });
 }
 
 // Logit lens
@@ -984,7 +1016,7 @@ function tellLens(cell) {
   $("lens-table").querySelector(".chosen")?.classList.remove("chosen");
   cell.classList.add("chosen");
   const { point, t, label: best, value } = cell.dataset, readout = empty($("lens-readout"));
-  make("span", readout, { textContent: `Read at ${point}, ${quoted(label(t))} (position ${t}) would be followed by ${quoted(best)} with probability ` });
+  make("span", readout, { textContent: `Read at ${point}, ${placeOfToken(t)} would be followed by ${quoted(best)} with probability ` });
   make("output", readout, { textContent: digits(Number(value), 6) });
   Object.assign(readout.dataset, { point, t, value });
 }
@@ -1061,7 +1093,7 @@ function drawStep() {
   const box = empty($("step-equation"));
   const line = make("div", box, { className: "line" });
   make("b", line, { className: "mono", textContent: step.name });
-  make("span", line, { className: "soft", textContent: `‖gradient‖ ${digits(step.norm)}` });
+  soft(line, { textContent: `‖gradient‖ ${digits(step.norm)}` });
   make("p", box, { className: "equation", textContent: row.backward });
   make("code", box, { className: "code", textContent: row.code[1] });
   make("p", box, { className: "where", textContent: row.source[1] });
@@ -1094,7 +1126,7 @@ function drawWays(box, step, id, place = step.name) {
       bar(cell, norm / (full || 1));
     }
   }
-  make("p", box, { className: "soft", textContent: "Bars are linear. The terms add up as vectors, so that their norms need not add up to the whole." });
+  note(box, { textContent: "Bars are linear. The terms add up as vectors, so that their norms need not add up to the whole." });
 }
 
 function wayWords(name, through) {
@@ -1110,7 +1142,7 @@ function wayWords(name, through) {
 function drawInputs() {
   const box = empty($("inputs")), most = Math.max(...backward.inputs);
   const order = range(T()).sort((a, b) => backward.inputs[b] - backward.inputs[a]), top = order[0];
-  $("inputs-words").textContent = most > 0 ? `${lossWords()[0].toUpperCase()}${lossWords().slice(1)} depends most on ${quoted(label(top))} (position ${top}).` : "On none.";
+  $("inputs-words").textContent = most > 0 ? `${lossWords()[0].toUpperCase()}${lossWords().slice(1)} depends most on ${placeOfToken(top)}.` : "On none.";
   const table = make("table", box, { className: "wide" }), body = make("tbody", table);
   for (const t of order.slice(0, 8)) {
     const row = make("tr", body, { "data-t": t, "data-value": backward.inputs[t] });
@@ -1297,7 +1329,7 @@ function makeEdits() {
     box.form = form;
     empty(box);
     if (state.edits.length) makeEditTable(box);
-    else make("p", box, { className: "soft", textContent: "None: the model is as it was trained." });
+    else note(box, { textContent: "None: the model is as it was trained." });
   }
   state.edits.forEach((edit, i) => {
     const row = box.querySelector(`tr[data-edit="${i}"]`), where = row.querySelector(".where-edit");
@@ -1359,7 +1391,7 @@ function tellEffect(row, { loss, change }) {
 
 function drawPredictions(id, reply) {
   const nll = reply.nll[state.at + 1], table = make("table", empty($(`${id}-box`)), { className: "predictions", id });
-  $(`${id}-words`).textContent = `after ${quoted(label(state.at))} (position ${state.at})` +
+  $(`${id}-words`).textContent = `after ${placeOfToken(state.at)}` +
     (nll === undefined || nll === null ? "" : ` · surprise of ${quoted(label(state.at + 1))}, which follows: ${digits(nll, 3)} nats`);
   for (const { id, label, p } of reply.predictions[state.at]) {
     const row = make("tr", table, { "data-id": id, "data-value": p });
@@ -1397,7 +1429,7 @@ function buildGenerate(view) {
   for (const key in OPTIONS) buildOption($("options"), key, OPTIONS[key]);
   const bars = make("div", view, { className: "card", id: "bars-card" });
   make("h2", bars, { textContent: "The next token, before and after each step" });
-  make("p", bars, { className: "soft", textContent: "The highlighted token is the one that the seed draws. Click another to take it instead." });
+  note(bars, { textContent: "The highlighted token is the one that the seed draws. Click another to take it instead." });
   make("div", bars, { className: "scroll", id: "bars-box" });
   bars.style.marginTop = "14px";
 }
@@ -1412,9 +1444,6 @@ function buildOption(box, key, { title, least, most, step, note }) {
 
 // Tokens that are there stay when an option changes; another seed begins again after the prompt.
 function setOption(key, number) {
-  if (key === "top_k" || key === "seed") number = Math.floor(number);
-  if (["top_p", "min_p"].includes(key)) number = Math.min(number, 1);
-  if (key === "repetition_penalty" && number === 0) number = 1;
   const options = { ...state.options, [key]: number };
   if (key === "seed") change({ options, forced: [], drawn: 0 });
   else change({ options, forced: taken(), drawn: 0 });
@@ -1495,8 +1524,8 @@ function drawBars(next) {
   for (const stage of next.stages) {
     const possible = next.possible[stage] ?? left, cell = make("th", head, { scope: "col", "data-stage": stage, "data-possible": possible });
     make("span", cell, { textContent: stageWords(stage) });
-    make("small", cell, { textContent: left !== null && possible < left ? `${(left - possible).toLocaleString("en")} ruled out, ${possible.toLocaleString("en")} left` :
-      `${possible.toLocaleString("en")} of ${V.toLocaleString("en")}` });
+    make("small", cell, { textContent: left !== null && possible < left ? `${count(left - possible)} ruled out, ${count(possible)} left` :
+      `${count(possible)} of ${count(V)}` });
     left = possible;
   }
   const body = make("tbody", table), most = Math.max(...next.candidates.flatMap(candidate => candidate.p));
@@ -1590,9 +1619,9 @@ function drawTraining() {
 function drawRun(run) {
   const column = name => run.rows.map(row => row[run.columns.indexOf(name)]), steps = column("step"), last = steps.at(-1) ?? 0;
   const words = { waiting: "waiting for its first step", running: "running", ended: "ended", stopped: "stopped" }[run.state] ?? run.state;
-  $("training-state").textContent = `${run.run}: ${words} · step ${last.toLocaleString("en")}${run.steps ? ` of ${run.steps.toLocaleString("en")}` : ""}` +
+  $("training-state").textContent = `${run.run}: ${words} · step ${count(last)}${run.steps ? ` of ${count(run.steps)}` : ""}` +
     (run.left !== null && run.state === "running" ? ` · ${duration(run.left)} left` : "") +
-    (run.best ? ` · best validation loss ${digits(run.best.val_loss)} at step ${run.best.step.toLocaleString("en")}` : "");
+    (run.best ? ` · best validation loss ${digits(run.best.val_loss)} at step ${count(run.best.step)}` : "");
   Object.assign($("open-best"), { hidden: !run.ready || run.state === "running", textContent: model.opened === "run" ? "Open it anew" : "Open the best model" });
   for (const [id, title] of run.rows.length ? Object.entries(PLOTS) : [])
     if (!document.querySelector(`.plot[data-series="${id}"]`)) makePlot(id, title);
@@ -1605,7 +1634,7 @@ function drawRun(run) {
   $("samples-card").hidden = !run.samples.length;
   const box = empty($("samples"));
   for (const { step, text } of [...run.samples].reverse()) {
-    make("small", box, { textContent: `step ${step.toLocaleString("en")}` });
+    make("small", box, { textContent: `step ${count(step)}` });
     make("pre", box, { textContent: text });
   }
 }
@@ -1630,11 +1659,11 @@ function plot(id, xs, series, least = null) {
   empty(paper).setAttribute("viewBox", `0 0 ${width} ${height}`);
   for (const mark of marks) {
     svg("line", paper, { class: "grid", x1: left, x2: width - right, y1: y(mark), y2: y(mark) });
-    svg("text", paper, { x: left - 6, y: y(mark) + 4, "text-anchor": "end" }).textContent = mark >= 1000 ? mark.toLocaleString("en") : digits(mark, 3);
+    svg("text", paper, { x: left - 6, y: y(mark) + 4, "text-anchor": "end" }).textContent = mark >= 1000 ? count(mark) : digits(mark, 3);
   }
   svg("text", paper, { x: width - right, y: height - 6, "text-anchor": "end" }).textContent = "step";
   for (const mark of ticks(xs[0], xs.at(-1), 5).filter(mark => mark >= xs[0] && x(mark) < width - right - 50))
-    svg("text", paper, { x: x(mark), y: height - 6, "text-anchor": "middle" }).textContent = mark.toLocaleString("en");
+    svg("text", paper, { x: x(mark), y: height - 6, "text-anchor": "middle" }).textContent = count(mark);
   for (const [, ys, kind] of series) line(paper, xs, ys, x, y, kind);
   const cursor = svg("line", paper, { class: "cursor", y1: top, y2: height - bottom });
   Object.assign(box, { tell: i => {
@@ -1786,7 +1815,7 @@ function takeModel(found) {
     choice.value = model.opened;
     choice.onchange = () => openModel(choice.value);
   } else make("b", box, { textContent: model.name });
-  make("span", box, { textContent: `${model.parameters.toLocaleString("en")} parameters · ${n_layer} layers, ${n_head} heads, ${n_embd} channels, vocabulary ${vocab_size.toLocaleString("en")}` });
+  make("span", box, { textContent: `${count(model.parameters)} parameters · ${n_layer} layers, ${n_head} heads, ${n_embd} channels, vocabulary ${count(vocab_size)}` });
   buildDiagram();
   makeGrid();
   $("heads").reply = null;

@@ -420,24 +420,24 @@ def test_an_address_restores_all_of_a_view_whoever_made_it(lab, server):
     page.tab.run("new Promise(done => { addEventListener('hashchange', () => done(), { once: true }); history.back(); })")
     page.settle()
     assert page.tab.run("[state.view, state.text]") == ["generate", "Now"]
-    for strange in ("view=nowhere&name=%3Cimg%3E&head=99&at=99999&of=7777&edit=off+no.such&edit=scale+h.0.in+by+x&temperature=-1",
-                    "view=inside&pane=__proto__&forced=1.x&drawn=-3&seed=NaN&top_p=7", "%E0%A4%A", "#####"):
+    for strange in ("nowhere&name=%3Cimg%3E&head=99&at=99999&of=7777&edit=off+no.such&edit=scale+h.0.in+by+x&temperature=-1",
+                    "inside&pane=__proto__&name=__proto__", "generate&forced=1.x&drawn=-3&seed=NaN&top_p=7", "%E0%A4%A", "#####"):
         page.go(strange, "Now")
         assert page.tab.run("state.view in VIEWS && state.at < T() && state.head < 5 && state.edits.length === 0"), strange
     page.check()
 
 
 def test_two_tabs_at_once_each_show_their_own(chromium, server, lab, model):
-    one, other = lab("inside&name=logits", "Now "), lab("backward", "To be")
+    one, other = lab("inside&name=logits", "Now me"), lab("backward", "To be")
     one.tab.run("change({ at: 1 }); 0")
     other.tab.run("change({ of: 3 }); 0")
     one.settle()
     other.settle()
     place = tuple(int(one.number("#value-readout", key)) for key in ("row", "column"))
-    assert one.number("#value-readout") == model.trace("Now ", targets=True)["logits"].value[0][place]
+    assert one.number("#value-readout") == model.trace("Now me", targets=True)["logits"].value[0][place]
     assert len(other.data("#steps li")) > 90
     assert (one.number("#text-facts", "loss"), other.number("#text-facts", "loss")) == (
-        model.run("Now ", targets=True).loss, model.run("To be", targets=True).loss)
+        model.run("Now me", targets=True).loss, model.run("To be", targets=True).loss)
     one.check()
     other.check()
 
