@@ -8,14 +8,15 @@
 //     links     #copy-link, #paste-link, #link, #link-error
 //     views     #tab-NAME, #view-NAME: generate, inside, backward, change, training; [aria-busy=true] while it waits, .error
 //     diagram   #diagram .node[data-name], .fold[data-block], .heads button[data-block][data-head]
-//     generate  #output (data-text), #play, #step, #back, #restart, #speed, #option-NAME (a number), #bars tr[data-id] .p (data-value),
-//               #bars th[data-stage] (data-possible), #use-output, #generate-code
-//     inside    #pane-values, #pane-attention, #pane-lens; #value, #gradient, #attention: .squares, and #value-readout, … (data-row,
-//               data-column, data-value); #heads button[data-block][data-head]; #lens td[data-point][data-t] (data-value), #lens-readout
+//     generate  #output (data-text), #play, #step, #back, #restart, #speed, #option-NAME (a number), #use-output,
+//               #generate-code, #bars tr[data-id] .p (data-value), #bars th[data-stage] (data-possible)
+//     inside    #pane-values, #pane-attention, #pane-lens; #value, #gradient, #attention: .squares canvas, and
+//               #value-readout, … (data-row, data-column, data-value); #heads button[data-block][data-head];
+//               #lens td[data-point][data-t] (data-value), #lens-readout; #of-all-inside, #of-one-inside
 //     backward  #of-all, #of-one; #first, #previous, #next, #last; #steps li[data-name] (data-value); #step-equation;
 //               #ways tr[data-through] (data-value: all positions, data-at: the chosen one); #inputs tr[data-t] (data-value)
-//     change    #grid button[data-name][data-head] (data-value), #measure, #edits tr[data-edit] (data-value), #all-edits (data-value),
-//               #before tr, #after tr (data-value), #code, #copy-code
+//     change    #grid button[data-name][data-head] (data-value), #measure, #edits tr[data-edit] and #all-edits (data-value: the
+//               loss, data-change), #before tr, #after tr (data-value), #code, #copy-code
 //     training  #training-state, .plot[data-series] .readout, #samples pre, #open-best
 "use strict";
 
@@ -102,6 +103,12 @@ function onArrows(element, move, act) {
     else return;
     event.preventDefault();
   });
+}
+
+// The cell of a table so many steps away; its first column has titles.
+function cellBeside(cell, right, down) {
+  const row = cell.parentElement, rows = [...row.parentElement.children], last = row.children.length - 1;
+  return rows[clamp(rows.indexOf(row) + down, 0, rows.length - 1)].children[clamp(cell.cellIndex + right, 1, last)];
 }
 
 // Buttons of which one is pressed: {key: text}; chosen(key) when one is clicked.
@@ -356,7 +363,8 @@ function byLogarithm(numbers) {
 
 let passed = null;              // the reply of api/pass for the shown text and edits
 let hovered = null;             // the token under the pointer
-let typing;                     // the timer that waits for a pause in typing
+const PAUSE = 250;              // ms without typing, after which a text is read
+let typing;                     // the timer that waits for it
 
 const T = () => passed.tokens.length;
 const label = t => passed.tokens[t]?.label ?? "";
@@ -417,11 +425,11 @@ function colorBySurprise() {
 function tellToken() {
   const box = empty($("token-facts")), t = at(), nll = passed.nll[t];
   make("b", box, { textContent: `${quoted(label(t))}, position ${t}` });
-  const surprise = nll === null ? "nothing before it predicts it" : `surprise ${digits(nll, 3)} nats, p ${digits(Math.exp(-nll), 3)}`;
-  make("span", box, { textContent: surprise });
+  const surprise = nll !== null && `surprise ${digits(nll, 3)} nats, p ${digits(Math.exp(-nll), 3)}`;
+  make("span", box, { textContent: surprise || "nothing before it predicts it" });
   soft(box, { textContent: "· expected next:" });
   for (const { label, p } of passed.predictions[t]) {
-    const chip = make("span", box, { className: "chip", textContent: `${label} ${percent(p)}`, title: `p ${p}`, "data-value": p });
+    const chip = make("span", box, { className: "chip", textContent: `${label} ${percent(p)}`, "data-value": p });
     chip.style.background = color(tone(p, 1), model.colors.under_text);
   }
 }
@@ -444,7 +452,7 @@ function buildText() {
   $("edit-text").onclick = () => edit(area.hidden);
   area.oninput = () => {
     clearTimeout(typing);
-    typing = setTimeout(takeText, 250);
+    typing = setTimeout(takeText, PAUSE);
   };
   area.onkeydown = event => {
     if (event.key === "Escape" || (event.key === "Enter" && (event.ctrlKey || event.metaKey))) edit(false);
@@ -622,7 +630,8 @@ function matrix(array, tokens, head = 0) {
   const isWeights = array.name.endsWith(".attn.att") && array.which === "value";
   const finite = Math.max(Math.abs(array.least ?? 0), Math.abs(array.greatest ?? 0));
   return {
-    rows, columns, numbers: array.numbers.subarray(first, first + size), square: /\.attn\.(att|scores)$/.test(array.name), full: isWeights ? 1 : finite, amount: array.least >= 0,
+    rows, columns, numbers: array.numbers.subarray(first, first + size), full: isWeights ? 1 : finite, amount: array.least >= 0,
+    square: /\.attn\.(att|scores)$/.test(array.name),
     rowAxis: array.row_axis, columnAxis: array.column_axis, trueRow: i => array.rows[i], trueColumn: j => array.columns[j],
     rowName: i => axisName(array.row_axis, array.rows[i], tokens, array.row_labels?.[i]),
     columnName: j => axisName(array.column_axis, array.columns[j], tokens, array.column_labels?.[j]),
@@ -689,7 +698,8 @@ class Picture {
   }
 
   arrangeColumns(axis, columns, width) {
-    const box = empty(this.columnLabels), names = range(columns).map(j => this.matrix.columnName(j)), words = ["T", "V"].includes(axis);
+    const box = empty(this.columnLabels), names = range(columns).map(j => this.matrix.columnName(j));
+    const words = ["T", "V"].includes(axis);
     box.style.width = `${width * columns}px`;
     box.className = `columns ${words ? "vertical" : "ends"}`;
     box.style.font = "";
@@ -720,8 +730,8 @@ class Picture {
     const [width, height] = [this.size[0] / columns, this.size[1] / rows], px = x => `${x}px`;
     Object.assign(this.row.style, { top: px(row * height), width: px(this.size[0]), height: px(height) });
     Object.assign(this.cell.style, { top: px(row * height), left: px(column * width), width: px(width), height: px(height) });
-    const value = numbers[row * columns + column], place = [rowName(row).words, columnName(column).words].filter(words => words);
-    const readout = empty(this.readout);
+    const value = numbers[row * columns + column], readout = empty(this.readout);
+    const place = [rowName(row).words, columnName(column).words].filter(words => words);
     make("span", readout, { textContent: place.length ? `${place.join(between)}: ` : "" });
     make("output", readout, { textContent: digits(value, 7) });
     Object.assign(readout.dataset, { row: trueRow(row), column: trueColumn(column), value: String(value) });
@@ -795,36 +805,27 @@ function buildInside(view) {
   for (const child of $("panes").children) child.id = `pane-${child.dataset.key}`;
   const of = make("div", bar, { className: "line", id: "of-line-inside" });
   ofChoice(of, "-inside");
-  buildValues(make("div", view, { id: "values" }));
+  buildValues(make("div", view, { id: "values", className: "stack" }));
   buildAttention(make("div", view, { id: "attention-pane" }));
-  const lens = make("div", view, { id: "lens-pane", className: "card" });
-  make("h2", lens, { textContent: "What the model would predict if it stopped early" });
-  note(lens, { textContent: "A column for each position, a row for each point of the residual stream; the last row is the model's own " +
-    "prediction. The bluer, the more probable. softmax(ln_f(x) Wᵀ)" });
-  make("div", lens, { className: "scroll", id: "lens-table", tabIndex: 0, role: "application", "aria-label": "Logit lens; the arrow keys move, Enter chooses" });
-  make("p", lens, { id: "lens-readout", className: "readout", "aria-live": "polite" });
-  $("lens-pane").append(make("div", lens, { id: "lens-scale" }));
-  listenToLens();
+  buildLens(view);
 }
 
 function buildValues(box) {
-  const card = make("div", box, { className: "card", id: "about" });
-  make("div", card, { className: "line", id: "about-name" });
+  make("div", box, { className: "card line", id: "about-name" });
   const pair = make("div", box, { className: "pair", id: "value-and-gradient" });
-  pair.style.marginTop = "14px";
   const [left, right] = ["value", "gradient"].map(kind => {
-    const card = make("div", pair, { className: "card", id: `${kind}-card` });
-    make("h2", card, { id: `${kind}-title` });
-    make("p", card, { className: "equation", id: `${kind}-equation` });
-    make("code", card, { className: "code", id: `${kind}-code` });
-    make("p", card, { className: "where", id: `${kind}-where` });
-    return card;
+    const side = make("div", pair, { className: "card", id: `${kind}-card` });
+    make("h2", side, { id: `${kind}-title` });
+    make("p", side, { className: "equation", id: `${kind}-equation` });
+    make("code", side, { className: "code", id: `${kind}-code` });
+    make("p", side, { className: "where", id: `${kind}-where` });
+    return side;
   });
   const both = (row, column) => {                          // the same place in both pictures
     for (const picture of [value, gradient]) if (picture.matrix && !picture.box.hidden) picture.point(row, column);
     if (/\.attn\.att$/.test(state.name)) lookFrom(value.matrix.trueRow(row));
   };
-  const chosen = row => ["T"].includes(value.matrix.rowAxis) && change({ at: value.matrix.trueRow(row) });
+  const chosen = row => value.matrix.rowAxis === "T" && change({ at: value.matrix.trueRow(row) });
   value = new Picture(left, "value", { moved: both, chosen });
   gradient = new Picture(right, "gradient", { moved: both, chosen });
   make("div", left, { className: "ranges", id: "ranges" });
@@ -895,7 +896,7 @@ function drawArray(array, tokens) {
 function shapeWords(array) {
   const axes = array.axes.split(" ").filter(axis => axis !== "B" && axis);
   if (!axes.length) return "a number";
-  return `(${axes.map((axis, i) => axis === "1" || axis === String(array.shape[i]) ? axis : `${axis}=${array.shape[i]}`).join(", ")})`;
+  return `(${axes.map((axis, i) => axis === "1" ? axis : `${axis}=${array.shape[i]}`).join(", ")})`;
 }
 
 function drawRanges(array) {
@@ -908,8 +909,7 @@ function drawRanges(array) {
 // Attention
 
 function buildAttention(box) {
-  const pair = make("div", box, { className: "pair" }), left = make("div", pair, { className: "card" });
-  make("h2", left, { textContent: "All heads" });
+  const pair = make("div", box, { className: "pair" }), [left] = card(pair, "All heads");
   note(left, { textContent: "Row t of a square: how much token t looks at itself and at the tokens before it." });
   make("div", left, { id: "heads" });
   const right = make("div", pair, { className: "card", id: "one-head" });
@@ -920,11 +920,15 @@ function buildAttention(box) {
   });
 }
 
+const SMALL = 64;                   // rows and columns of a small map
+const shownBlock = () => blockOf(state.name) ?? openBlock ?? 0;
+
 function drawAttention() {
-  const block = blockOf(state.name) ?? openBlock ?? 0, name = `h.${block}.attn.att`, common = { text: state.text, edits: state.edits, of: "all", grad: false };
+  const block = shownBlock(), common = { text: state.text, edits: state.edits, of: "all", grad: false };
+  const weights = range(model.config.n_layer).map(i => `h.${i}.attn.att`);
   $("head-title").textContent = `Layer ${block}, head ${state.head}`;
-  fill($("heads"), "arrays", { ...common, names: range(model.config.n_layer).map(i => `h.${i}.attn.att`), most: 64 }, drawHeads);
-  fill($("one-head"), "arrays", { ...common, names: [name], most: PIECE }, reply => {
+  fill($("heads"), "arrays", { ...common, names: weights, most: SMALL }, drawHeads);
+  fill($("one-head"), "arrays", { ...common, names: [weights[block]], most: PIECE }, reply => {
     const [array] = reply.arrays, shown = matrix(array, reply.tokens, state.head);
     attended = { array, block };
     attention.cursor = [Math.max(0, array.rows.indexOf(state.at)), strongest(shown, Math.max(0, array.rows.indexOf(state.at)))];
@@ -939,7 +943,7 @@ function strongest({ numbers, columns }, row) {
 }
 
 function drawHeads(reply) {
-  const box = $("heads"), n = model.config.n_head, block = blockOf(state.name) ?? openBlock ?? 0;
+  const box = $("heads"), n = model.config.n_head, block = shownBlock();
   if (box.reply !== reply) makeHeads(box, reply, n);
   box.reply = reply;
   for (const head of box.querySelectorAll("button"))
@@ -955,7 +959,8 @@ function makeHeads(box, reply, n) {
     make("span", box, { textContent: `h.${block}` });
     for (const head of range(n)) {
       const choose = () => change({ head, name: `h.${block}.attn.att` });
-      const small = button(box, "", choose, { "data-block": block, "data-head": head, "aria-label": `layer ${block}, head ${head}` });
+      const small = button(box, "", choose, { "data-block": block, "data-head": head });
+      small.setAttribute("aria-label", `layer ${block}, head ${head}`);
       const { rows, columns, numbers } = matrix(array, reply.tokens, head), canvas = make("canvas", small);
       paint(canvas, rows, columns, numbers, 1);
       canvas.style.width = canvas.style.height = `${side}px`;
@@ -976,11 +981,24 @@ function lookFrom(t) {
 
 // Logit lens
 
+function buildLens(view) {
+  const [lens] = card(view, "What the model would predict if it stopped early", { id: "lens-pane" });
+  note(lens, { textContent: "A column for each position, a row for each point of the residual stream; the last row is the " +
+    "model's own prediction. The bluer, the more probable. softmax(ln_f(x) Wᵀ)" });
+  const table = make("div", lens, { className: "scroll", id: "lens-table", tabIndex: 0, role: "application" });
+  table.setAttribute("aria-label", "Logit lens; the arrow keys move, Enter chooses");
+  make("p", lens, { id: "lens-readout", className: "readout", "aria-live": "polite" });
+  make("div", lens, { id: "lens-scale" });
+  listenToLens();
+}
+
 function drawLens() {
   fill($("lens-pane"), "lens", { text: state.text, edits: state.edits }, reply => {
     const box = empty($("lens-table")), table = make("table", box, { id: "lens" }), head = make("tr", make("thead", table));
     make("th", head, { textContent: "after" });
-    passed.tokens.forEach((token, t) => make("th", head, { textContent: brief(token.label, 9), className: t === state.at ? "at" : "", title: `position ${t}` }));
+    passed.tokens.forEach(({ label }, t) => {
+      make("th", head, { textContent: brief(label, 9), className: t === state.at ? "at" : "", title: `position ${t}` });
+    });
     const body = make("tbody", table);
     reply.points.forEach((point, i) => {
       const row = make("tr", body);
@@ -995,7 +1013,8 @@ function drawLens() {
 }
 
 function lensCell(row, point, best, t) {
-  const cell = make("td", row, { textContent: brief(best.label, 9), "data-point": point, "data-t": t, "data-label": best.label, "data-value": best.p });
+  const cell = make("td", row, { textContent: brief(best.label, 9) });
+  Object.assign(cell.dataset, { point, t, label: best.label, value: best.p });
   cell.style.background = color(tone(best.p, 1) ** 2, model.colors.under_text);
 }
 
@@ -1004,8 +1023,7 @@ function listenToLens() {
   box.onpointerover = event => event.target.matches("td") && tellLens(event.target);
   box.onclick = event => event.target.matches("td") && choose(event.target);
   onArrows(box, (right, down) => {
-    const cell = box.querySelector(".chosen"), row = cell.parentElement, rows = [...row.parentElement.children];
-    const next = rows[clamp(rows.indexOf(row) + down, 0, rows.length - 1)].children[clamp(cell.cellIndex + right, 1, T())];
+    const next = cellBeside(box.querySelector(".chosen"), right, down);
     tellLens(next);
     scrollWithin(box, next);
   }, () => choose(box.querySelector(".chosen")));
@@ -1016,7 +1034,8 @@ function tellLens(cell) {
   $("lens-table").querySelector(".chosen")?.classList.remove("chosen");
   cell.classList.add("chosen");
   const { point, t, label: best, value } = cell.dataset, readout = empty($("lens-readout"));
-  make("span", readout, { textContent: `Read at ${point}, ${placeOfToken(t)} would be followed by ${quoted(best)} with probability ` });
+  const words = `Read at ${point}, ${placeOfToken(t)} would be followed by ${quoted(best)} with probability `;
+  make("span", readout, { textContent: words });
   make("output", readout, { textContent: digits(Number(value), 6) });
   Object.assign(readout.dataset, { point, t, value });
 }
@@ -1028,24 +1047,21 @@ let backward = null;            // the reply of api/backward that is shown
 function buildBackward(view) {
   const bar = make("div", view, { className: "toolbar" });
   ofChoice(make("div", bar, { className: "line" }), "");
-  const all = make("div", view, { id: "backward-body" }), step = make("div", all, { className: "card" });
+  const all = make("div", view, { id: "backward-body", className: "stack" }), step = make("div", all, { className: "card" });
   const stepper = make("div", step, { className: "stepper", role: "group", "aria-label": "Steps of the backward pass" });
   const places = { first: () => 0, previous: () => stepIndex() - 1, next: () => stepIndex() + 1, last: () => Infinity };
-  for (const [id, text] of [["first", "To the loss"], ["previous", "‹ Previous"], ["next", "Next ›"], ["last", "To the embedding"]])
-    button(stepper, text, () => goTo(places[id]()), { id });
+  const texts = { first: "To the loss", previous: "‹ Previous", next: "Next ›", last: "To the embedding" };
+  for (const id in places) button(stepper, texts[id], () => goTo(places[id]()), { id });
   make("span", stepper, { id: "step-count", className: "soft" });
   onArrows(stepper, (right, down) => goTo(stepIndex() + right + down));
   make("div", step, { id: "step-equation", "aria-live": "polite" });
   make("div", step, { id: "ways-box" });
-  const pair = make("div", all, { className: "pair" }), left = make("div", pair, { className: "card" });
-  pair.style.marginTop = "14px";
-  make("h2", left, { textContent: "How large the gradient is, from the loss down" });
+  const pair = make("div", all, { className: "pair" }), [left] = card(pair, "How large the gradient is, from the loss down");
   make("p", left, { className: "soft", id: "steps-scale" });
   make("ol", left, { id: "steps", role: "listbox", tabIndex: 0, "aria-label": "Steps; the arrow keys move" });
   onArrows($("steps"), (right, down) => goTo(stepIndex() + right + down));
   $("steps").onclick = event => event.target.closest("li") && change({ name: event.target.closest("li").dataset.name });
-  const right = make("div", pair, { className: "card" });
-  make("h2", right, { textContent: "Which input tokens the loss depends on" });
+  const [right] = card(pair, "Which input tokens the loss depends on");
   make("p", right, { id: "inputs-words", className: "soft" });
   make("div", right, { id: "inputs" });
   make("div", right, { id: "inputs-ways" });
@@ -1071,10 +1087,12 @@ function drawBackward() {
 }
 
 function makeSteps() {
-  const list = empty($("steps")), norms = backward.steps.map(step => step.norm), share = byLogarithm(norms), positive = norms.filter(x => x > 0);
-  $("steps-scale").textContent = `‖gradient‖ at each point, on a logarithmic scale from ${digits(Math.min(...positive), 3)} to ${digits(Math.max(...norms), 3)}`;
+  const list = empty($("steps")), norms = backward.steps.map(step => step.norm), share = byLogarithm(norms);
+  const [least, most] = [Math.min(...norms.filter(x => x > 0)), Math.max(...norms)].map(x => digits(x, 3));
+  $("steps-scale").textContent = `‖gradient‖ at each point, on a logarithmic scale from ${least} to ${most}`;
   backward.steps.forEach(({ name, norm }, i) => {
-    const line = make("li", list, { role: "option", id: `step-${i}`, "data-name": name, "data-value": norm, title: names.get(name)?.backward ?? "" });
+    const line = make("li", list, { role: "option", id: `step-${i}`, "data-name": name, "data-value": norm });
+    line.title = names.get(name).backward;
     make("span", line, { className: "count", textContent: i });
     make("span", line, { className: "mono", textContent: name });
     bar(line, share(norm));
@@ -1087,7 +1105,8 @@ function drawStep() {
   for (const line of $("steps").children) line.setAttribute("aria-selected", chosen && line.dataset.name === step.name);
   $("steps").setAttribute("aria-activedescendant", `step-${i}`);
   scrollWithin($("steps"), $(`step-${i}`));
-  $("step-count").textContent = chosen ? `step ${i} of ${backward.steps.length - 1}` : `${state.name} is no step of the backward pass; it begins at the loss`;
+  $("step-count").textContent = chosen ? `step ${i} of ${backward.steps.length - 1}` :
+    `${state.name}, the chosen name, is a parameter; the steps begin at the loss`;
   $("first").disabled = $("previous").disabled = i === 0;
   $("last").disabled = $("next").disabled = i === backward.steps.length - 1;
   const box = empty($("step-equation"));
@@ -1110,9 +1129,9 @@ function scrollWithin(box, element) {
 // The terms whose sum is a gradient, each by the way from which it came.
 function drawWays(box, step, id, place = step.name) {
   if (!step.parts.length) return;
-  make("h3", box, { textContent: `The ways by which the loss reaches ${place}` }).style.marginTop = "12px";
+  make("h3", box, { textContent: `The ways by which the loss reaches ${place}` });
   const table = make("table", box, { id, className: "wide ways" }), head = make("tr", make("thead", table));
-  for (const text of ["way", "all positions", `at ${quoted(brief(label(state.at)))} (position ${state.at})`]) make("th", head, { textContent: text });
+  for (const text of ["way", "all positions", `at ${placeOfToken(state.at)}`]) make("th", head, { textContent: text });
   const body = make("tbody", table), most = Math.max(...step.parts.map(part => part.norm));
   const here = part => part.per_token?.[state.at] ?? 0, mostHere = Math.max(...step.parts.map(here));
   for (const part of step.parts) {
@@ -1131,7 +1150,8 @@ function drawWays(box, step, id, place = step.name) {
 
 function wayWords(name, through) {
   const last = through.split(".").at(-1), norm = /(ln_\w+)\.(xhat|mean|rstd)$/.exec(through), block = blockOf(through);
-  if (norm) return `through ${norm[1]}${{ xhat: ", its mean and scale held fixed", mean: "'s mean", rstd: "'s scale 1/σ" }[norm[2]]}`;
+  const terms = { xhat: ", its mean and scale held fixed", mean: "'s mean", rstd: "'s scale 1/σ" };
+  if (norm) return `through ${norm[1]}${terms[norm[2]]}`;
   if (/\.attn\.[qkv]$/.test(through)) return `through ${last}, the ${{ q: "queries", k: "keys", v: "values" }[last]}`;
   if (last === "pre") return "through the MLP";
   if (last === "mid") return `straight on, past the attention of block ${block}`;
@@ -1142,11 +1162,12 @@ function wayWords(name, through) {
 function drawInputs() {
   const box = empty($("inputs")), most = Math.max(...backward.inputs);
   const order = range(T()).sort((a, b) => backward.inputs[b] - backward.inputs[a]), top = order[0];
-  $("inputs-words").textContent = most > 0 ? `${lossWords()[0].toUpperCase()}${lossWords().slice(1)} depends most on ${placeOfToken(top)}.` : "On none.";
+  $("inputs-words").textContent = `By ‖d wte.out‖, ${lossWords()} depends most on ${placeOfToken(top)}.`;
   const table = make("table", box, { className: "wide" }), body = make("tbody", table);
   for (const t of order.slice(0, 8)) {
     const row = make("tr", body, { "data-t": t, "data-value": backward.inputs[t] });
-    button(make("td", row), `${quoted(brief(label(t)))} (${t})`, () => change({ at: t }), { title: "choose this position", "aria-pressed": t === state.at });
+    const choose = button(make("td", row), `${quoted(brief(label(t)))} (${t})`, () => change({ at: t }));
+    choose.setAttribute("aria-pressed", t === state.at);
     bar(make("td", row, { className: "half" }), backward.inputs[t] / (most || 1));
     make("td", row, { className: "number right", textContent: digits(backward.inputs[t], 3) });
   }
@@ -1164,41 +1185,43 @@ let measuring = null;               // the controller of the measurement that ru
 const placeOf = ({ name, head }) => head === null ? name : `${name} ${head}`;
 
 function buildChange(view) {
-  const card = make("div", view, { className: "card" }), top = make("div", card, { className: "line spread" });
-  make("h2", top, { textContent: "Click to switch off" });
-  const tools = make("div", top, { className: "line" });
-  segments(tools, "Where new edits hold", { all: "at all positions", at: "at the chosen position" }, key => { everywhere = key === "all"; drawChange(); }).id = "where";
-  button(tools, "Measure each alone", measure, { id: "measure" });
-  make("p", card, { className: "soft", id: "grid-words" });
-  make("div", make("div", card, { className: "scroll" }), { id: "grid-box" });
-  make("p", card, { id: "grid-readout", className: "readout", "aria-live": "polite" });
-  make("div", card, { id: "grid-scale" });
-  const edits = make("div", view, { className: "card", id: "edits-card" }), line = make("div", edits, { className: "line spread" });
-  make("h2", line, { textContent: "Edits, and what each does to the loss" });
+  buildGridCard(view);
+  const [edits, line] = card(view, "Edits, and what each does to the loss", { id: "edits-card" });
   const buttons = make("div", line, { className: "line" });
-  button(buttons, "", () => addEdit({ name: state.name, head: hasHeads(state.name) ? state.head : null }), { id: "edit-chosen" });
+  const editChosen = () => addEdit({ name: state.name, head: hasHeads(state.name) ? state.head : null });
+  button(buttons, "", editChosen, { id: "edit-chosen" });
   button(buttons, "Take all back", () => change({ edits: [] }), { id: "no-edits" });
   make("div", edits, { className: "scroll", id: "edits-box" });
   const pair = make("div", view, { className: "pair" });
-  pair.style.marginTop = "14px";
   for (const [id, title] of [["before", "Predicted next, without edits"], ["after", "Predicted next, with the edits"]]) {
-    const card = make("div", pair, { className: "card", id: `${id}-card` });
-    make("h2", card, { textContent: title });
-    make("p", card, { className: "soft", id: `${id}-words` });
-    make("div", card, { id: `${id}-box` });
+    const [box] = card(pair, title, { id: `${id}-card` });
+    note(box, { id: `${id}-words` });
+    make("div", box, { id: `${id}-box` });
   }
-  const code = make("div", view, { className: "card" }), head = make("div", code, { className: "line spread" });
-  code.style.marginTop = "14px";
-  make("h2", head, { textContent: "The same in Python" });
+  const [code, head] = card(view, "The same in Python");
   button(head, "Copy", () => copy($("code").textContent, $("copy-code")), { id: "copy-code" });
   make("pre", code, { id: "code", className: "code", tabIndex: 0 });
 }
 
+function buildGridCard(view) {
+  const [box, line] = card(view, "Click to switch off"), tools = make("div", line, { className: "line" });
+  const where = segments(tools, "Where new edits hold", { all: "at all positions", at: "at the chosen position" }, key => {
+    everywhere = key === "all";
+    drawChange();
+  });
+  where.id = "where";
+  button(tools, "Measure each alone", measure, { id: "measure" });
+  note(box, { id: "grid-words" });
+  make("div", box, { id: "grid-box", className: "scroll" });
+  make("p", box, { id: "grid-readout", className: "readout", "aria-live": "polite" });
+  make("div", box, { id: "grid-scale" });
+}
+
 // The places of one block: its heads, its MLP, and the points of the stream.
 function places(block) {
-  const h = `h.${block}`, heads = range(model.config.n_head).map(head => ({ name: `${h}.attn.o`, head, title: `head ${head}` }));
-  const others = ["in", "mid", "mlp.out", "out"].map(point => ({ name: `${h}.${point}`, head: null, title: point === "mlp.out" ? "MLP" : point }));
-  return [others[0], ...heads, ...others.slice(1)].filter(place => names.get(place.name)?.editable);
+  const place = (point, title, head = null) => ({ name: `h.${block}.${point}`, title, head });
+  const heads = range(model.config.n_head).map(head => place("attn.o", `head ${head}`, head));
+  return [place("in", "in"), ...heads, place("mid", "mid"), place("mlp.out", "MLP"), place("out", "out")];
 }
 
 function makeGrid() {
@@ -1220,21 +1243,21 @@ function makeGrid() {
 }
 
 function moveFocus(table, right, down) {
-  const cell = document.activeElement.closest("td"), row = cell.parentElement, rows = [...row.parentElement.children];
-  const next = rows[clamp(rows.indexOf(row) + down, 0, rows.length - 1)].children[clamp(cell.cellIndex + right, 1, row.children.length - 1)];
+  const next = cellBeside(document.activeElement.closest("td"), right, down);
   next.querySelector("button").focus();
 }
 
 function tellPlace(place, block) {
-  const change = measured.get(placeOf(place)), readout = $("grid-readout");
-  readout.textContent = `Layer ${block}, ${place.title} (${place.name}${place.head === null ? "" : `, head ${place.head}`})` +
-    (change === undefined ? ": click to switch it off." : `: switched off alone, the loss changes by ${signed(change)} nats per token.`);
+  const change = measured.get(placeOf(place));
+  const effect = change !== undefined && `switched off alone, the loss changes by ${signed(change)} nats per token`;
+  $("grid-readout").textContent = `Layer ${block}, ${place.title} (${place.name}): ${effect || "click to switch it off"}.`;
 }
 
-const sameplace = (edit, place) => edit.name === place.name && edit.head === place.head;
+const isAt = (edit, place) => edit.name === place.name && edit.head === place.head;
 
 function toggle(place) {
-  if (state.edits.some(edit => sameplace(edit, place))) change({ edits: state.edits.filter(edit => !sameplace(edit, place)), ...chosenBy(place) });
+  const others = state.edits.filter(edit => !isAt(edit, place));
+  if (others.length < state.edits.length) change({ edits: others, ...chosenBy(place) });
   else addEdit(place);
 }
 
@@ -1261,7 +1284,8 @@ function drawChange() {
     measured = new Map();
   }
   const editable = names.get(state.name)?.editable;
-  Object.assign($("edit-chosen"), { textContent: `Edit ${state.name}${hasHeads(state.name) ? `, head ${state.head}` : ""}`, disabled: !editable });
+  const chosen = hasHeads(state.name) ? `${state.name}, head ${state.head}` : state.name;
+  Object.assign($("edit-chosen"), { textContent: `Edit ${chosen}`, disabled: !editable });
   $("no-edits").disabled = !state.edits.length;
   drawGrid();
   makeEdits();
@@ -1276,19 +1300,22 @@ function drawChange() {
   fill($("after-card"), "pass", { text, edits: state.edits.map(sent) }, reply => drawPredictions("after", reply));
 }
 
+const hundredths = x => Math.abs(x) < 0.005 ? "0" : `${x > 0 ? "+" : "−"}${Math.abs(x).toFixed(2)}`;
+
 function drawGrid() {
   const full = Math.max(0.1, ...[...measured.values()].map(Math.abs));
   for (const cell of $("grid").querySelectorAll("button")) {
     const place = { name: cell.dataset.name, head: cell.dataset.head === "" ? null : Number(cell.dataset.head) };
-    const edit = state.edits.find(edit => sameplace(edit, place)), change = measured.get(placeOf(place));
+    const edit = state.edits.find(edit => isAt(edit, place)), change = measured.get(placeOf(place));
     cell.setAttribute("aria-pressed", Boolean(edit));
     cell.classList.toggle("chosen", place.name === state.name && (place.head === null || place.head === state.head));
-    cell.textContent = change === undefined ? edit ? edit.how : "·" : Math.abs(change) < 0.005 ? "0" : change.toFixed(2).replace("-", "−").replace(/^(?=\d)/, "+");
+    cell.textContent = change !== undefined ? hundredths(change) : edit ? edit.how : "·";
     cell.dataset.value = change ?? "";
     cell.style.backgroundColor = change === undefined ? "" : color(tone(change, full), model.colors.under_text);
   }
-  $("grid-words").textContent = measured.size ? "Numbers: what switching off each alone does to the mean loss. Blue: it rises without it; orange: it falls."
-    : "Heads are switched off at their output attn.o, before c_proj. “Measure each alone” tries every square.";
+  $("grid-words").textContent = measured.size ?
+    "Numbers: what switching off each alone does to the mean loss. Blue: it rises without it; orange: it falls." :
+    "Heads are switched off at their output attn.o, before c_proj. “Measure each alone” tries every square.";
   const box = empty($("grid-scale"));
   if (measured.size) scale(box, full, { unit: "nats", greatest: model.colors.under_text });
 }
@@ -1333,10 +1360,12 @@ function makeEdits() {
   }
   state.edits.forEach((edit, i) => {
     const row = box.querySelector(`tr[data-edit="${i}"]`), where = row.querySelector(".where-edit");
-    const choices = [["", "all positions"], ...[...new Set([state.at, edit.position])].filter(t => t !== null).map(t => [t, `${quoted(brief(label(t)))} (${t})`])];
-    empty(where).append(...choices.map(([value, text]) => new Option(text, value)));
+    empty(where).append(new Option("all positions", ""));
+    for (const t of new Set([state.at, edit.position ?? state.at]))
+      where.append(new Option(`${quoted(brief(label(t)))} (${t})`, t));
     where.value = edit.position ?? "";
-    for (const field of row.querySelectorAll("[data-field]")) if (field !== document.activeElement) field.value = edit[field.dataset.field];
+    for (const field of row.querySelectorAll("[data-field]"))
+      if (field !== document.activeElement) field.value = edit[field.dataset.field];
   });
 }
 
@@ -1357,19 +1386,27 @@ function makeEditRow(row, edit, i) {
   how.append(new Option("switch off", "off"), new Option("scale", "scale"), new Option("patch", "patch"));
   how.value = edit.how;
   how.onchange = () => setEdit(i, { how: how.value, from: how.value === "patch" ? state.text : "" });
-  const value = make("div", make("td", row), { className: "value" });
-  if (edit.how === "scale") {
-    const set = event => event.target.value !== "" && setEdit(i, { factor: clamp(Number(event.target.value), 0, 100) });
-    make("input", value, { type: "range", min: 0, max: 2, step: 0.05, oninput: set, "data-field": "factor", "aria-label": "factor" });
-    make("input", value, { type: "number", min: 0, max: 100, step: 0.05, oninput: set, "data-field": "factor", "aria-label": "factor, as a number" });
-  } else if (edit.how === "patch") {
-    const from = make("input", value, { type: "text", "data-field": "from", "aria-label": "text that the value is taken from", spellcheck: false });
-    from.oninput = () => { clearTimeout(typing); typing = setTimeout(() => setEdit(i, { from: from.value }), 300); };
-    from.title = "A second text with as many tokens: the value is taken from it";
-  }
+  makeEditValue(make("div", make("td", row), { className: "value" }), edit, i);
   make("td", row, { className: "number alone" });
   make("td", row, { className: "number change" });
-  button(make("td", row), "✕", () => change({ edits: state.edits.filter((_, j) => j !== i) }), { "aria-label": "take this edit back", title: "take back" });
+  const takeBack = () => change({ edits: state.edits.filter((_, j) => j !== i) });
+  button(make("td", row), "✕", takeBack, { title: "take back", "aria-label": "take this edit back" });
+}
+
+function makeEditValue(box, edit, i) {
+  const field = (type, name, label, more) => make("input", box, { type, "data-field": name, "aria-label": label, ...more });
+  if (edit.how === "scale") {
+    const oninput = event => event.target.value !== "" && setEdit(i, { factor: clamp(Number(event.target.value), 0, 100) });
+    field("range", "factor", "factor", { min: 0, max: 2, step: 0.05, oninput });
+    field("number", "factor", "factor, as a number", { min: 0, max: 100, step: 0.05, oninput });
+  } else if (edit.how === "patch") {
+    const from = field("text", "from", "second text, from which the value is taken", { spellcheck: false });
+    from.title = "A second text with as many tokens: the value is taken from it";
+    from.oninput = () => {
+      clearTimeout(typing);
+      typing = setTimeout(() => setEdit(i, { from: from.value }), PAUSE);
+    };
+  }
 }
 
 function drawEffects(reply) {
@@ -1378,7 +1415,8 @@ function drawEffects(reply) {
   $("code").textContent = reply.code;
   const changes = reply.all.nll.map((x, t) => x === null ? NaN : x - reply.before.nll[t]);
   const full = Math.max(0.1, ...changes.filter(Number.isFinite).map(Math.abs));
-  colorText(changes, full, "what the edits do to each token's surprise; blue rises, orange falls", { amount: false, unit: "nats" });
+  const words = "what the edits do to each token's surprise; blue rises, orange falls";
+  colorText(changes, full, words, { amount: false, unit: "nats" });
 }
 
 function tellEffect(row, { loss, change }) {
@@ -1390,9 +1428,9 @@ function tellEffect(row, { loss, change }) {
 }
 
 function drawPredictions(id, reply) {
-  const nll = reply.nll[state.at + 1], table = make("table", empty($(`${id}-box`)), { className: "predictions", id });
+  const nll = reply.nll[state.at + 1] ?? null, table = make("table", empty($(`${id}-box`)), { className: "predictions", id });
   $(`${id}-words`).textContent = `after ${placeOfToken(state.at)}` +
-    (nll === undefined || nll === null ? "" : ` · surprise of ${quoted(label(state.at + 1))}, which follows: ${digits(nll, 3)} nats`);
+    (nll === null ? "" : ` · surprise of ${quoted(label(state.at + 1))}, which follows: ${digits(nll, 3)} nats`);
   for (const { id, label, p } of reply.predictions[state.at]) {
     const row = make("tr", table, { "data-id": id, "data-value": p });
     make("td", row, { textContent: brief(label) });
@@ -1403,43 +1441,47 @@ function drawPredictions(id, reply) {
 
 // Generate --------------------------------------------------------------------------------------------------------------
 
-// The tokens after the prompt are those that were chosen by hand or kept (state.forced) and state.drawn more that the seed draws.
+// The tokens after the prompt: those that were chosen by hand or kept (state.forced), and state.drawn more that the seed draws.
 // steps[n] is the reply for the n-th of these; the one that is shown stands before its token is taken.
 let run = { key: null, steps: [] };
 let playing = false, speed = 8;
 
 function buildGenerate(view) {
   const pair = make("div", view, { className: "pair" }), left = make("div", pair, { className: "card", id: "output-card" });
-  const controls = make("div", left, { className: "line" });
-  button(controls, "▶ Play", () => playing ? pause() : play(), { id: "play", className: "main" });
-  button(controls, "Step", () => forward(), { id: "step", title: "take the next token" });
-  button(controls, "Back", () => back(), { id: "back", title: "take the last token back" });
-  button(controls, "Restart", () => { pause(); change({ forced: [], drawn: 0 }); }, { id: "restart", title: "the prompt alone" });
-  const pace = make("label", controls, { className: "line soft", textContent: "tokens per second " });
-  make("input", pace, { id: "speed", type: "range", min: 1, max: 40, value: speed, oninput: event => { speed = Number(event.target.value); $("pace").textContent = speed; } });
-  make("span", pace, { id: "pace", className: "number", textContent: speed });
+  buildControls(make("div", left, { className: "line" }));
   make("div", left, { id: "output", tabIndex: 0, role: "log", "aria-label": "Prompt and continuation" });
   const below = make("div", left, { className: "line spread" });
-  make("span", below, { id: "output-facts", className: "soft" });
-  button(below, "Take as the text", () => change({ text: $("output").dataset.text }), { id: "use-output", title: "so that the other views show it" });
+  soft(below, { id: "output-facts" });
+  const use = button(below, "Take as the text", () => change({ text: $("output").dataset.text }), { id: "use-output" });
+  use.title = "so that the other views show it";
   make("code", left, { id: "generate-code", className: "code" });
-  const right = make("div", pair, { className: "card" });
-  make("h2", right, { textContent: "How the next token is drawn" });
-  make("div", right, { id: "options" }).style.marginTop = "10px";
-  for (const key in OPTIONS) buildOption($("options"), key, OPTIONS[key]);
-  const bars = make("div", view, { className: "card", id: "bars-card" });
-  make("h2", bars, { textContent: "The next token, before and after each step" });
+  const [right] = card(pair, "How the next token is drawn"), options = make("div", right, { id: "options" });
+  for (const key in OPTIONS) buildOption(options, key, OPTIONS[key]);
+  const [bars] = card(view, "The next token, before and after each step", { id: "bars-card" });
   note(bars, { textContent: "The highlighted token is the one that the seed draws. Click another to take it instead." });
   make("div", bars, { className: "scroll", id: "bars-box" });
-  bars.style.marginTop = "14px";
+}
+
+function buildControls(box) {
+  button(box, "▶ Play", () => playing ? pause() : play(), { id: "play", className: "main" });
+  button(box, "Step", forward, { id: "step", title: "take the next token" });
+  button(box, "Back", back, { id: "back", title: "take the last token back" });
+  button(box, "Restart", restart, { id: "restart", title: "the prompt alone" });
+  const pace = make("label", box, { className: "line soft", textContent: "tokens per second " });
+  const slider = make("input", pace, { id: "speed", type: "range", min: 1, max: 40, value: speed });
+  const number = make("span", pace, { className: "number", textContent: speed });
+  slider.oninput = () => {
+    speed = Number(slider.value);
+    number.textContent = speed;
+  };
 }
 
 function buildOption(box, key, { title, least, most, step, note }) {
-  const set = event => event.target.value !== "" && setOption(key, optionOf(key, event.target.value));
+  const oninput = event => event.target.value !== "" && setOption(key, optionOf(key, event.target.value));
   make("label", box, { htmlFor: `option-${key}`, textContent: title, title: note });
   if (most === undefined) make("span", box, { className: "off", textContent: note });
-  else make("input", box, { type: "range", min: least, max: most, step, oninput: set, "data-option": key, "aria-label": title });
-  make("input", box, { type: "number", min: least ?? 0, step: step ?? 1, oninput: set, "data-option": key, id: `option-${key}`, title: note });
+  else make("input", box, { type: "range", min: least, max: most, step, oninput, "data-option": key, "aria-label": title });
+  make("input", box, { type: "number", min: 0, step: step ?? 1, oninput, "data-option": key, id: `option-${key}` });
 }
 
 // Tokens that are there stay when an option changes; another seed begins again after the prompt.
@@ -1464,7 +1506,7 @@ function drawGenerate() {
     if (field !== document.activeElement) field.value = state.options[field.dataset.option];
   const key = JSON.stringify([state.text, state.forced, state.options]);
   if (run.key !== key) run = { key, steps: [] };
-  const n = Math.min(run.steps.length, state.drawn), body = { text: state.text, forced: state.forced, drawn: n, options: sentOptions() };
+  const n = Math.min(run.steps.length, state.drawn), { text, forced } = state;
   $("back").disabled = state.drawn + state.forced.length === 0;
   if (run.steps[state.drawn]) {
     abandon([$("bars-card")]);
@@ -1472,7 +1514,7 @@ function drawGenerate() {
     return Promise.resolve(true);
   }
   const mine = run;
-  return fill($("bars-card"), "next", body, reply => {
+  return fill($("bars-card"), "next", { text, forced, drawn: n, options: sentOptions() }, reply => {
     mine.steps[n] = reply;
     drawNext();
   }).then(drawn => drawn && n < state.drawn && run === mine ? drawGenerate() : drawn);
@@ -1480,7 +1522,7 @@ function drawGenerate() {
 
 const plain = label => label.replaceAll("␣", " ").replaceAll("⏎", "\n");
 
-// What follows the prompt, before the token of run.steps[n]: it ends the reply before, or the reply's own text without its token.
+// What follows the prompt, before the token of run.steps[n]: the output of the step before, or its own without its token.
 function outputBefore(n) {
   if (n > 0) return run.steps[n - 1].output;
   if (!state.forced.length) return "";
@@ -1489,16 +1531,17 @@ function outputBefore(n) {
 }
 
 function drawNext() {
-  const n = Math.min(run.steps.length - 1, state.drawn), next = run.steps[n], output = outputBefore(n), box = empty($("output"));
+  const n = Math.min(run.steps.length - 1, state.drawn), next = run.steps[n], box = empty($("output"));
+  const output = outputBefore(n), taken = state.forced.length + n;
   const last = n > 0 ? plain(run.steps[n - 1].token.label) : "", marked = last && output.endsWith(last);
   make("span", box, { className: "prompt", textContent: state.text + (hasWords() ? "" : " ") });
   make("span", box, { textContent: marked ? output.slice(0, -last.length) : output });
   if (marked) make("span", box, { className: "last", textContent: last });
   box.dataset.text = state.text + (hasWords() ? "" : " ") + output;
   box.scrollTop = box.scrollHeight;
-  const count = state.forced.length + n;
-  $("output-facts").textContent = `${count} token${count === 1 ? "" : "s"} after the prompt${next.ended ? "; the next one ends the text" : ""}`;
-  $("use-output").disabled = count === 0;
+  $("output-facts").textContent = `${taken} token${taken === 1 ? "" : "s"} after the prompt` +
+    (next.ended ? "; the next one ends the text" : "");
+  $("use-output").disabled = taken === 0;
   $("generate-code").textContent = pythonOfRun(n);
   drawBars(next);
 }
@@ -1520,11 +1563,12 @@ function drawBars(next) {
   table.style.minWidth = `${70 + 78 * next.stages.length}px`;
   const head = make("tr", make("thead", table)), V = model.config.vocab_size;
   make("th", head, { textContent: "token", scope: "col" });
-  let left = null;
+  let left = V;
   for (const stage of next.stages) {
-    const possible = next.possible[stage] ?? left, cell = make("th", head, { scope: "col", "data-stage": stage, "data-possible": possible });
+    const possible = next.possible[stage], cell = make("th", head, { scope: "col" });
+    Object.assign(cell.dataset, { stage, possible });
     make("span", cell, { textContent: stageWords(stage) });
-    make("small", cell, { textContent: left !== null && possible < left ? `${count(left - possible)} ruled out, ${count(possible)} left` :
+    make("small", cell, { textContent: possible < left ? `${count(left - possible)} ruled out, ${count(possible)} left` :
       `${count(possible)} of ${count(V)}` });
     left = possible;
   }
@@ -1532,12 +1576,13 @@ function drawBars(next) {
   for (const candidate of next.candidates) barsRow(body, candidate, next, most);
 }
 
-const stageWords = stage => stage === "model" ? "the model" : stage === "temperature" ? `temperature ${state.options.temperature}` :
-  OPTIONS[stage] ? `${OPTIONS[stage].title} ${state.options[stage]}` : stage;
+const stageWords = stage => Object.hasOwn(OPTIONS, stage) ? `${OPTIONS[stage].title} ${state.options[stage]}` :
+  stage === "model" ? "the model" : stage;
 
 function barsRow(body, { id, label, p }, next, most) {
   const drawn = id === next.token.id, row = make("tr", body, { "data-id": id, className: drawn ? "drawn" : "" });
-  button(make("td", row), brief(label), () => take(id), { title: drawn ? "the one that the seed draws" : `take ${quoted(label)} instead`, "aria-label": `take ${label}` });
+  const choose = button(make("td", row), brief(label), () => take(id), { "aria-label": `take ${label}` });
+  choose.title = drawn ? "the one that the seed draws" : `take ${quoted(label)} instead`;
   p.forEach((share, i) => {
     const out = share === 0 && i > 0, cell = make("td", row, { className: out ? "out" : "" });
     const words = make("div", cell, { className: "p", "data-value": share });
@@ -1556,6 +1601,11 @@ function back() {
   pause();
   if (state.drawn) change({ drawn: state.drawn - 1 });
   else if (state.forced.length) change({ forced: state.forced.slice(0, -1) });
+}
+
+function restart() {
+  pause();
+  change({ forced: [], drawn: 0 });
 }
 
 function take(id) {
@@ -1591,21 +1641,19 @@ const EVERY = 2000;                 // ms between two looks at the run's folder
 let poll;
 
 function buildTraining(view) {
-  const card = make("div", view, { className: "card", id: "training-card" }), top = make("div", card, { className: "line spread" });
+  const top = make("div", view, { className: "card line spread", id: "training-card" });
   make("p", top, { id: "training-state", "aria-live": "polite" });
-  button(top, "Open the best model", () => openModel("run"), { id: "open-best", hidden: true });
-  const plots = make("div", view, { id: "plots" });
-  plots.style.marginTop = "14px";
-  const samples = make("div", view, { className: "card", hidden: true, id: "samples-card" });
-  samples.style.marginTop = "14px";
-  make("h2", samples, { textContent: "Samples, the latest first" });
+  button(top, "", () => openModel("run"), { id: "open-best", hidden: true });
+  make("div", view, { id: "plots" });
+  const [samples] = card(view, "Samples, the latest first", { hidden: true, id: "samples-card" });
   make("div", samples, { id: "samples" });
 }
 
 function drawTraining() {
   clearTimeout(poll);
   if (!model.run) {
-    $("training-state").textContent = "No run to watch. Start the lab with a run's folder: python -m minigpt lab --run FOLDER, while `python -m minigpt train` writes it or after it has ended.";
+    $("training-state").textContent = "No run to watch. Start the lab with the folder of one, which trains or has ended: " +
+      "python -m minigpt lab --run FOLDER";
     return;
   }
   replies.delete(JSON.stringify(["training", {}]));
@@ -1618,15 +1666,20 @@ function drawTraining() {
 
 function drawRun(run) {
   const column = name => run.rows.map(row => row[run.columns.indexOf(name)]), steps = column("step"), last = steps.at(-1) ?? 0;
-  const words = { waiting: "waiting for its first step", running: "running", ended: "ended", stopped: "stopped" }[run.state] ?? run.state;
-  $("training-state").textContent = `${run.run}: ${words} · step ${count(last)}${run.steps ? ` of ${count(run.steps)}` : ""}` +
-    (run.left !== null && run.state === "running" ? ` · ${duration(run.left)} left` : "") +
-    (run.best ? ` · best validation loss ${digits(run.best.val_loss)} at step ${count(run.best.step)}` : "");
-  Object.assign($("open-best"), { hidden: !run.ready || run.state === "running", textContent: model.opened === "run" ? "Open it anew" : "Open the best model" });
+  const facts = [
+    `${run.run}: ${run.state === "waiting" ? "waiting for its first step" : run.state}`,
+    `step ${count(last)}${run.steps ? ` of ${count(run.steps)}` : ""}`,
+    run.left !== null && `${duration(run.left)} left`,
+    run.best && `best validation loss ${digits(run.best.val_loss)} at step ${count(run.best.step)}`,
+  ];
+  $("training-state").textContent = facts.filter(fact => fact).join(" · ");
+  const openText = model.opened === "run" ? "Open the best model anew" : "Open the best model";
+  Object.assign($("open-best"), { hidden: !run.ready, textContent: openText });
   for (const [id, title] of run.rows.length ? Object.entries(PLOTS) : [])
     if (!document.querySelector(`.plot[data-series="${id}"]`)) makePlot(id, title);
   if (run.rows.length) {
-    plot("loss", steps, [["training", column("train_loss"), "faint"], ["smoothed", column("smooth"), "blue"], ["validation", column("val_loss"), "orange"]]);
+    const losses = { training: "train_loss", smoothed: "smooth", validation: "val_loss" };
+    plot("loss", steps, Object.entries(losses).map(([name, of]) => [name, column(of), LOSS_LINES[name]]));
     plot("learning_rate", steps, [["learning rate", column("learning_rate"), "blue"]], 0);
     plot("gradient_norm", steps, [["gradient norm", column("gradient_norm"), "blue"]], 0);
     plot("tokens_per_second", steps, [["tokens per second", column("tokens_per_second"), "blue"]], 0);
@@ -1639,7 +1692,11 @@ function drawRun(run) {
   }
 }
 
-const PLOTS = { loss: "Loss, nats per token", learning_rate: "Learning rate", gradient_norm: "Gradient norm", tokens_per_second: "Tokens per second" };
+const PLOTS = {
+  loss: "Loss, nats per token", learning_rate: "Learning rate", gradient_norm: "Gradient norm",
+  tokens_per_second: "Tokens per second",
+};
+const LOSS_LINES = { training: "faint", smoothed: "blue", validation: "orange" };
 const SVG = "http://www.w3.org/2000/svg";
 
 function svg(tag, parent, attributes) {
@@ -1650,51 +1707,78 @@ function svg(tag, parent, attributes) {
 
 // Lines over steps with axes; the pointer or the arrow keys tell the numbers.
 function plot(id, xs, series, least = null) {
-  const box = document.querySelector(`.plot[data-series="${id}"]`);
-  const { paper, readout } = box, width = Math.max(paper.clientWidth, 200), height = 190, [left, bottom, top, right] = [46, 22, 6, 8];
-  const numbers = series.flatMap(([, ys]) => ys).filter(Number.isFinite), most = Math.max(...numbers), low = least ?? Math.min(...numbers);
-  const marks = ticks(low, most, 4), [from, to] = [Math.min(low, marks[0]), Math.max(most, marks.at(-1))];
-  const x = step => left + (step - xs[0]) / (xs.at(-1) - xs[0] || 1) * (width - left - right);
-  const y = number => top + (to - number) / (to - from || 1) * (height - top - bottom);
-  empty(paper).setAttribute("viewBox", `0 0 ${width} ${height}`);
-  for (const mark of marks) {
-    svg("line", paper, { class: "grid", x1: left, x2: width - right, y1: y(mark), y2: y(mark) });
-    svg("text", paper, { x: left - 6, y: y(mark) + 4, "text-anchor": "end" }).textContent = mark >= 1000 ? count(mark) : digits(mark, 3);
-  }
-  svg("text", paper, { x: width - right, y: height - 6, "text-anchor": "end" }).textContent = "step";
-  for (const mark of ticks(xs[0], xs.at(-1), 5).filter(mark => mark >= xs[0] && x(mark) < width - right - 50))
-    svg("text", paper, { x: x(mark), y: height - 6, "text-anchor": "middle" }).textContent = count(mark);
-  for (const [, ys, kind] of series) line(paper, xs, ys, x, y, kind);
-  const cursor = svg("line", paper, { class: "cursor", y1: top, y2: height - bottom });
-  Object.assign(box, { tell: i => {
+  const box = document.querySelector(`.plot[data-series="${id}"]`), paper = empty(box.paper);
+  const width = Math.max(paper.clientWidth, 200);
+  const numbers = series.flatMap(([, ys]) => ys).filter(Number.isFinite), [from, to] = ends(numbers, least);
+  const frame = { left: 46, right: width - 8, top: 6, bottom: PLOT_HEIGHT - 22 };
+  const x = step => frame.left + (step - xs[0]) / (xs.at(-1) - xs[0] || 1) * (frame.right - frame.left);
+  const y = number => frame.bottom - (number - from) / (to - from || 1) * (frame.bottom - frame.top);
+  paper.setAttribute("viewBox", `0 0 ${width} ${PLOT_HEIGHT}`);
+  drawAxes(paper, frame, x, y, xs, [from, to]);
+  for (const [, ys, kind] of series) drawLine(paper, xs.map((step, i) => [x(step), ys[i] === null ? NaN : y(ys[i])]), kind);
+  const cursor = svg("line", paper, { class: "cursor", y1: frame.top, y2: frame.bottom });
+  Object.assign(box, { count: xs.length, nearest: place => nearest(xs.map(x), place * width), tell: i => {
     box.index = clamp(i, 0, xs.length - 1);
-    cursor.setAttribute("x1", x(xs[box.index]));
-    cursor.setAttribute("x2", x(xs[box.index]));
-    readout.textContent = `step ${xs[box.index].toLocaleString("en")}: ` + series.filter(([, ys]) => ys[box.index] !== null)
-      .map(([name, ys]) => series.length > 1 ? `${name} ${digits(ys[box.index])}` : digits(ys[box.index])).join(", ");
-    readout.dataset.step = xs[box.index];
-    readout.dataset.value = series.map(([, ys]) => ys[box.index] ?? "").join(" ");
-  }, nearest: place => xs.findIndex((step, i) => i === xs.length - 1 || (x(step) + x(xs[i + 1])) / 2 >= place * width), count: xs.length });
-  box.tell(box.index === undefined || box.follows ? xs.length - 1 : box.index);
+    for (const end of ["x1", "x2"]) cursor.setAttribute(end, x(xs[box.index]));
+    tellStep(box, xs[box.index], series.map(([name, ys]) => [name, ys[box.index]]));
+  } });
+  box.tell(box.follows ? xs.length - 1 : box.index);
 }
 
-const strokes = kind => ({ blue: `rgb(${model.colors.blue})`, orange: `rgb(${model.colors.orange})`, faint: `rgba(${model.colors.gray},.45)` })[kind];
+const PLOT_HEIGHT = 190;
 
-function line(paper, xs, ys, x, y, kind) {
-  const points = xs.map((step, i) => [x(step), y(ys[i]), ys[i]]).filter(([, , number]) => number !== null && Number.isFinite(number));
-  if (points.length) svg("path", paper, { d: `M${points.map(([a, b]) => `${a.toFixed(1)} ${b.toFixed(1)}`).join("L")}`, stroke: strokes(kind) });
-  if (points.length < 60 && kind === "orange") for (const [a, b] of points) svg("circle", paper, { cx: a, cy: b, r: 2.5, fill: strokes(kind) });
+// From the least number, or `least`, to the greatest, each at a mark or beyond.
+function ends(numbers, least) {
+  const low = least ?? Math.min(...numbers), high = Math.max(...numbers), marks = ticks(low, high, 4);
+  return [Math.min(low, marks[0]), Math.max(high, marks.at(-1))];
+}
+
+function drawAxes(paper, { left, right, bottom }, x, y, xs, [from, to]) {
+  for (const mark of ticks(from, to, 4)) {
+    svg("line", paper, { class: "grid", x1: left, x2: right, y1: y(mark), y2: y(mark) });
+    const text = mark >= 1000 ? count(mark) : digits(mark, 3);
+    svg("text", paper, { x: left - 6, y: y(mark) + 4, "text-anchor": "end" }).textContent = text;
+  }
+  svg("text", paper, { x: right, y: bottom + 16, "text-anchor": "end" }).textContent = "step";
+  for (const mark of ticks(xs[0], xs.at(-1), 5).filter(mark => x(mark) < right - 50))
+    svg("text", paper, { x: x(mark), y: bottom + 16, "text-anchor": "middle" }).textContent = count(mark);
+}
+
+function strokes(kind) {
+  const { blue, orange, gray } = model.colors;
+  return { blue: `rgb(${blue})`, orange: `rgb(${orange})`, faint: `rgba(${gray},.45)` }[kind];
+}
+
+// Few points, such as evaluations, are marked one by one.
+function drawLine(paper, points, kind) {
+  const drawn = points.filter(([, y]) => Number.isFinite(y));
+  const path = drawn.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L");
+  if (drawn.length) svg("path", paper, { d: `M${path}`, stroke: strokes(kind) });
+  for (const [x, y] of drawn.length < 60 ? drawn : []) svg("circle", paper, { cx: x, cy: y, r: 2.5, fill: strokes(kind) });
+}
+
+// The index of the number that is nearest to a place; numbers rise.
+function nearest(numbers, place) {
+  const after = numbers.findIndex(number => number >= place);
+  if (after <= 0) return after === 0 ? 0 : numbers.length - 1;
+  return place - numbers[after - 1] < numbers[after] - place ? after - 1 : after;
+}
+
+function tellStep({ readout }, step, found) {
+  const words = found.filter(([, number]) => number !== null).map(([name, number]) => `${name} ${digits(number)}`);
+  readout.textContent = `step ${count(step)}: ${words.join(", ")}`;
+  Object.assign(readout.dataset, { step, value: found.map(([, number]) => number ?? "").join(" ") });
 }
 
 function makePlot(id, title) {
   const box = make("div", $("plots"), { className: "card plot", "data-series": id });
   make("h2", box, { textContent: title });
-  if (id === "loss") for (const [name, kind] of [["training", "faint"], ["smoothed", "blue"], ["validation", "orange"]]) {
+  for (const [name, kind] of id === "loss" ? Object.entries(LOSS_LINES) : []) {
     const key = make("span", box, { className: "key" });
     make("i", key).style.background = strokes(kind);
     make("span", key, { textContent: name });
   }
-  box.paper = svg("svg", box, { role: "application", tabindex: 0, "aria-label": `${title} over steps; the arrow keys tell numbers` });
+  box.paper = svg("svg", box, { role: "application", tabindex: 0, "aria-label": `${title}, over steps; the arrow keys move` });
   box.readout = make("p", box, { className: "readout", "aria-live": "polite" });
   box.follows = true;                                       // the latest step, until someone points elsewhere
   box.paper.onpointermove = event => {
@@ -1717,7 +1801,9 @@ function ticks(from, to, n) {
 
 // The page --------------------------------------------------------------------------------------------------------------
 
-const BUILD = { generate: buildGenerate, inside: buildInside, backward: buildBackward, change: buildChange, training: buildTraining };
+const BUILD = {
+  generate: buildGenerate, inside: buildInside, backward: buildBackward, change: buildChange, training: buildTraining,
+};
 const DRAW = { generate: drawGenerate, inside: drawInside, backward: drawBackward, change: drawChange, training: drawTraining };
 let shown = Promise.resolve();      // when what was asked for last is drawn
 
@@ -1764,10 +1850,13 @@ function showTabs() {
 function showInForce() {
   const box = empty($("in-force")), n = state.edits.length;
   box.hidden = !n && !otherModel;
-  if (otherModel) make("span", box, { textContent: `This link was made with the model ${otherModel}; what you see is ${model.name}.` });
+  if (otherModel) make("span", box, { textContent: `This link was made with ${otherModel}; what you see is ${model.name}.` });
   if (!n) return;
-  make("span", box, { textContent: `${n} edit${n > 1 ? "s are" : " is"} in force: ${state.view === "backward" ? "gradients are those of the model without them." :
-    state.view === "generate" ? "the text above is read with them; generation is without." : "what you see is the edited model."}` });
+  const meaning = {
+    backward: "gradients are those of the model without them",
+    generate: "the text above is read with them, what follows is drawn without",
+  }[state.view] ?? "what you see is the edited model";
+  make("span", box, { textContent: `${n} edit${n > 1 ? "s are" : " is"} in force: ${meaning}.` });
   button(box, "Take back", () => change({ edits: [] }));
 }
 
@@ -1776,15 +1865,15 @@ function buildTabs() {
   for (const view of keys)
     button($("tabs"), VIEWS[view], () => change({ view }), { id: `tab-${view}`, role: "tab", "aria-controls": `view-${view}` });
   onArrows($("tabs"), right => {
-    const i = Number.isFinite(right) ? (keys.indexOf(state.view) + right + keys.length) % keys.length : right < 0 ? 0 : keys.length - 1;
-    change({ view: keys[i] });
-    $(`tab-${keys[i]}`).focus();
+    const view = keys[clamp(keys.indexOf(state.view) + right, 0, keys.length - 1)];
+    change({ view });
+    $(`tab-${view}`).focus();
   });
 }
 
 function buildLinks() {
-  $("copy-link").onclick = () => copy(location.origin + location.hash, $("copy-link"));    // the key in the path is nobody else's
-  $("copy-link").title = "for someone who runs the same model, to be pasted into Open a link; it leaves out the key of your lab";
+  $("copy-link").onclick = () => copy(location.origin + location.hash, $("copy-link"));    // without the path: it has the key
+  $("copy-link").title = "of this view, for someone who runs the same model and pastes it into Open a link";
   $("paste-link").onclick = () => {
     $("link-form").hidden = !$("link-form").hidden;
     $("paste-link").setAttribute("aria-expanded", !$("link-form").hidden);
@@ -1793,7 +1882,8 @@ function buildLinks() {
   $("link-form").onsubmit = event => {
     event.preventDefault();
     const given = $("link").value, after = given.indexOf("#"), good = after >= 0 && after < given.length - 1;
-    Object.assign($("link-error"), { hidden: good, textContent: "There is no # with something after it in this address; copy it anew with Copy link." });
+    const words = "There is no # with something after it in this address; copy it anew with Copy link.";
+    Object.assign($("link-error"), { hidden: good, textContent: words });
     if (!good) return;
     history.pushState(null, "", given.slice(after).trim());
     $("paste-link").click();
@@ -1815,7 +1905,8 @@ function takeModel(found) {
     choice.value = model.opened;
     choice.onchange = () => openModel(choice.value);
   } else make("b", box, { textContent: model.name });
-  make("span", box, { textContent: `${count(model.parameters)} parameters · ${n_layer} layers, ${n_head} heads, ${n_embd} channels, vocabulary ${count(vocab_size)}` });
+  const shape = `${n_layer} layers, ${n_head} heads, ${n_embd} channels, vocabulary ${count(vocab_size)}`;
+  make("span", box, { textContent: `${count(model.parameters)} parameters · ${shape}` });
   buildDiagram();
   makeGrid();
   $("heads").reply = null;
@@ -1837,7 +1928,7 @@ async function start() {
   buildTabs();
   buildLinks();
   buildText();
-  const tell = height => document.documentElement.style.setProperty("--above", `${height}px`);        // what sticks below the text
+  const tell = height => document.documentElement.style.setProperty("--above", `${height}px`);      // the diagram sticks below
   new ResizeObserver(([{ target }]) => tell(target.offsetHeight)).observe($("text-panel"));
   for (const view in VIEWS) BUILD[view]($(`view-${view}`));
   if (!await fill($("top"), "model", {}, takeModel)) return;
