@@ -111,6 +111,17 @@ function cellBeside(cell, right, down) {
   return rows[clamp(rows.indexOf(row) + down, 0, rows.length - 1)].children[clamp(cell.cellIndex + right, 1, last)];
 }
 
+// Tab stops at one of many buttons, the chosen one; the arrow keys move among them.
+function stopOnce(box, chosen) {
+  const buttons = [...box.querySelectorAll("button, summary")];
+  for (const button of buttons) button.tabIndex = button === (chosen ?? buttons[0]) ? 0 : -1;
+}
+
+function moveFocus(box, steps) {
+  const shown = [...box.querySelectorAll("button, summary")].filter(button => button.offsetParent);
+  shown[clamp(shown.indexOf(document.activeElement) + steps, 0, shown.length - 1)].focus();
+}
+
 // Buttons of which one is pressed: {key: text}; chosen(key) when one is clicked.
 function segments(parent, label, texts, chosen) {
   const box = make("div", parent, { className: "segments", role: "group", "aria-label": label });
@@ -319,8 +330,9 @@ function color(tone, greatest = 1) {
 function pixels(numbers, full) {
   const { blue, orange, gray, gray_opacity } = model.colors, data = new Uint8ClampedArray(4 * numbers.length);
   numbers.forEach((x, i) => {
-    if (Number.isFinite(x)) data.set([...(x >= 0 ? blue : orange), Math.round(255 * Math.abs(tone(x, full)))], 4 * i);
-    else data.set([...gray, Math.round(255 * gray_opacity)], 4 * i);
+    const isNumber = Number.isFinite(x), rgb = !isNumber ? gray : x >= 0 ? blue : orange;
+    for (let c = 0; c < 3; c++) data[4 * i + c] = rgb[c];
+    data[4 * i + 3] = Math.round(255 * (isNumber ? Math.abs(tone(x, full)) : gray_opacity));
   });
   return data;
 }
@@ -388,6 +400,7 @@ async function passText() {
 
 function makeTokens() {
   const box = empty($("tokens"));
+  hovered = null;
   passed.tokens.forEach((token, t) => make("span", box, {
     className: "token", textContent: running(token.label), id: `token-${t}`, role: "option", "data-t": t,
     "aria-label": `${token.label}, position ${t}`,
@@ -602,6 +615,7 @@ function drawDiagram() {
     head.setAttribute("aria-pressed", number === state.head && hasHeads(state.name));
     head.classList.toggle("edited", state.edits.some(edit => blockOf(edit.name) === block && edit.head === number));
   }
+  stopOnce($("diagram"), document.querySelector("#diagram .node[aria-pressed=true]"));
   if (state.view !== "backward") drawNorms(null);
 }
 
@@ -796,7 +810,7 @@ function tooLong(box) {
 // Look inside -----------------------------------------------------------------------------------------------------------
 
 let value, gradient, attention;             // pictures
-let attended = null;                        // reply with the attention whose rows are drawn over the text
+let attended = null;                        // the attention whose rows are drawn over the text
 let pieces = {};                            // ranges of rows and columns that were chosen for the shown name
 
 function buildInside(view) {
@@ -878,7 +892,7 @@ function drawValues() {
     for (const array of reply.arrays) drawArray(array, reply.tokens);
     drawRanges(reply.arrays[0]);
     if (/\.attn\.att$/.test(state.name)) {
-      attended = { array: reply.arrays[0], block: blockOf(state.name) };
+      [attended] = reply.arrays;
       lookFrom(at());
     }
   });
@@ -911,7 +925,8 @@ function drawRanges(array) {
 function buildAttention(box) {
   const pair = make("div", box, { className: "pair" }), [left] = card(pair, "All heads");
   note(left, { textContent: "Row t of a square: how much token t looks at itself and at the tokens before it." });
-  make("div", left, { id: "heads" });
+  const heads = make("div", left, { id: "heads" });
+  onArrows(heads, (right, down) => moveFocus(heads, right + down * model.config.n_head));
   const right = make("div", pair, { className: "card", id: "one-head" });
   make("h2", right, { id: "head-title" });
   note(right, { textContent: "Point at a row here, or at a token in the text: the text shows what it looks at." });
@@ -930,7 +945,7 @@ function drawAttention() {
   fill($("heads"), "arrays", { ...common, names: weights, most: SMALL }, drawHeads);
   fill($("one-head"), "arrays", { ...common, names: [weights[block]], most: PIECE }, reply => {
     const [array] = reply.arrays, shown = matrix(array, reply.tokens, state.head);
-    attended = { array, block };
+    attended = array;
     attention.cursor = [Math.max(0, array.rows.indexOf(state.at)), strongest(shown, Math.max(0, array.rows.indexOf(state.at)))];
     attention.draw(shown, `attention of layer ${block}, head ${state.head}`);
     lookFrom(at());
@@ -948,6 +963,7 @@ function drawHeads(reply) {
   box.reply = reply;
   for (const head of box.querySelectorAll("button"))
     head.setAttribute("aria-pressed", Number(head.dataset.block) === block && Number(head.dataset.head) === state.head);
+  stopOnce(box, box.querySelector("[aria-pressed=true]"));
 }
 
 function makeHeads(box, reply, n) {
@@ -969,14 +985,20 @@ function makeHeads(box, reply, n) {
   });
 }
 
-// Draw over the text what token t looks at, where a head's attention is shown.
+// Draw over the text what token t looks at, where a head's attention is shown; of a long text its row is asked for.
 function lookFrom(t) {
   if (!attended) return;
-  const { array, block } = attended, row = array.rows.indexOf(t);
-  if (row < 0) return;
-  const { numbers, columns } = matrix(array, passed.tokens, state.head), weights = Array(T()).fill(NaN);
+  if (attended.columns.length === T()) return drawLook(attended, t);
+  const body = { text: state.text, edits: state.edits, of: "all", grad: false, names: [attended.name], rows: [t, t + 1], most: WIDEST };
+  fill($("text-color"), "arrays", body, reply => drawLook(reply.arrays[0], t));
+}
+
+const WIDEST = 1024;                // columns, the most that the server sends
+
+function drawLook(array, t) {
+  const { numbers, columns } = matrix(array, passed.tokens, state.head), weights = Array(T()).fill(NaN), row = array.rows.indexOf(t);
   array.columns.forEach((key, j) => { weights[key] = numbers[row * columns + j]; });
-  colorText(weights, 1, `what ${placeOfToken(t)} looks at in layer ${block}, head ${state.head}`, { after: t });
+  colorText(weights, 1, `what ${placeOfToken(t)} looks at in layer ${blockOf(array.name)}, head ${state.head}`, { after: t });
 }
 
 // Logit lens
@@ -1239,12 +1261,7 @@ function makeGrid() {
       cell.onpointerenter = cell.onfocus = () => tellPlace(place, block);
     }
   }
-  onArrows(table, (right, down) => moveFocus(table, right, down));
-}
-
-function moveFocus(table, right, down) {
-  const next = cellBeside(document.activeElement.closest("td"), right, down);
-  next.querySelector("button").focus();
+  onArrows(table, (right, down) => cellBeside(document.activeElement.closest("td"), right, down).firstChild.focus());
 }
 
 function tellPlace(place, block) {
@@ -1313,6 +1330,7 @@ function drawGrid() {
     cell.dataset.value = change ?? "";
     cell.style.backgroundColor = change === undefined ? "" : color(tone(change, full), model.colors.under_text);
   }
+  stopOnce($("grid"), $("grid").querySelector(".chosen"));
   $("grid-words").textContent = measured.size ?
     "Numbers: what switching off each alone does to the mean loss. Blue: it rises without it; orange: it falls." :
     "Heads are switched off at their output attn.o, before c_proj. “Measure each alone” tries every square.";
@@ -1560,7 +1578,7 @@ function pythonOfRun(n) {
 
 function drawBars(next) {
   const table = make("table", empty($("bars-box")), { id: "bars" });
-  table.style.minWidth = `${70 + 78 * next.stages.length}px`;
+  table.style.minWidth = `${70 + 92 * next.stages.length}px`;
   const head = make("tr", make("thead", table)), V = model.config.vocab_size;
   make("th", head, { textContent: "token", scope: "col" });
   let left = V;
@@ -1928,6 +1946,7 @@ async function start() {
   buildTabs();
   buildLinks();
   buildText();
+  onArrows($("diagram"), (right, down) => moveFocus($("diagram"), right + down));
   const tell = height => document.documentElement.style.setProperty("--above", `${height}px`);      // the diagram sticks below
   new ResizeObserver(([{ target }]) => tell(target.offsetHeight)).observe($("text-panel"));
   for (const view in VIEWS) BUILD[view]($(`view-${view}`));

@@ -5,12 +5,13 @@ Elements are found by the names that stand at the top of assets/lab/lab.js.
 
 import json
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 from browser import browser, needs_browser
-from minigpt import GPT
+from minigpt import GPT, GPTConfig
 from minigpt.colors import UNDER_TEXT
 from minigpt.study.lab.requests import Lab
 from minigpt.study.lab.serving import Server
@@ -51,8 +52,13 @@ def folder(tmp_path_factory):
 def server(model, folder, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINIGPT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        server = Server(Lab(model, folder), port=0)
-    with server:
+        with serving(Lab(model, folder)) as server:
+            yield server
+
+
+@contextmanager
+def serving(lab):
+    with Server(lab, port=0) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield server
         server.shutdown()
@@ -101,6 +107,11 @@ class Page:
         (found,) = self.data(selector, key)
         return float(found)
 
+    def opacities(self):
+        """Of the colors behind the tokens; 0 where there is none"""
+        return self.tab.run("""[...document.querySelectorAll("#tokens .token")].map(token =>
+            Number((token.style.backgroundColor.match(/[\\d.]+/g) ?? [0, 0, 0, 0])[3] ?? 1))""")
+
     def set(self, selector, value):
         """As a slider or a field is moved by hand"""
         self.tab.run(f"""(() => {{
@@ -144,9 +155,8 @@ def test_the_text_shows_its_surprise_and_what_comes_next(lab, model):
     nll = found["nll"].value[0, :-1].tolist()
     assert [float(x) for x in page.data("#tokens .token", "nll")[1:]] == nll
     assert page.number("#text-facts", "loss") == found.loss
-    opacity = page.tab.run("""[...document.querySelectorAll("#tokens .token")].slice(1).map(token =>
-        Number(token.style.backgroundColor.match(/[\\d.]+/g)[3] ?? 1))""")
-    np.testing.assert_allclose(opacity, UNDER_TEXT * np.sqrt(np.minimum(np.array(nll) / np.log(65), 1)), atol=0.006)      # 1/255, as the browser rounds
+    wanted = UNDER_TEXT * np.sqrt(np.minimum(np.array(nll) / np.log(65), 1))
+    np.testing.assert_allclose(page.opacities()[1:], wanted, atol=0.006)      # 1/255, as the browser rounds
     page.click("#token-4")
     assert page.data("#token-facts .chip") == [str(p) for p in sorted(found["probs"].value[0, 4].tolist(), reverse=True)[:5]]
     page.press("ArrowRight", "End", "ArrowLeft")
@@ -239,9 +249,7 @@ def test_attention_is_drawn_small_large_and_over_the_text(lab, model):
     page.tab.point("#attention canvas", 3.5 / T, 12.5 / T)
     assert page.number("#attention-readout") == att["h.1.attn.att"].value[0, 2, 12, 3]
     page.tab.point("#token-9")
-    opacity = page.tab.run("""[...document.querySelectorAll("#tokens .token")].map(token =>
-        Number((token.style.backgroundColor.match(/[\\d.]+/g) ?? [])[3] ?? 1))""")
-    np.testing.assert_allclose(opacity, UNDER_TEXT * np.sqrt(att["h.1.attn.att"].value[0, 2, 9]), atol=0.006)
+    np.testing.assert_allclose(page.opacities(), UNDER_TEXT * np.sqrt(att["h.1.attn.att"].value[0, 2, 9]), atol=0.006)
     assert "“n”" not in page.text("#text-color") and "position 9" in page.text("#text-color")
     page.check()
 
@@ -447,14 +455,55 @@ def test_it_works_by_keyboard_alone(lab):
     page.tab.run("document.getElementById('tab-generate').focus()")
     page.press("ArrowRight", "ArrowRight", "ArrowRight")
     assert page.tab.run("[state.view, document.activeElement.id]") == ["change", "tab-change"]
-    for _ in range(80):                         # from the tabs by Tab to the grid
-        page.tab.press("Tab")
-        if page.tab.run("document.activeElement.dataset.name === 'h.0.in' && Boolean(document.activeElement.closest('#grid'))"):
-            break
+    page.press("Tab")                           # the diagram, at the chosen name
+    page.press("ArrowRight", "ArrowRight", "Enter")
+    assert page.tab.run("[state.name, document.activeElement.dataset.name]") == ["h.0.attn.out"] * 2
+    page.press("Tab", "Tab", "Tab", "Tab")      # two ways of new edits, to measure, the grid
     page.press("ArrowDown", "ArrowRight", "ArrowRight", "Enter")
     assert page.tab.run("state.edits.map(editText)") == ["off h.1.attn.o head 1"]
     assert page.tab.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.press("ArrowRight", "ArrowLeft", "Enter")
+    assert page.tab.run("state.edits") == [], "what Enter switched off it switches on"
     page.check()
+
+
+def test_a_text_longer_than_a_picture_and_a_model_without_words(chromium, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIGPT_CACHE", str(tmp_path))
+    model = GPT(GPTConfig(vocab_size=9, n_positions=300, n_embd=6, n_layer=2, n_head=2, pre_norm=False), threads=1)
+    ids = [i % 9 for i in range(300)]
+    text = " ".join(map(str, ids))
+    with serving(Lab(model)) as server:
+        page = Page(chromium, server, "inside&name=h.1.attn.att", text)
+        assert page.tab.run("[value.matrix.rows, value.matrix.columns]") == [150, 150]
+        att = model.trace(ids, names="h.1.attn.att")["h.1.attn.att"].value[0, 0]
+        page.tab.point("#value canvas", 20.5 / 150, 99.5 / 150)
+        assert page.number("#value-readout") == att[198, 40]
+        page.tab.point("#token-7")
+        page.settle()
+        assert "position 7" in page.text("#text-color")
+        np.testing.assert_allclose(page.opacities()[:9], UNDER_TEXT * np.sqrt(att[7, :9]), atol=0.006)
+        page.go("backward&name=h.1.in", "1 2 3")
+        assert page.data("#ways tbody tr", "through") == [*model.trace([1, 2, 3], targets=True)["h.1.in"].parts]
+        page.go("generate&seed=1&drawn=3", "1 2 3")
+        assert page.data("#output", "text")[0].split() == [str(id) for id in model.generate([1, 2, 3], 3, seed=1)]
+        for view in VIEWS[1:-1]:
+            page.go(view, "5")                  # a single token has no loss
+        page.check()
+
+
+def test_what_was_left_is_given_up(lab, model):
+    page = lab("inside&name=h.0.in")
+    page.tab.run("for (const name of names.keys()) change({ name }); change({ view: 'generate' }); change({ view: 'inside' }); 0")
+    page.settle()
+    last = page.tab.run("[...names.keys()].at(-1)")
+    assert page.text("#chosen-name") == last == "ln_f.bias"
+    place = 0, int(page.number("#value-readout", "column"))
+    assert page.number("#value-readout") == model.params[last][place[1]]
+    page.tab.run("fetch = () => new Promise(() => {}); change({ name: 'h.3.in' }); 0")
+    page.tab.run("(async () => { while (!document.querySelector('[aria-busy]')) await new Promise(requestAnimationFrame); })()")
+    assert page.tab.run("[...document.querySelectorAll('[aria-busy]')].map(box => box.id)") == ["value-and-gradient"]
+    page.tab.run("change({ view: 'training' })")
+    assert page.tab.run("document.querySelector('[aria-busy]')") is None
 
 
 def test_what_is_too_much_or_gone_is_said_in_a_sentence(lab, server):
