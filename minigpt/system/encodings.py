@@ -87,10 +87,10 @@ def likely_encodings(data: bytes) -> list[str]:
         if data.startswith(mark):
             return [name]
     for name, escape in _ESCAPED.items():
-        if escape.search(data[: SAMPLE]) and _is_text_beyond_ascii(data[: SAMPLE].decode(name, "replace")):
+        if escape.search(data[:SAMPLE]) and _is_text_beyond_ascii(data[:SAMPLE].decode(name, "replace")):
             return [name]
     high = re.search(rb"[\x80-\xff]", data)
-    sample = data[max(0, high.start() - 100 if high else 0) & ~3 :][: SAMPLE]         # subtle: characters of UTF-32 begin at multiples of 4
+    sample = data[max(0, high.start() - 100 if high else 0) & ~3 :][:SAMPLE]     # subtle: UTF-32 begins at multiples of 4
     utf8 = [c for c in sample.decode("utf-8", "replace") if c > "\x7f"]
     if not _has_controls(sample) and utf8.count("\ufffd") <= len(utf8) / 2:
         return ["UTF-8"]
@@ -124,11 +124,11 @@ def is_suspicious(data: bytes) -> bool:
 
     There are zero bytes, as in UTF-16, or so many other control characters, or escapes as in ISO-2022-JP.
     """
-    return _has_controls(data) or any(escape.search(data[: SAMPLE]) for escape in _ESCAPED.values())
+    return _has_controls(data) or any(escape.search(data[:SAMPLE]) for escape in _ESCAPED.values())
 
 
 def _has_controls(data: bytes) -> bool:
-    return b"\0" in data or len(data[: SAMPLE].translate(None, _CONTROLS)) < 0.75 * len(data[: SAMPLE])
+    return b"\0" in data or len(data[:SAMPLE].translate(None, _CONTROLS)) < 0.75 * len(data[:SAMPLE])
 
 
 def _is_text_beyond_ascii(text: str) -> bool:
