@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,16 @@ def load_newest(folder: Path, use: Callable[[Checkpoint], Any] = lambda checkpoi
             say(f"{error}; kept as {aside.name}, going back to the one before", sys.stderr)
     found = f"{problems} damaged, none good" if problems else "no checkpoint"
     raise CheckpointError(f"{folder}: {found}, expected checkpoint-….safetensors; start a new run without --resume")
+
+
+def newest_metadata(folder: Path) -> dict[str, Any]:
+    """What a run's newest checkpoint says beside its arrays, which are not read; {} where no checkpoint says it."""
+    for _, path in _written(folder):
+        with suppress(ValueError, OSError):
+            metadata = json.loads(weights.read_metadata(path).get("minigpt_checkpoint", "{}"))
+            if isinstance(metadata, dict):
+                return metadata
+    return {}
 
 
 def exists(folder: Path) -> bool:
