@@ -65,7 +65,14 @@ class _HelpFormatter(RawDescriptionHelpFormatter):
 
 
 class _Parser(ArgumentParser):
-    """Names the nearest flag to one that it does not know."""
+    """Names the nearest flag to one that it does not know, and refuses empty names of files: they would mean the folder here."""
+
+    def parse_known_args(self, *arguments: Any) -> Any:
+        namespace, rest = super().parse_known_args(*arguments)
+        for action in self._actions:
+            if action.metavar in ("FILE", "FOLDER", "PRESET", "WHAT") and getattr(namespace, action.dest, None) == "":
+                self.error(f"argument {(action.option_strings or [action.metavar])[0]}: empty, expected a name; give one")
+        return namespace, rest
 
     def error(self, message: str) -> NoReturn:
         unknown = re.match(r"unrecognized arguments: .*?(--[\w-]+)", message)
