@@ -114,9 +114,10 @@ def _finetune(args: argparse.Namespace) -> int:
         rows.append(ResultRow(names[method], n_trained, share, tuner.seconds))
     print(for_terminal(_table(task, rows)))
     default = SCHEDULES[task.name]["steps"]
-    if args.steps is not None and args.steps < default and any(row.n_trained and row.accuracy < rows[1].accuracy for row in rows):
-        print(f"--steps {args.steps} is a short run, where the bag of words, trained to its end, may still be ahead; the default "
-              f"is {default}")
+    is_behind = any(row.n_trained and row.accuracy < rows[1].accuracy for row in rows)
+    if is_behind and args.steps is not None and args.steps < default:
+        print(f"--steps {args.steps} is a short run, in which the bag of words, trained to its end, may still be ahead; the "
+              f"default is {default}")
     print(f"wrote the models, checkpoints and logs to {printable(out)}{os.sep}, {time.perf_counter() - start:.0f} s")
     return 0
 

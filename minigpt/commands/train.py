@@ -169,8 +169,8 @@ def _resumed(given: dict[str, Any], out: str | os.PathLike[str] | None, threads:
     if (data := given.pop("data", None)) is not None:
         learned = checkpoint.newest_metadata(Path(out)).get("data_source", data)
         if learned not in (data, os.path.abspath(data)):
-            raise ValueError(f"--data: {printable(data)}, expected {printable(learned)}, from which the run in {printable(out)} "
-                             "learns; leave it out, or start a new run without --resume")
+            raise ValueError(f"--data: {printable(data)}, expected {printable(learned)}, from which the run in "
+                             f"{printable(out)} learns; leave it out, or start a new run without --resume")
     trainer = Trainer.resume(out, threads=threads, group=group, **given)
     print(f"continuing after step {trainer.step} of {printable(out)}, {trainer.seconds:.0f} s into the run")
     return trainer
@@ -214,8 +214,8 @@ def _spare(trainer: Trainer, rows: list[dict[str, Any]]) -> str:
         return ""
     minutes = trainer.recipe.minutes
     enough = f"--steps {best}" if minutes is None else f"--minutes {minutes * best / trainer.step:.1g}"
-    return (f"the {trainer.step - best:,} steps after that brought nothing: {enough} would do, with a learning rate that falls by "
-            "then; a longer text or --dropout 0.2 may bring more")
+    return (f"the {trainer.step - best:,} steps after that brought nothing: {enough} would do, with a learning rate that falls "
+            "by then; a longer text or --dropout 0.2 may bring more")
 
 
 def _beginning(trainer: Trainer) -> str:

@@ -18,7 +18,7 @@ from functools import cache
 SAMPLE = 1 << 16        # bytes that are looked at
 MOST = 3                # candidates
 FITS = 4.4              # nats per byte: random bytes surprise by more, in any encoding
-MIXED = 4.0             # nats for two letters of different scripts side by side
+MIXED = 6.0             # nats for two letters of different scripts side by side
 RARER = 1.0             # nats from one encoding of a language to the next, rarer one
 CLOSE = 0.3             # nats per character by which a candidate may surprise more than the likeliest one,
 CLOSE_IN_SUM = 5.0      # or in all, since a short text says little

@@ -79,9 +79,9 @@ def test_half_a_character_of_a_file_name_can_be_printed(monkeypatch):
 def test_an_empty_name_of_a_file_is_refused_before_it_means_the_folder_here(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for argv, name in [
-        (["trace", "to", "--csv", ""], "--csv"), (["trace", "to", "--html="], "--html"), (["train", "--data", ""], "--data"),
-        (["train", "--out", ""], "--out"), (["generate", "to", "--model", ""], "--model"), (["doctor", "--config", ""], "--config"),
-        (["inspect", ""], "WHAT"),
+        (["trace", "to", "--csv", ""], "--csv"), (["trace", "to", "--html="], "--html"),
+        (["train", "--data", ""], "--data"), (["train", "--out", ""], "--out"), (["generate", "to", "--model", ""], "--model"),
+        (["doctor", "--config", ""], "--config"), (["inspect", ""], "WHAT"),
     ]:
         with pytest.raises(SystemExit) as ended:
             main(argv)

@@ -146,7 +146,7 @@ def test_a_run_that_got_no_better_for_half_its_steps_says_how_to_end_it_earlier(
     for i, (flags, best, spare) in enumerate([
         (["--steps", "16"], 4, "the 12 steps after that brought nothing: --steps 4 would do, with a learning rate that falls "
          "by then; a longer text"),
-        (["--steps", "16"], 10, ""), (["--steps", "4", "--eval-interval", "2"], 2, ""),
+        (["--steps", "16", "--eval-interval", "1"], 10, ""), (["--steps", "4", "--eval-interval", "2"], 2, ""),
     ]):
         monkeypatch.setattr(train.Trainer, "evaluate", lambda self, best=best: 3 + abs(self.step - best))
         flags = [*TINY[:-2], *flags, "--data", str(tmp_path / "text"), "--out", str(tmp_path / str(i)), "--sample-tokens", "0"]

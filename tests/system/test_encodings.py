@@ -70,6 +70,7 @@ def test_the_first_candidate_reads_the_text_as_it_was_written(language):
 
 
 def test_where_letters_share_their_bytes_the_next_candidates_are_named():
+    assert likely_encodings(SENTENCES["Hungarian"][1].encode("iso8859-2")) == ["CP1250"]       # the same bytes in both
     assert likely_encodings("Ніхто з нас".encode("koi8-u")) == ["KOI8-U", "KOI8-R"]
     assert len(likely_encodings(b"caf\x8e")) == 3
 
@@ -77,6 +78,7 @@ def test_where_letters_share_their_bytes_the_next_candidates_are_named():
 def test_a_short_text_is_enough_and_what_is_no_text_gets_no_encoding():
     chinese = 9 * SENTENCES["simplified Chinese"][1]
     for data, names in [
+        ("Wo ist der Fluß?".encode("latin-1"), ["CP1252"]),                   # not Fluп, of two scripts
         ("天地玄黃，宇宙洪荒。日月盈昃".encode("big5"), ["BIG5"]), (b"all ASCII", ["UTF-8"]), (b"", ["UTF-8"]),
         (b"\xff\xfea\0", ["UTF-16"]), (b"\xff\xfe\0\0a\0\0\0", ["UTF-32"]),
         ((61 * "a" + chinese).encode("utf-16-be"), ["UTF-16BE"]),           # its first high byte is at an odd place
