@@ -21,7 +21,7 @@ FITS = 4.4              # nats per byte: random bytes surprise by more, in any e
 MIXED = 6.0             # nats for two letters of different scripts side by side
 RARER = 1.0             # nats from one encoding of a language to the next, rarer one
 CLOSE = 0.3             # nats per character by which a candidate may surprise more than the likeliest one,
-CLOSE_IN_SUM = 5.0      # or in all, since a short text says little
+CLOSE_IN_SUM = 4.5      # or in all, since a short text says little
 
 _MARKS = ((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 _ESCAPED = {            # encodings whose bytes are all below 128, and how they come to other characters
