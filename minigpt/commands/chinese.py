@@ -9,6 +9,8 @@ CHINESE = {
     "minigpt doctor: an untrained model, {name}": "minigpt doctor：未训练的模型 {name}",
     "minigpt doctor: the trained model {name}": "minigpt doctor：训练好的模型 {name}",
     "Hamlet": "《哈姆雷特》",
+    "Hamlet, since {file}, the text of this run, cannot be read": "《哈姆雷特》（训练所用的文本 {file} 读不出来）",
+    "the end of {file}": "{file} 的结尾",
     "A run of {steps:,} steps": "完整训练（{steps:,} 步）",
     "To see 20 tokens for each parameter (Hoffmann et al. 2022)": "按每个参数读 20 个词元来训练（Hoffmann 等，2022）",
     "a copy of {blocks} blocks, {channels} channels, {positions} positions and a vocabulary of {V}{exception}":
@@ -104,6 +106,8 @@ CHINESE = {
     "{measured}: the model is untrained, or was trained on another language (pass a text in it with --text), or its "
     "weights are in the wrong places":
         "{measured}：模型未经训练，或是用另一种语言训练的（请用 --text 给出那种语言的文本），或者权重放错了位置",
+    "{measured}; most letters of its vocabulary are of another script, so pass a text in its language with --text":
+        "{measured}；它的词表多为另一种文字，请用 --text 给出那种语言的文本",
     "every position sees the tokens after it (causal=False)": "每个位置都看得到后面的词元（causal=False）",
     "none: {reason}": "没有：{reason}",
     "a single position: nothing to cache": "只有一个位置：没有可缓存的",

@@ -114,6 +114,7 @@ def exit_status(
             try:
                 try:
                     args = parser.parse_args(argv)
+                    _refuse_empty_names(parser, args)
                 except SystemExit:                      # after --help, which has printed something, and after a mistake
                     output.flush()
                     raise
@@ -130,6 +131,13 @@ def exit_status(
     finally:
         for name in ("stdout", "stderr"):
             _let_go(name)
+
+
+def _refuse_empty_names(parser: ArgumentParser, args: Namespace) -> None:
+    """End the program where a file's or folder's name is empty: it would mean the folder here."""
+    for action in parser._actions:
+        if action.metavar in ("FILE", "FOLDER", "PRESET", "WHAT") and getattr(args, action.dest, None) == "":
+            parser.error(f"argument {(action.option_strings or [action.metavar])[0]}: empty, expected a name; give one")
 
 
 def failed(error: BaseException, status: int = 1) -> int:

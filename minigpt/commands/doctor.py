@@ -5,9 +5,11 @@ The checks are in study/checks.py, the costs in study/costs.py, all sentences in
 
 import argparse
 import math
+import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +23,12 @@ from ..study import checks, costs
 from ..study.checks import Finding, fails, reports
 from ..system import machine
 from ..system.blas import blas_threads
-from ..system.columns import filled, padded
+from ..system.columns import columns, filled, padded
 from ..system.language import LANGUAGES, Sentence, joined, language, translator
+from ..system.streams import Tolerant
 from ..system.text import for_terminal
 from ..system.threads import WorkerPool, cpu_count
+from ..training import checkpoint
 from ..training.corpora import load_corpus
 from ..training.recipe import PRESETS as RUNS
 from ..training.recipe import Recipe
@@ -55,7 +59,8 @@ def main(argv: list[str] | None = None) -> int:
                          help="check an untrained model of this preset or config.json")
     subject.add_argument("--model", metavar="FOLDER", help="check a trained model: a folder or a name such as "
                          "shakespeare-char (default: an untrained one is checked)")
-    parser.add_argument("--text", metavar="FILE", help="with --model: a text in its language (default: lines of Hamlet)")
+    parser.add_argument("--text", metavar="FILE", help="with --model: a text in its language (default: what a "
+                        "run keeps for validation, of other models lines of Hamlet)")
     parser.add_argument("--language", choices=LANGUAGES, help="English or Chinese (default: that of the locale)")
     return exit_status(lambda args: _run(args, parser), parser, argv)
 
@@ -100,9 +105,7 @@ def _fresh(name: str, tell: Tell) -> int:
 def _trained(name: str, text_source: str | None, tell: Tell) -> int:
     """Check a trained model."""
     model = GPT.from_pretrained(name)
-    text, source = checks.HAMLET, Sentence("Hamlet")
-    if text_source is not None:
-        text, source = load_corpus(text_source).text[:MAX_CHARACTERS_READ], Sentence("{file}", file=text_source)
+    text, source = _text_to_read(name, text_source)
     flops = machine.matmul_flops(WorkerPool())
     return _screen(tell, Sentence("minigpt doctor: the trained model {name}", name=name), {
         "this machine": _machine(flops),
@@ -122,6 +125,20 @@ def _trained(name: str, text_source: str | None, tell: Tell) -> int:
             "time": lambda: costs.generation_time(model),
         },
     })
+
+
+def _text_to_read(name: str, given: str | None) -> tuple[str, Sentence]:
+    """A text in the language of a model, and what it is: the one given, else what a run keeps for validation, else Hamlet."""
+    if given is not None:
+        return load_corpus(given).text[:MAX_CHARACTERS_READ], Sentence("{file}", file=given)
+    path = checkpoint.newest_metadata(Path(name)).get("data_source")
+    if not isinstance(path, str):
+        return checks.HAMLET, Sentence("Hamlet")
+    try:
+        text = load_corpus(path).text
+    except (OSError, ValueError):
+        return checks.HAMLET, Sentence("Hamlet, since {file}, the text of this run, cannot be read", file=Path(path).name)
+    return text[-max(1, min(MAX_CHARACTERS_READ, len(text) // 10)) :], Sentence("the end of {file}", file=Path(path).name)
 
 
 def _configuration(name: str, tell: Tell) -> tuple[GPTConfig, Recipe, str]:
@@ -186,13 +203,17 @@ def _files(name: str) -> Checks:
 
 
 def _screen(tell: Tell, title: str, sections: dict[str, Checks]) -> int:
-    """Run {heading: {name: check}} and print each result as it comes -> 1 if something is wrong, else 0"""
-    print(filled(for_terminal(tell(title)), COLUMNS))
+    """Run {heading: {name: check}} and print each result as it comes -> 1 if something is wrong, else 0
+
+    A terminal shows which check is running.
+    """
+    print(filled(for_terminal(tell(title)), COLUMNS), flush=True)
     wrong, excess = [], []
     for heading, rows in sections.items():
-        print(f"\n{tell(heading)}")
+        print(f"\n{tell(heading)}", flush=True)
         for name, check in rows.items():
-            finding = _result(check)
+            with _announced(tell(name)):
+                finding = _result(check)
             mark = "OVER" if finding.excess else {True: "ok", False: "WRONG", None: ""}[finding.ok]
             begin = f"  {padded(tell(mark), 6)}{padded(tell(name), 12)}"
             print(filled(for_terminal(tell(finding.text)), COLUMNS, begin), flush=True)
@@ -200,6 +221,22 @@ def _screen(tell: Tell, title: str, sections: dict[str, Checks]) -> int:
             excess += [finding.excess] if finding.excess else []
     print(f"\n{filled(tell(_verdict(wrong, excess)), COLUMNS)}", flush=True)
     return 1 if wrong else 0
+
+
+@contextmanager
+def _announced(name: str) -> Iterator[None]:
+    """Show on a terminal that a check is running; afterwards its row stands there."""
+    terminal, row = Tolerant(sys.stderr), f"  {padded('…', 6)}{name}"
+    if not terminal.isatty():
+        yield
+        return
+    terminal.write(row)
+    terminal.flush()
+    try:
+        yield
+    finally:
+        terminal.write(f"\r{' ' * columns(row)}\r")
+        terminal.flush()
 
 
 def _verdict(wrong: list[Sentence], excess: list[str]) -> Sentence:

@@ -97,6 +97,7 @@ def _finetune(args: argparse.Namespace) -> int:
     if "lora" in methods:       # a wrong flag must fail now, not after the other methods have run
         add_lora(_copy(base), args.lora, args.rank, args.alpha, args.seed)
     rows: list[ResultRow] = []
+    print("the baselines: the commonest answer, and a bag of words, trained to its end", flush=True)
     for name, baseline in (("the commonest answer", majority), ("bag of words", bag_of_words)):
         began = time.perf_counter()
         share = accuracy(baseline(task), task.test)
@@ -112,6 +113,11 @@ def _finetune(args: argparse.Namespace) -> int:
         share = accuracy(_test_answers(task, tuner.folder, args.threads), task.test)
         rows.append(ResultRow(names[method], n_trained, share, tuner.seconds))
     print(for_terminal(_table(task, rows)))
+    default = SCHEDULES[task.name]["steps"]
+    is_behind = any(row.n_trained and row.accuracy < rows[1].accuracy for row in rows)
+    if is_behind and args.steps is not None and args.steps < default:
+        print(f"--steps {args.steps} is a short run, in which the bag of words, trained to its end, may still be ahead; the "
+              f"default is {default}")
     print(f"wrote the models, checkpoints and logs to {printable(out)}{os.sep}, {time.perf_counter() - start:.0f} s")
     return 0
 

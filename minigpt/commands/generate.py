@@ -7,15 +7,17 @@ from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 
-from ..generation.streaming import whole_characters, with_words
+from ..generation.characters import INCOMPLETE, whole_characters
+from ..generation.streaming import with_words
 from ..inputs import require_tokenizer
 from ..models.gpt import GPT
 from ..system.shell import quoted
-from ..system.text import for_terminal, listed, printable
+from ..system.text import counted, for_terminal
 from ..tokenization import CharTokenizer, Tokenizer
 from ..tokenization.formats import END_OF_TEXT
 from .common import add_model, add_raw, command_parser, exit_status, shown, write
 from .runs import newest
+from .unknown import knows, refuse_unknown
 
 BUNDLED = "shakespeare-char"
 
@@ -63,58 +65,51 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(args: argparse.Namespace) -> int:
     name = args.model or BUNDLED
-    own = ""
     if args.model is None:
         run = newest(holding="config.json")
-        own = "" if run is None else f"your newest run: --model {for_terminal(quoted(run))}"
-        print(f"model: {BUNDLED}, which comes with minigpt{own and '; '}{own}", file=sys.stderr)
+        own = "" if run is None else f"; your newest run: --model {for_terminal(quoted(run))}"
+        print(f"model: {BUNDLED}, which comes with minigpt{own}", file=sys.stderr)
     model = GPT.from_pretrained(name, threads=args.threads)
     tokenizer = require_tokenizer(model, name)
     prompt = args.text if args.text is not None else _line_feed(tokenizer) if args.prompt is None else args.prompt
-    if unknown := [c for c in dict.fromkeys(prompt) if not _knows(tokenizer, c)]:
-        known = tokenizer.decode(range(tokenizer.vocab_size))
-        raise ValueError(f"prompt: {listed(map(repr, unknown))}, which {printable(name)} has never met, expected some of its "
-                         f"{len(known):,} characters, {printable(known, 80)}; leave them out, or name "
-                         f"another model{own and ', such as '}{own}")
+    refuse_unknown(tokenizer, prompt, "prompt", name)
     end = tokenizer.special_tokens.get(END_OF_TEXT)
     stop_ids = () if end is None else (end,)
     prompt_ids = tokenizer.encode(prompt, allowed_special="all")        # special tokens typed on the command line are parsed
+    if not prompt_ids and end is None:
+        raise ValueError("--prompt: empty, and this model has no token that begins a text, expected at least one character; "
+                         "without a prompt it begins with a line feed")
     steps = model.stream(prompt_ids, args.max_new_tokens, **with_words(
         tokenizer, args.ban, args.force, logit_bias=_bias(tokenizer, args.bias), temperature=args.temperature,
         top_k=args.top_k, top_p=args.top_p, seed=args.seed, num_samples=args.num_samples, start_id=end, stop_ids=stop_ids,
         sliding_window=True,
     ))
     samples: list[list[int]] = [[] for _ in range(args.num_samples)]
-    start, status = time.perf_counter(), 0
+    start, status, pieces = time.perf_counter(), 0, [""]
     show = shown(args)
     write(show(prompt))
     try:
         for piece in whole_characters(tokenizer, _first_of(steps, samples, stop_ids)):
             write(show(piece))
+            pieces.append(piece)
     except KeyboardInterrupt:
         status = 130
     seconds = time.perf_counter() - start
     write("\n")
     samples = [ids[: next((i for i, id in enumerate(ids) if id in stop_ids), len(ids))] for ids in samples]
     for i, ids in enumerate(samples[1:], start=2):  # the first was written while it was generated
-        write(f"--- {i} ---\n{show(prompt + ''.join(whole_characters(tokenizer, ids)))}\n")
+        pieces.append("".join(whole_characters(tokenizer, ids)))
+        write(f"--- {i} ---\n{show(prompt + pieces[-1])}\n")
     tokens = sum(map(len, samples))
-    print(f"{tokens} tokens in {seconds:.2f} s, {tokens / seconds:.1f} tokens/s", file=sys.stderr)
+    print(f"{counted(tokens, 'token')} in {seconds:.2f} s, {tokens / seconds:.1f} tokens/s", file=sys.stderr)
+    if isinstance(tokenizer, Tokenizer) and any("\ufffd" in piece for piece in pieces):
+        print(INCOMPLETE, file=sys.stderr)
     return status
-
-
-def _knows(tokenizer: Tokenizer | CharTokenizer, text: str) -> bool:
-    """Whether it can be encoded; what is no text at all is refused elsewhere."""
-    try:
-        tokenizer.encode(text, disallowed_special=())
-    except ValueError:
-        return not isinstance(tokenizer, CharTokenizer)
-    return True
 
 
 def _line_feed(tokenizer: Tokenizer | CharTokenizer) -> str:
     """A line feed, or the first character of a vocabulary without one"""
-    return "\n" if _knows(tokenizer, "\n") else tokenizer.decode([0])
+    return "\n" if knows(tokenizer, "\n") else tokenizer.decode([0])
 
 
 def _bias(tokenizer: Tokenizer | CharTokenizer, flags: list[str]) -> dict[int, float]:

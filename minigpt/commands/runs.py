@@ -35,7 +35,7 @@ def name_of_text(path: str) -> str:
 
 
 def prompt_from(text: str) -> str:
-    """The first words of a text, or characters where it has no spaces; "" where it has nothing that is easily typed.
+    """The first words of a text, or up to a comma where it has no spaces; "" where it has nothing that is easily typed.
 
         prompt_from("# First Citizen:\\nBefore we proceed") -> "First Citizen:"
         prompt_from("此开卷第一回也。作者自云：因曾历过一番梦幻之后，故将真事隐去") -> "此开卷第一回也。"
@@ -46,10 +46,16 @@ def prompt_from(text: str) -> str:
         words = words[:end].rstrip()
         if len(words) > LONGEST:
             start = words[: LONGEST + 1]
-            words = start.rpartition(" ")[0].rstrip() or words[: LONGEST // 3]
+            words = start.rpartition(" ")[0].rstrip() or _first_word(words)
         if len(words) > 1:
             return words
     return ""
+
+
+def _first_word(line: str) -> str:
+    """The first word of a line and what punctuation follows it; of what is too long for a word its beginning"""
+    match = re.match(r"\w+[^\w\s]*", line)
+    return match[0] if match and len(match[0]) <= 2 * LONGEST else line[: LONGEST // 3]
 
 
 def sampling_command(folder: Path, text: str) -> str:

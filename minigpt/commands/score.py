@@ -7,9 +7,10 @@ import time
 
 from ..inputs import require_tokenizer
 from ..models.gpt import GPT
-from ..system.text import printable
+from ..system.text import counted, printable
 from ..system.text_files import read_text_file
 from .common import add_keep_bytes, add_model, command_parser, exit_status, write
+from .unknown import refuse_unknown
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,6 +36,7 @@ def _run(args: argparse.Namespace) -> int:
     model = GPT.from_pretrained(args.model)
     tokenizer = require_tokenizer(model, args.model)
     if args.answers is not None:
+        refuse_unknown(tokenizer, args.text + "".join(args.answers), "text", args.model)
         choices = model.choose(args.text, args.answers, args.normalize)
         by = "" if args.normalize is None else f"   per {args.normalize[:-1]}"
         write(f"probability      log p{by}   answer\n")
@@ -46,14 +48,15 @@ def _run(args: argparse.Namespace) -> int:
     text, changes = read_text_file(args.text, args.keep_bytes) if is_file else (args.text, "")
     if changes:
         print(changes, file=sys.stderr)
+    refuse_unknown(tokenizer, text, "text", args.model)
     ids = tokenizer.encode(text, allowed_special="all")
     start = time.perf_counter()
     score = model.score(ids, progress=sys.stderr.isatty())
     seconds = time.perf_counter() - start
     of = f"the file {printable(args.text)}" if is_file else "the text"
-    write(f"{len(score):,} tokens and {score.n_bytes:,} bytes of {of}\n"
+    write(f"{counted(len(score), 'token')} and {counted(score.n_bytes, 'byte')} of {of}\n"
            f"nats per token {0 - score.mean:9.4f}\n"
            f"perplexity     {score.perplexity:9.4f}\n"
            f"bits per byte  {score.bits_per_byte:9.4f}\n")
-    print(f"{len(score)} tokens in {seconds:.2f} s, {len(score) / seconds:,.1f} tokens/s", file=sys.stderr)
+    print(f"{counted(len(score), 'token')} in {seconds:.2f} s, {len(score) / seconds:,.1f} tokens/s", file=sys.stderr)
     return 0

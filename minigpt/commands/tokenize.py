@@ -3,11 +3,12 @@
 import argparse
 import sys
 
-from ..system.text import for_terminal
+from ..system.text import counted, for_terminal
 from ..tokenization import CharTokenizer
 from ..tokenization.explain import shown_tokens
 from ..weights.pretrained import find_tokenizer
 from .common import add_model, command_parser, exit_status, write
+from .unknown import refuse_unknown
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     tokenizer = find_tokenizer(args.model)
+    refuse_unknown(tokenizer, args.text, "text", args.model)
     ids = tokenizer.encode(args.text, allowed_special="all")
     if args.merges:
         write(for_terminal(f"{tokenizer.explain(args.text, allowed_special='all')}\n"))
@@ -34,5 +36,5 @@ def _run(args: argparse.Namespace) -> int:
             print("no merges: each character is a token", file=sys.stderr)
     else:
         write("".join(f"{id:6}  {text}\n" for id, text in zip(ids, shown_tokens(tokenizer, ids), strict=True)))
-    print(f"{len(ids)} tokens, {len(args.text)} characters", file=sys.stderr)
+    print(f"{counted(len(ids), 'token')}, {counted(len(args.text), 'character')}", file=sys.stderr)
     return 0

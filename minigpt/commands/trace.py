@@ -12,6 +12,7 @@ from ..study.tables import MAX_ROWS
 from ..study.trace import Trace
 from ..system.text import for_terminal, printable
 from .common import add_model, command_parser, exit_status, write
+from .unknown import refuse_unknown
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
                         "a table without numbers)")
     parser.add_argument("--grad", action="store_true", help="with --names, --csv or --npz: the gradients too")
     parser.add_argument("--csv", metavar="FILE", help="write the numbers as CSV, a line for each, with its head, position and "
-                        "token; - is standard output (default: none)")
+                        "token, in UTF-8, which Excel reads by its From Text/CSV; - is standard output (default: none)")
     parser.add_argument("--npz", metavar="FILE", help="write the arrays by name, for numpy.load; gradients are NAME.grad "
                         "(default: none)")
     parser.add_argument("--html", metavar="FILE", help="write an HTML page: surprise, attention, logit lens, gradients "
@@ -49,7 +50,9 @@ def _run(args: argparse.Namespace) -> int:
     if args.grad and not has_numbers:
         raise ValueError("--grad: no --names, --csv or --npz, expected one of them; name what to show the gradients of")
     model = GPT.from_pretrained(args.model)
-    ids = require_tokenizer(model, args.model).encode(args.text, allowed_special="all")
+    tokenizer = require_tokenizer(model, args.model)
+    refuse_unknown(tokenizer, args.text, "text", args.model)
+    ids = tokenizer.encode(args.text, allowed_special="all")
     inputs, targets = next_tokens(model, ids)
     if args.html is not None:
         report(model, ids, args.html, log=args.log)

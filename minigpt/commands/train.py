@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from contextlib import redirect_stdout
@@ -12,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..config import GPTConfig
+from ..config import ConfigError, GPTConfig
 from ..models.gpt import GPT
 from ..nn.activations import ACTIVATIONS
 from ..system.shell import python, quoted
@@ -26,7 +27,7 @@ from ..training.distributed import TIMEOUT, Alone, ranks
 from ..training.log import loss_chart, read_log, save_loss_png
 from ..training.optim import OPTIMIZERS, SCHEDULES
 from ..training.recipe import PRESETS, Recipe
-from ..training.trainer import Trainer
+from ..training.trainer import EVALUATIONS, Trainer
 from .common import add_keep_bytes, command_parser, exit_status
 from .runs import RUNS, free_folder, name_of_text, newest, sampling_command
 
@@ -151,9 +152,12 @@ def _new(given: dict[str, Any], out: str | None, threads: int | None, group: Alo
     if {"steps", "minutes"} & given.keys():
         given = {"steps": None, "minutes": None, **given}
     model_fields, recipe_fields = PRESETS[preset]
-    recipe = Recipe(**{**recipe_fields, **_fields_of(Recipe, given)})
     model_fields = {**model_fields, **_fields_of(GPTConfig, given)}
-    GPTConfig(**model_fields)                           # check the sizes before any text is read
+    try:
+        recipe = Recipe(**{**recipe_fields, **_fields_of(Recipe, given)})
+        GPTConfig(**model_fields)                       # check the sizes before any text is read
+    except ConfigError as error:
+        raise ConfigError(_with_flags(str(error))) from None
     corpus = group.first(partial(load_corpus, source, given.pop("keep_bytes", False)))
     print(for_terminal(corpus.note))
     name = corpus.name if corpus.name in ("shakespeare", "python") else os.path.abspath(corpus.name)
@@ -171,12 +175,17 @@ def _new(given: dict[str, Any], out: str | None, threads: int | None, group: Alo
 
 def _resumed(given: dict[str, Any], out: str | os.PathLike[str] | None, threads: int | None, group: Alone) -> Trainer:
     """Continue the run of a folder, by default of the latest"""
-    for name in ("preset", "data", "keep_bytes", "tokenizer", "vocab_size", "textbook"):
+    for name in ("preset", "keep_bytes", "tokenizer", "vocab_size", "textbook"):
         if name in given:
             raise ValueError(f"--{name.replace('_', '-')}: cannot change with --resume; leave it out")
     out = out or newest()
     if out is None:
         raise checkpoint.CheckpointError(f"{RUNS}: no run, expected one to resume; name its folder with --out")
+    if (data := given.pop("data", None)) is not None:
+        learned = checkpoint.newest_metadata(Path(out)).get("data_source", data)
+        if learned not in (data, os.path.abspath(data)):
+            raise ValueError(f"--data: {printable(data)}, expected {printable(learned)}, from which the run in "
+                             f"{printable(out)} learns; leave it out, or start a new run without --resume")
     trainer = Trainer.resume(out, threads=threads, group=group, **given)
     print(f"continuing after step {trainer.step} of {printable(out)}, {trainer.seconds:.0f} s into the run")
     return trainer
@@ -190,6 +199,7 @@ def _summarize(trainer: Trainer) -> None:
     if rows:
         print(loss_chart(rows))
         name = Path(trainer.data_source).name
+        name = printable(name).replace("$", r"\$")                  # between two $ matplotlib reads formulas
         name = name if max(name, default="") < "\u0530" else "training"         # the letters that matplotlib's own font has
         title = f"{name}: validation loss {best['val_loss']:.3f}" if best else name
         if save_loss_png(folder / "loss.png", rows, title):
@@ -204,9 +214,23 @@ def _summarize(trainer: Trainer) -> None:
     bits = f", {best['val_loss'] * trainer.bits_per_nat:.4f} bits per byte" if trainer.bits_per_nat is not None else ""
     print(f"best validation loss {best['val_loss']:.4f} nats per token{bits}, at step {best['step']}, {best['seconds']:.0f} s "
           f"after the start")
+    if spare := _spare(trainer, rows):
+        print(spare)
     print(f"wrote that model, {written} in {printable(folder)}{os.sep}")
     print("Sample from it:")
     print(f"  {sampling_command(folder, _beginning(trainer))}")
+
+
+def _spare(trainer: Trainer, rows: list[dict[str, Any]]) -> str:
+    """What to say of a run that did not get better in its second half or longer; "" of any other, and of a short one"""
+    best = trainer.best["step"] if trainer.best else 0
+    later = [row["step"] for row in rows if row["step"] > best and row["val_loss"] is not None]
+    if 2 * best > trainer.step or len(later) < EVALUATIONS // 2:
+        return ""
+    minutes = trainer.recipe.minutes
+    enough = f"--steps {best}" if minutes is None else f"--minutes {minutes * best / trainer.step:.1g}"
+    return (f"the {trainer.step - best:,} steps after that brought nothing: {enough} would do, with a learning rate that falls "
+            "by then; a longer text or --dropout 0.2 may bring more")
 
 
 def _beginning(trainer: Trainer) -> str:
@@ -214,6 +238,14 @@ def _beginning(trainer: Trainer) -> str:
     batches = trainer.batches
     text: str = trainer.tokenizer.decode(batches.ids[:1000].tolist()) if isinstance(batches, Batches) else ""
     return text
+
+
+def _with_flags(message: str) -> str:
+    """What is wrong with fields of Recipe or GPTConfig, told by the flags that set them: "--layers 0, expected …"."""
+    flags = {action.dest: action.option_strings[0] for action in _parser()._actions}
+    flags |= dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), flags["dropout"])
+    told = re.sub(r"(?:^\w+: |(?<=; )|(?<= and )|(?<= of ))(\w+)(?= )", lambda match: flags.get(match[1], match[1]), message)
+    return "; ".join(dict.fromkeys(told.split("; ")))
 
 
 def _fields_of(kind: type[Recipe] | type[GPTConfig], given: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,9 @@ import codecs
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+INCOMPLETE = ("\ufffd stands for bytes that make no whole character: a token of BPE can be a part of one, and a model has to "
+              "learn which parts belong together")
+
 
 def whole_characters(tokenizer: Any, ids: Iterable[int]) -> Iterator[str]:
     r"""Yield the text of ids that come one at a time, in pieces that never end within a character.

@@ -9,6 +9,8 @@ for a trained one.  They use a model's public methods only.
 from __future__ import annotations
 
 import math
+import unicodedata
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -203,7 +205,10 @@ def vocabulary(model: GPT, text: str = HAMLET) -> Finding:
 
 
 def text_loss(model: GPT, text: str = HAMLET, source: str = "Hamlet") -> Finding:
-    """The loss on a text: that of a trained model is far below ln V, the loss of an untrained one."""
+    """The loss on a text: that of a trained model is far below ln V, the loss of an untrained one.
+
+    A high loss on a text in another script than that of the vocabulary says nothing.
+    """
     if not model.config.causal:
         return reports("not measured: {reason}", reason=UNCAUSAL)
     if model.tokenizer is None:
@@ -217,6 +222,9 @@ def text_loss(model: GPT, text: str = HAMLET, source: str = "Hamlet") -> Finding
                         n=len(ids), source=source, uniform=uniform)
     if loss < TRAINED_LOSS * uniform:
         return Finding(measured, True)
+    if _is_of_another_script(model.tokenizer, text):
+        return reports("{measured}; most letters of its vocabulary are of another script, so pass a text in its language with "
+                       "--text", measured=measured)
     return fails("{measured}: the model is untrained, or was trained on another language (pass a text in it with --text), or "
                  "its weights are in the wrong places", measured=measured)
 
@@ -251,3 +259,15 @@ def _readable(tokenizer: Any, text: str) -> str:
 
     known_chars = {char for char in set(text) if known(char)}
     return "".join(char for char in text if char in known_chars)
+
+
+def _is_of_another_script(tokenizer: Any, text: str) -> bool:
+    """Whether most letters in the tokenizer's vocabulary are of other scripts than that of the text"""
+    vocabulary = Counter(_script(c) for id in range(tokenizer.vocab_size) for c in tokenizer.decode([id]) if c.isalpha())
+    ((script, _),) = Counter(_script(c) for c in text if c.isalpha()).most_common(1) or [("", 0)]
+    return 2 * vocabulary[script] < vocabulary.total()
+
+
+def _script(letter: str) -> str:
+    """LATIN, CYRILLIC, …; Chinese, Japanese and Korean, which share characters, are one"""
+    return "CJK" if letter >= "\u2e80" else unicodedata.name(letter, "").partition(" ")[0]

@@ -34,6 +34,11 @@ def for_terminal(text: str) -> str:
     return _OBEYED.sub(lambda match: _escape(match[0]), text)
 
 
+def counted(n: int, what: str) -> str:
+    """How many there are: counted(1, "token") -> "1 token", counted(2000, "token") -> "2,000 tokens"."""
+    return f"{n:,} {what}" + "s" * (n != 1)
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 

@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from .encodings import guess_encoding
-from .shell import quoted
+from .encodings import is_suspicious, likely_encodings
+from .shell import python, quoted
 from .text import for_terminal, printable
 
 
@@ -26,9 +26,9 @@ def read_text_file(path: str | os.PathLike[str], keep_bytes: bool = False) -> Te
 
         b"\xef\xbb\xbfone\r\ntwo" -> "one\ntwo", r"The byte order mark was left out, 1 line end \r\n became \n; --keep-bytes …"
 
-    keep_bytes: the text is what stands there, byte for byte.
-    Raises FileNotFoundError, IsADirectoryError, and ValueError for an empty file and for one in another encoding; where that
-    can be guessed, the message names it, with the command that makes UTF-8 of it.
+    keep_bytes: the text is what stands there, byte for byte, zero bytes and escapes of other encodings too.
+    Raises FileNotFoundError, IsADirectoryError, and ValueError for an empty file and for one in another encoding; the message
+    names those that it may be in, with the command that makes UTF-8 of it.
     """
     path = Path(path)
     if path.is_dir():
@@ -38,8 +38,9 @@ def read_text_file(path: str | os.PathLike[str], keep_bytes: bool = False) -> Te
     data = path.read_bytes()        # not as text: Python would turn \r\n into \n
     if not data:
         raise ValueError(f"{path}: 0 bytes, expected a text; give another file")
-    if not keep_bytes and b"\0" in data and (guess_encoding(data) or "").startswith("UTF-16"):     # it may be UTF-8 as well
-        raise ValueError(f"{path}: zero bytes in it, expected UTF-8; {_remedy(path, data)}")
+    if not keep_bytes and is_suspicious(data) and (b"\0" in data or likely_encodings(data) != ["UTF-8"]):
+        found = f"{zeros:,} zero bytes" if (zeros := data.count(0)) else "bytes that seem to stand for other characters"
+        raise ValueError(f"{path}: {found}, which --keep-bytes keeps, expected UTF-8; {_remedy(path, data)}")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -66,11 +67,19 @@ def _as_meant(text: str) -> TextFile:
 
 def _remedy(path: Path, data: bytes) -> str:
     """What to do about a text that is not UTF-8"""
-    encoding = guess_encoding(data)
-    if encoding is None:
-        return "save the text in that encoding"
+    names = likely_encodings(data)
     copy = path.with_name(f"{path.stem}-utf8{path.suffix}")
-    line = f"iconv {'-c ' if encoding == 'UTF-8' else ''}-f {encoding} -t UTF-8 {quoted(path)} > {quoted(copy)}"
-    damaged = encoding == "UTF-8"
-    what = "a few bytes are damaged, which this leaves out" if damaged else f"it looks like {encoding}, and this makes UTF-8"
-    return f"{what}: {for_terminal(line)}"
+    to = f"{quoted(path)} > {quoted(copy)}"
+    if not names:
+        return "save the text in that encoding"
+    if names == ["UTF-8"] and b"\0" in data:
+        line = f"tr -d '\\000' < {to}"
+        return f"this leaves them out: {for_terminal(line)}"
+    if names == ["UTF-8"]:
+        return f"a few bytes are damaged, which this leaves out: {for_terminal(f'iconv -c -f UTF-8 -t UTF-8 {to}')}"
+    line = f"iconv -f {names[0]} -t UTF-8 {to}"
+    if names == ["HZ"]:         # which not every iconv knows
+        line = f"{python()} -c \"import sys; sys.stdout.buffer.write(open(sys.argv[1], encoding='HZ').read().encode())\" {to}"
+    *others, last = names
+    choice = f"{', '.join(others)} or {last}" if others else last
+    return f"it may be {choice}; look at what this makes of it: {for_terminal(line)}"

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,16 +134,14 @@ def load_newest(folder: Path, use: Callable[[Checkpoint], Any] = lambda checkpoi
     raise CheckpointError(f"{folder}: {found}, expected checkpoint-….safetensors; start a new run without --resume")
 
 
-def newest_metadata(folder: Path) -> Mapping[str, Any] | None:
-    """What the newest checkpoint says beside its arrays, which are neither read nor checked; None where nothing can be read."""
+def newest_metadata(folder: Path) -> dict[str, Any]:
+    """What a run's newest checkpoint says beside its arrays, which are not read; {} where no checkpoint says it."""
     for _, path in _written(folder):
-        try:
-            metadata = json.loads(weights.read_metadata(path)["minigpt_checkpoint"])
-        except (OSError, ValueError, KeyError, RecursionError):
-            continue
-        if isinstance(metadata, dict):
-            return metadata
-    return None
+        with suppress(ValueError, OSError):
+            metadata = json.loads(weights.read_metadata(path).get("minigpt_checkpoint", "{}"))
+            if isinstance(metadata, dict):
+                return metadata
+    return {}
 
 
 def exists(folder: Path) -> bool:

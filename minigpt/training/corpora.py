@@ -48,12 +48,12 @@ def load_corpus(source: str | os.PathLike[str] | None = None, keep_bytes: bool =
         try:
             return load_corpus("shakespeare")
         except DownloadError as failure:
-            reason = " ".join(str(failure).partition("; ")[0].split())  # without its advice, which follows below
+            reason = " ".join(str(failure).partition("; ")[0].partition(", expected")[0].split())  # the advice follows below
         python = load_corpus("python")
         note = (
-            f"{python.note.removesuffix('.')}, in place of Tiny Shakespeare, which could not be had ({reason}): to use"
-            f" that, pass a file of it with --data FILE, or put the one of SHA-256 {_SHAKESPEARE_SHA256}"
-            f" at {cache_folder() / _SHAKESPEARE_FILE}."
+            f"{python.note.removesuffix('.')},\nin place of Tiny Shakespeare, which could not be had:\n  {reason}.\n"
+            f"To use that, pass a file of it with --data FILE, or put the one of SHA-256\n  {_SHAKESPEARE_SHA256}\nat\n"
+            f"  {cache_folder() / _SHAKESPEARE_FILE}"
         )
         return replace(python, note=note)
     if source == "shakespeare":

@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import __version__
 from ..config import ConfigError, GPTConfig
+from ..generation.characters import INCOMPLETE
 from ..models.gpt import GPT
 from ..nn.cross_entropy import IGNORED
 from ..system.files import LockedError, lock, write_atomic
@@ -44,7 +45,8 @@ CHANGEABLE = ("steps", "minutes", "eval_interval", "sample_tokens")   # what a r
 FIRST_SAMPLE = 8        # seconds after the start
 SAVE_EVERY = 600        # seconds of training between two checkpoints at most, where evaluations are rarer
 EQUAL_EVERY = 100       # steps between two comparisons of the processes' parameters
-EVALUATIONS = 8         # in a run whose recipe does not say how often
+EVALUATIONS = 8         # in a run whose recipe does not say how often; of fewer steps each is followed by one
+SAMPLED_STEPS = 80      # such a run of fewer steps has a sample at its end only: one takes longer than many steps
 
 # What write_atomic leaves of the files that a run writes when its process is killed
 _LEFTOVER = re.compile(r"\.(checkpoint-[0-9]{8,}|[a-z_]+)\.(safetensors|npz|json|txt|csv|png)\.[0-9a-f]{16}\.tmp")
@@ -88,6 +90,7 @@ class Trainer:
         self.trained = 0.0                  # of these in steps, without evaluations, samples and files
         self.best: dict[str, Any] | None = None     # {"val_loss", "step", "seconds"}
         self.sampled = False
+        self._has_said_incomplete = False
         self._samples_size: int | None = 0      # bytes of samples.txt up to this step; an old checkpoint does not say
 
     @classmethod
@@ -243,9 +246,7 @@ class Trainer:
     def _evaluation_due(self, eighth: int) -> bool:
         """Whether to evaluate after this step, where the last evaluation was in this eighth of the run."""
         every = self.recipe.eval_interval
-        if every is None and self.recipe.minutes is not None:
-            return self._eighth() > eighth or self._finished()
-        return self.step % (every or max(1, (self.recipe.steps or 1) // EVALUATIONS)) == 0 or self._finished()
+        return (self._eighth() > eighth if every is None else self.step % every == 0) or self._finished()
 
     def _eighth(self) -> int:
         return int(EVALUATIONS * self._progress())
@@ -435,14 +436,24 @@ class Trainer:
         return "" if self.bits_per_nat is None else form.format(loss * self.bits_per_nat)
 
     def _sample_due(self, evaluated: bool) -> bool:
+        if self.recipe.eval_interval is None and (self.recipe.steps or SAMPLED_STEPS) < SAMPLED_STEPS:
+            evaluated = self._finished()
         return self.recipe.sample_tokens > 0 and (evaluated or (not self.sampled and self.seconds > FIRST_SAMPLE))
 
     def _sample(self, display: Display) -> None:
+        """Show a text by the model as it is now, or after the last step by the best one, which the folder keeps."""
         self.sampled = True
-        text = sample_text(self.model, self.tokenizer, self.recipe.sample_tokens, seed=[self.recipe.seed, self.step])
-        display.say(f"--- sample after step {self.step} ({self.seconds:.0f} s) ---\n{text}\n---")
+        model, step, of = self.model, self.step, f"sample after step {self.step}"
+        if self._finished() and self.best is not None and self.best["step"] != step:
+            model, step = GPT.from_pretrained(self.folder, threads=model.pool.threads), self.best["step"]
+            of = f"sample of the best model, that of step {step}"
+        text = sample_text(model, self.tokenizer, self.recipe.sample_tokens, seed=[self.recipe.seed, step])
+        display.say(f"--- {of} ({self.seconds:.0f} s) ---\n{text}\n---")
+        if "\ufffd" in text and isinstance(self.tokenizer, Tokenizer) and not self._has_said_incomplete:
+            display.say(INCOMPLETE)
+            self._has_said_incomplete = True
         with open(self.folder / "samples.txt", "a", encoding="utf-8", newline="") as file:
-            file.write(f"--- step {self.step} ---\n{text}\n")
+            file.write(f"--- step {step} ---\n{text}\n")
             self._samples_size = file.tell()
 
 

@@ -25,7 +25,7 @@ from ..hf.generation_config import FILENAME, GenerationConfig
 from ..system.files import naming
 from ..system.json_reader import read_json
 from ..system.language import Sentence, joined
-from ..system.text import for_terminal, listed, printable
+from ..system.text import counted, for_terminal, listed, printable
 from ..tokenization import CharTokenizer, Tokenizer, WordPieceTokenizer, read_settings
 from ..tokenization import load as load_tokenizer
 from . import read_metadata, shards, tensorflow, torch_zip
@@ -261,8 +261,9 @@ def _writers(model: _Model) -> list[str]:
     """Who wrote the files, as far as they say so."""
     file, writers = model.file, []
     if file and model.table and (metadata := read_metadata(file)):
-        names = [f"{key} {value}" for key, value in metadata.items() if key != "minigpt"]
-        writers.append(f"{'minigpt' if 'minigpt' in metadata else 'metadata'}: {listed(names, most=100)}")
+        names = [f"{key} {value}" for key, value in metadata.items() if key not in ("minigpt", "format")]
+        writers += ["minigpt"] if "minigpt" in metadata else []
+        writers += [f"metadata: {listed(names, most=100)}"] if names else []
     elif model.origin:
         maker = "nanoGPT" if "model_args" in model.origin.others else "torch.save"
         writers.append(f"{maker}: {listed(f'{key} {value}' for key, value in model.origin.facts.items())}")
@@ -285,7 +286,7 @@ def _sizes(model: _Model) -> str:
     kinds += architectures if isinstance(architectures, list) else []
     name = f"{listed([kind for kind in kinds if kind], most=80)}: " if any(kinds) else ""
     inner = f" (MLP: {config.mlp_width:,})" if config.mlp_width != 4 * config.n_embd else ""
-    return (f"{name}{_count(config.n_layer, 'layer')}, {_count(config.n_head, 'head')}, {config.n_embd:,} channels{inner}, "
+    return (f"{name}{counted(config.n_layer, 'layer')}, {counted(config.n_head, 'head')}, {config.n_embd:,} channels{inner}, "
             f"{config.n_positions:,} positions, vocabulary {config.vocab_size:,}")
 
 
@@ -455,6 +456,3 @@ def _or_none(work: Callable[[], Result]) -> Result | None:
 def _tensors(n: int) -> Sentence:
     return Sentence("{n:,} tensor" if n == 1 else "{n:,} tensors", n=n)
 
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}" + "s" * (n != 1)

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from minigpt.__main__ import main
 from minigpt.commands.common import exit_status
 from minigpt.system.files import LockedError
 from minigpt.training.checkpoint import CheckpointError
@@ -73,3 +74,17 @@ def test_half_a_character_of_a_file_name_can_be_printed(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding="utf-8", newline=""))
     assert exit_status(lambda args: print("\udcff", end="") or 0, argparse.ArgumentParser(), []) == 0
     assert output.getvalue() == b"\\udcff"
+
+
+def test_an_empty_name_of_a_file_is_refused_before_it_means_the_folder_here(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for argv, name in [
+        (["trace", "to", "--csv", ""], "--csv"), (["trace", "to", "--html="], "--html"),
+        (["train", "--data", ""], "--data"), (["train", "--out", ""], "--out"), (["generate", "to", "--model", ""], "--model"),
+        (["doctor", "--config", ""], "--config"), (["inspect", ""], "WHAT"),
+    ]:
+        with pytest.raises(SystemExit) as ended:
+            main(argv)
+        assert ended.value.code == 2
+        assert f"error: argument {name}: empty, expected a name; give one" in capsys.readouterr().err, argv
+    assert list(tmp_path.iterdir()) == []

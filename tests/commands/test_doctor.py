@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import io
 import re
 import warnings
 
@@ -25,6 +26,7 @@ from minigpt.tokenization import CharTokenizer, WordPieceTokenizer
 from minigpt.training.optim import AdamW
 from minigpt.training.recipe import PRESETS as RUNS
 from minigpt.training.recipe import Recipe
+from minigpt.training.trainer import Trainer
 from sentences import assert_chinese, assert_translated, templates
 
 SMALL = dict(vocab_size=11, n_positions=9, n_embd=16, n_layer=2, n_head=2)
@@ -223,6 +225,16 @@ def test_a_model_that_does_not_know_its_language_is_found(bundled, plant):
 def test_a_text_that_cannot_be_read_is_no_fault(bundled):
     finding = checks.text_loss(bundled, "今天天气很好", "a text")
     assert finding == checks.Finding("not measured: the tokenizer knows only 0 tokens of a text", None)
+
+
+def test_a_text_in_another_script_than_the_vocabularys_says_nothing_about_the_weights():
+    russian = [chr(i) for i in range(0x410, 0x450)]
+    tokenizer = CharTokenizer.train(checks.HAMLET + "".join(russian))
+    net = fresh(vocab_size=tokenizer.vocab_size)
+    net.tokenizer = tokenizer
+    finding = checks.text_loss(net)
+    assert (finding.ok, "most letters of its vocabulary are of another script" in finding.text) == (None, True)
+    assert checks.text_loss(net, 9 * "".join(russian)).ok is False
 
 
 def test_without_a_tokenizer_nothing_is_said_about_texts(bundled):
@@ -458,6 +470,36 @@ def test_a_text_of_ones_own_is_read(capsys, tmp_path):
     (tmp_path / "hut.txt").write_text("ROMEO:\nWhat, ho! good night, good night.\n日\n", encoding="utf-8")
     _, out, _ = examined(capsys, "--model", "shakespeare-char", "--text", tmp_path / "hut.txt")
     assert re.search(r"loss        \d\.\d\d nats per token on 42 tokens of", out)
+
+
+def test_the_model_of_a_run_is_measured_on_what_the_run_keeps_for_validation(capsys, tmp_path):
+    text, run = tmp_path / "道.txt", tmp_path / "run"
+    text.write_text("道可道，非常道。名可名，非常名。\n" * 60, encoding="utf-8")
+    tokenizer = CharTokenizer.train(text.read_text(encoding="utf-8"))
+    net = GPT(GPTConfig(vocab_size=tokenizer.vocab_size, n_positions=8, n_embd=16, n_layer=1, n_head=1), 0)
+    ids = tokenizer.encode_array(text.read_text(encoding="utf-8"))
+    Trainer(net, tokenizer, ids, Recipe(steps=60, sample_tokens=0), run, text, quiet=True).run()
+    status, out, _ = examined(capsys, "--model", run)
+    assert (status, re.search(r"^  ok    loss  .* of\s+the end of 道\.txt", out, re.MULTILINE) is not None) == (0, True)
+    text.unlink()
+    status, out, _ = examined(capsys, "--model", run)
+    assert (status, "Hamlet, since 道.txt, the text of this run, cannot be read" in " ".join(out.split())) == (0, True)
+    for checkpoint in run.glob("checkpoint-*.safetensors"):
+        checkpoint.write_bytes(b"damaged")
+    assert "tokens of Hamlet" in " ".join(examined(capsys, "--model", run)[1].split())
+
+
+def test_a_terminal_shows_which_check_is_running(capsys, config_file, monkeypatch, all_pass):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    _, out, _ = examined(capsys, "--config", config_file)
+    rows = re.findall(r"(  …     ([\w ]+))\r( +)\r", terminal.getvalue())
+    assert all(len(row) == len(space) for row, _, space in rows) and "…" not in out
+    assert [name for _, name, _ in rows][2:6] == ["threads", "first loss", "causality", "gradients"]
 
 
 @pytest.mark.parametrize("content, status", [("{", 2), ('{"n_layer": 0}', 2), ("\xff", 2)])

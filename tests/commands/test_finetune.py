@@ -53,6 +53,7 @@ def test_a_classification_ends_in_a_table_of_all_ways_and_baselines(capsys, tmp_
                           f"{model} with LoRA", f"the head of {model}"]
     assert rows["bag of words"][1] > 95 > rows["the commonest answer"][1]     # a name's word gives it away
     assert rows[f"the head of {model}"][0] == "72"                               # 6 speakers, 12 channels
+    assert "\n--steps 3 is a short run, in which the bag of words, trained to its end, may still be ahead; the default" in out
     assert {path.name for path in tmp_path.iterdir()} == {"scratch", "whole", "lora", "head"}
 
 
@@ -70,6 +71,7 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_table(capsys, tmp_pat
     status, parts, _ = finetune(capsys, *flags, "--steps", 4, "--out", tmp_path / "b", "--resume")
     assert status == 0
     assert checkpoint.load_newest(tmp_path / "b" / "whole").step == 4
+    assert "is a short run" not in parts + whole        # all have 0 %
     assert table(parts).keys() == table(whole).keys()
 
 

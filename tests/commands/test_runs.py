@@ -13,6 +13,10 @@ from minigpt.commands.runs import free_folder, name_of_text, newest, prompt_from
     ("First Citizen:\nBefore we proceed any further, hear me speak.\n", "First Citizen:"),
     ("Call me Ishmael. Some years ago, never mind how long", "Call me Ishmael. Some"),
     ("此开卷第一回也。作者自云：因曾历过一番梦幻之后，故将真事隐去，而借通灵之说，撰此", "此开卷第一回也。"),
+    ("豫章故郡，洪都新府。星分翼轸，地接衡庐。襟三江而带五湖，控蛮荆而引瓯越。", "豫章故郡，"),
+    ("Donaudampfschifffahrtsgesellschaftskapitän auf See", "Donaudampfschifffahrtsgesellschaftskapitän"),
+    (60 * "道", 8 * "道"),
+    ("Call me Ishmaelishmaelishmaelishmael", "Call me"),
     ("第一回 甄士隐梦幻识通灵 贾雨村风尘怀闺秀\n", "第一回 甄士隐梦幻识通灵 贾雨村风尘怀闺秀"),
     ("\ufeff\n\n  # The \"whole\" $PATH\n", "The"),                   # what a shell would read stays outside
     ("--- a\n* x\n12 % of them\n", "12"),

