@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .trace import Trace, all_names, select, study_pass
+from .passes import study_pass
+from .trace import Trace, all_names, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,8 +39,7 @@ def run(
     table = all_names(model.config, targets)
     editable = {name: row for name, row in table.items() if name not in model.params and name != "loss"}
     edits = dict(edits or {})
-    select(edits, editable)
-    chosen = select(names, table)
+    edited, chosen = select(edits, editable), select(names, table)
     values: dict[str, np.ndarray] = {}
 
     def visit(name: str, array: np.ndarray) -> None:
@@ -49,7 +49,7 @@ def run(
         if name in chosen:
             values[name] = array.copy()
 
-    ids, targets, loss, _ = study_pass(model, ids, targets, visit)
+    ids, targets, loss, _ = study_pass(model, ids, targets, edited | chosen, visit)
     return Trace(model, ids, targets, loss, values, {})
 
 

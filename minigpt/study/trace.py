@@ -16,19 +16,18 @@ import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..nn.cross_entropy import IGNORED
 from ..nn.embedding import embedding_backward, unembedding_backward
 from ..nn.multihead import merge_heads
-from ..nn.scope import Gradients, Pass, Scope, Visitor
+from ..nn.scope import Scope
 from ..system.columns import columns, padded
 from ..system.text import printable
 from .equations import activations, parameters
+from .passes import study_pass
 from .pictures import array_picture, label, row_of_pictures
 from .tables import Table
 
@@ -306,31 +305,31 @@ class Trace(Mapping[str, Step]):
 
 
 def trace(model: Any, ids: ArrayLike, targets: ArrayLike | None = None, names: str | Iterable[str] = "*") -> Trace:
-    """Run a model forward, and with targets backward; return a Trace with copies of everything that `names` match.
+    """Run a model forward, and with targets backward; return a Trace of everything that `names` match, the caller's own.
 
         model.trace("To be, or not to be", targets=True, names=["h.*.attn.att", "logits"])
 
     ids, targets: a batch (B, T) of integers, or what else model.loss() takes; a single sequence is a batch of one, B = 1.
-    targets=True: the next tokens.  `names` is a pattern or several; * matches anything.
-    Without targets there are no gradients, and memory holds one layer at a time plus what is kept.  With targets all
-    activations of the pass are in memory until the trace is made.
+    targets=True: the next tokens.  `names` is a pattern or several; * matches anything.  The pass ends with the last of them.
+    Without targets there are no gradients, and memory holds one layer at a time beside what is kept.  With targets it holds the
+    activations of a block until the backward has gone through it, and no gradient that `names` do not match.
     Raises ValueError for a pattern that matches no name, before anything is computed, and whatever model.loss() raises.
     """
     chosen = select(names, all_names(model.config, targets))
     values: dict[str, np.ndarray] = {}
     grads: dict[str, np.ndarray] = {}
+    taken: set[int] = set()         # subtle: the arrays stay alive in the two stores, so no id is used again
 
     def keep_in(store: dict[str, np.ndarray]) -> Callable[[str, np.ndarray], None]:
         def keep(name: str, array: np.ndarray) -> None:
-            if name in chosen:
-                store[name] = array.copy()
+            whole = array.base is None and id(array) not in taken       # h.0.out comes again as h.1.in
+            store[name] = array if whole else array.copy()
+            taken.add(id(store[name]))
 
         return keep
 
-    ids, targets, loss, s = study_pass(model, ids, targets, keep_in(values), keep_in(grads))
-    if targets is not None:
-        grads |= {name: s.grads[name] for name in s.params if name in chosen}
-    return Trace(model, ids, targets, loss, values, grads)
+    ids, targets, loss, of_params = study_pass(model, ids, targets, chosen, keep_in(values), keep_in(grads))
+    return Trace(model, ids, targets, loss, values, {**grads, **of_params})
 
 
 def all_names(config: GPTConfig, targets: ArrayLike | None) -> dict[str, Equation]:
@@ -339,63 +338,6 @@ def all_names(config: GPTConfig, targets: ArrayLike | None) -> dict[str, Equatio
     if targets is None:
         return {name: row for name, row in table.items() if not row.of_targets}
     return table | parameters(config)
-
-
-def study_pass(
-    model: Any, ids: ArrayLike, targets: ArrayLike | None, visit: Visitor, visit_grad: Visitor | None = None,
-) -> tuple[np.ndarray, np.ndarray | None, float | None, Scope]:
-    """Run one pass of the model with the textbook's layers -> (ids, targets, loss, scope); loss is None without targets.
-
-    visit(name, array) receives every activation when it is computed, under its name in equations.py, and may change it in
-    place; visit_grad(name, array), if given, receives every gradient.  The layers record only logp; probs = exp(logp) is
-    computed here, and a change to probs is carried over to logp.  Raises what model.loss() raises.
-    """
-    if targets is None:
-        inputs, count, visit_grad = model.checked_ids(ids), 1, None
-        wanted = np.full(inputs.shape, IGNORED)
-    else:
-        inputs, wanted, count = model.checked(ids, targets)
-
-    logp = np.empty(0)      # for watch_grad(); subtle: reading it from the scope would make a reference cycle, freed late
-
-    def watch(name: str, array: np.ndarray) -> None:
-        nonlocal logp
-        name = name.removeprefix("loss.")
-        visit(name, array)
-        if name == "logp":
-            logp = array
-            probs = np.exp(array)
-            before = probs.copy()
-            visit("probs", probs)
-            changed = probs != before
-            with np.errstate(divide="ignore"):          # −∞ for a token whose probability was set to 0
-                array[changed] = np.log(probs[changed])
-
-    def watch_grad(name: str, array: np.ndarray) -> None:
-        assert visit_grad is not None       # or no backward runs
-        name = name.removeprefix("loss.")
-        visit_grad(name, array)
-        if name == "logp":
-            dprobs, target = np.zeros_like(array), array != 0
-            with np.errstate(over="ignore"):
-                dprobs[target] = array[target] * np.exp(-logp[target])
-            visit_grad("probs", dprobs)
-
-    backward = visit_grad is not None
-    run = Pass(backward=backward, visit=watch, visit_grad=watch_grad if backward else None)
-    s = Scope(model.params, Gradients(), run=run)
-
-    def passes() -> float | None:
-        loss = model.loss_forward(inputs, wanted, s, count)
-        if targets is not None:
-            visit("loss", np.array(loss, model.dtype))
-        if visit_grad is not None:
-            visit_grad("loss", np.ones((), model.dtype))
-            model.loss_backward(1.0, s)
-        return None if targets is None else loss
-
-    (loss,) = model.lock.read(partial(model.solo_pool.run, [passes]))
-    return inputs, None if targets is None else wanted, loss, s
 
 
 def select(names: str | Iterable[str], table: Iterable[str]) -> set[str]:
