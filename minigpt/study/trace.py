@@ -50,6 +50,10 @@ class Shape(tuple):
         shape.letters = tuple(letters)
         return shape
 
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        """What a copy, also a pickled one, is made of"""
+        return tuple(self), self.letters
+
     def __repr__(self) -> str:
         sizes = zip(self.letters, self, strict=True)
         return f"({', '.join(letter if letter == str(size) else f'{letter}={size}' for letter, size in sizes)})"

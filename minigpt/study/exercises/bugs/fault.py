@@ -76,13 +76,23 @@ class Fault:
 
 def measurement(question: str) -> Callable[[Callable[[Any], Any]], Measurement]:
     """Make a Measurement of a function of a run: @measurement("what it measures")."""
-    return lambda measure: Measurement(question, measure)
+
+    def made(measure: Callable[[Any], Any]) -> Measurement:
+        measure.__qualname__ += ".measure"      # where pickle finds it, since its name in the module is the Measurement's
+        return Measurement(question, measure)
+
+    return made
 
 
 def fault(kind: str, part: str, words: str, effect: str, hints: tuple[str, ...],
           shown_by: Measurement) -> Callable[[Callable[..., Any]], Fault]:
     """Make a Fault of the function beneath."""
-    return lambda planted: Fault(kind, part, planted, words, effect, hints, shown_by)
+
+    def made(planted: Callable[..., Any]) -> Fault:
+        planted.__qualname__ += ".planted"      # likewise
+        return Fault(kind, part, planted, words, effect, hints, shown_by)
+
+    return made
 
 
 def _source(function: Callable[..., Any]) -> tuple[str, int]:
