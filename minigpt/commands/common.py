@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import textwrap
+import warnings
 from argparse import (
     SUPPRESS,
     Action,
@@ -117,7 +118,8 @@ def exit_status(
                 except SystemExit:                      # after --help, which has printed something, and after a mistake
                     output.flush()
                     raise
-                with redirect_stdout(Tolerant(stdout) if goes_on(args) else output) as stream:
+                with redirect_stdout(Tolerant(stdout) if goes_on(args) else output) as stream, warnings.catch_warnings():
+                    warnings.showwarning = _warn        # without the line of minigpt's code that warns
                     status = run(args)
                     stream.flush()
                 return status
@@ -130,6 +132,10 @@ def exit_status(
     finally:
         for name in ("stdout", "stderr"):
             _let_go(name)
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"warning: {for_terminal(str(message))}", file=sys.stderr)
 
 
 def failed(error: BaseException, status: int = 1) -> int:

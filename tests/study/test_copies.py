@@ -43,8 +43,8 @@ def things(monkeypatch, tmp_path):
         "result": exercises.check("softmax", lambda x: x), "bug": bug, "sampler": bug.sampler(), **FAULTS,
         **{f"measurement of {name}": fault.shown_by for name, fault in FAULTS.items()},
         "candidates": next(model.candidates("abc", 2, seed=1)), "options": Sampling(top_k=3, stop_ids=[1], logit_bias={1: 2.0}),
-        "score": model.score("abc"), "choices": model.choose("ab", ["c", "d"]), "cache": KVCache(model.config, 1, 8, np.float32),
-        "memory": MemoryCache(),
+        "score": model.score("abc"), "choices": model.choose("ab", ["c", "d"]), "memory": MemoryCache(),
+        "cache": KVCache(model.config, 1, 8, np.float32),
     }
 
 
