@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..inputs import plain
 from ..nn.embedding import embedding_backward, unembedding_backward
 from ..nn.multihead import merge_heads
 from ..nn.scope import Scope
@@ -141,14 +142,17 @@ class Trace(Mapping[str, Step]):
         if grads:
             self._table |= {name: row for name, row in parameters(model.config).items() if name in grads}
 
-    def __getitem__(self, name: str) -> Step:
-        if name not in self._table:
-            close = difflib.get_close_matches(str(name), self._table, 3)
-            hint = f"; close are {', '.join(close)}" if close else "; print(trace) lists the names"
-            raise KeyError(f"trace: no {name!r} among {len(self)} names{hint}")
+    def __getitem__(self, name: Any) -> Step:
+        if not isinstance(name, str) or name not in self._table:
+            raise self._unknown(name)
         row = self._table[name]
         value = self._values[name] if name in self._values else self._model.params[name]
         return Step(name, value, row.forward, row.backward, row.axes, row.source(name), row.section, self)
+
+    def _unknown(self, name: object) -> KeyError:
+        near = _near(name, self._table)
+        hint = f"close are {', '.join(near)}" if near else "print(trace) lists the names"
+        return KeyError(f"trace: no {printable(repr(name))} among {len(self)} names; {hint}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._table)
@@ -178,7 +182,7 @@ class Trace(Mapping[str, Step]):
         grads = {name: grad for name, grad in self._grads.items() if name in chosen}
         return Trace(self._model, self.ids, self.targets, self.loss, values, grads)
 
-    def parts(self, name: str) -> dict[str, np.ndarray]:
+    def parts(self, name: Any) -> dict[str, np.ndarray]:
         r"""The gradient of `name` as a sum over the paths from it to the loss: {first name on the path: array}.
 
         {} where there is only one path.
@@ -192,6 +196,8 @@ class Trace(Mapping[str, Step]):
         Raises KeyError where the trace lacks a name that a part is computed from, ValueError for a trace without gradients.
         """
         self._check_grads(name)
+        if not isinstance(name, str) or name not in all_names(self.config, True):
+            raise self._unknown(name)
         block, _, point = name.rpartition(".")
         pre_norm = self.config.pre_norm
         if name == "wte.weight" and self.config.tie_word_embeddings:
@@ -319,6 +325,7 @@ def trace(model: Any, ids: ArrayLike, targets: ArrayLike | None = None, names: s
     activations of a block until the backward has gone through it, and no gradient that `names` do not match.
     Raises ValueError for a pattern that matches no name, before anything is computed, and whatever model.loss() raises.
     """
+    targets = plain(targets)
     chosen = select(names, all_names(model.config, targets))
     values: dict[str, np.ndarray] = {}
     grads: dict[str, np.ndarray] = {}
@@ -344,16 +351,37 @@ def all_names(config: GPTConfig, targets: ArrayLike | None) -> dict[str, Equatio
     return table | parameters(config)
 
 
-def select(names: str | Iterable[str], table: Iterable[str]) -> set[str]:
-    """The names of a table that match one pattern or any of several.  Raises ValueError for a pattern that matches none."""
-    patterns = [names] if isinstance(names, str) else list(names)
+def select(names: str | Iterable[str], table: Iterable[str], argument: str = "names") -> set[str]:
+    """The names of a table that match one pattern or any of several.
+
+    Raises TypeError for what is no pattern, ValueError for a pattern that matches none, and where there is none.
+    """
+    given = plain(names)
+    patterns = list(given) if np.iterable(given) and not isinstance(given, str) else [given]
+    if wrong := [pattern for pattern in patterns if not isinstance(pattern, str)]:
+        found = f"{printable(repr(wrong[0]))} of type {type(wrong[0]).__name__}"
+        raise TypeError(f"{argument}: {found}, expected a name or a pattern such as 'h.*.attn.att', or several")
+    if not patterns:
+        raise ValueError(f"{argument}: none, expected at least one name or pattern; '*' is all of them")
     chosen = set()
     for pattern in patterns:
         matches = [name for name in table if fnmatchcase(name, pattern)]
         if not matches:
-            close = difflib.get_close_matches(pattern, table, 3)
-            hint = f"close are {', '.join(close)}" if close else f"there are {', '.join(list(table)[:3])}, …"
-            raise ValueError(f"names: {pattern!r} matches no name of this model; {hint}")
+            near = _near(pattern, table)
+            hint = f"close are {', '.join(near)}" if near else f"there are {', '.join(list(table)[:3])}, …"
+            raise ValueError(f"{argument}: {printable(repr(str(pattern)))} matches no name of this model; {hint}")
         chosen.update(matches)
     return chosen
 
+
+def _near(name: object, table: Iterable[str]) -> list[str]:
+    """Up to three names that are meant by one that is none: those that end in it or hold it, else those that are spelt alike.
+
+        "att" -> h.0.attn.att, h.1.attn.att, …;   "h.0.atn.att" -> h.0.attn.att, …
+    """
+    meant = name.strip("*.").lower() if isinstance(name, str) else ""
+    if not meant:
+        return []
+    ending = [known for known in table if known.endswith(f".{meant}")]
+    near = ending or [known for known in table if meant in known] or difflib.get_close_matches(meant, table, 3)
+    return near[:3]

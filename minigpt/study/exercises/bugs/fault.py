@@ -40,6 +40,7 @@ class Fault:
     effect: str                     # what that does to a run
     hints: tuple[str, ...]          # each leads to a measurement
     shown_by: Measurement           # the measurement that shows it
+    steps: int                      # of training that the first hint asks for
 
     @property
     def name(self) -> str:
@@ -85,12 +86,12 @@ def measurement(question: str) -> Callable[[Callable[[Any], Any]], Measurement]:
 
 
 def fault(kind: str, part: str, words: str, effect: str, hints: tuple[str, ...],
-          shown_by: Measurement) -> Callable[[Callable[..., Any]], Fault]:
+          shown_by: Measurement, steps: int = 0) -> Callable[[Callable[..., Any]], Fault]:
     """Make a Fault of the function beneath."""
 
     def made(planted: Callable[..., Any]) -> Fault:
         planted.__qualname__ += ".planted"      # likewise
-        return Fault(kind, part, planted, words, effect, hints, shown_by)
+        return Fault(kind, part, planted, words, effect, hints, shown_by, steps)
 
     return made
 
