@@ -31,6 +31,14 @@ from .diagnosis import diagnose
 from .exercise import Exercise
 
 
+__all__ = ["TABLE", "bugs", "check", "hint", "solution", "start_over"]
+
+
+def __dir__() -> list[str]:
+    """What one uses, for completion with Tab; the modules are read"""
+    return __all__
+
+
 class Table(dict[str, Exercise]):
     """Exercises by name, in the order to do them; prints one line for each"""
 
