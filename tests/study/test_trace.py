@@ -409,7 +409,8 @@ def test_a_step_shows_everything_about_itself():
 
 @pytest.mark.parametrize("names, message", [
     ("h.7.*", "matches no name"), (["logits", "h.0.attn.attt"], r"close are h\.0\.attn\.att"),
-    ("*.atn.att", r"close are h\.1\.attn\.att, h\.0\.attn\.att"), ("att", r"names: 'att' .*; close are h\.0\.attn\.att, h\.1\.attn\.att$"), ("nll", "matches no name"),
+    ("*.atn.att", r"close are h\.1\.attn\.att, h\.0\.attn\.att"), ("nll", "matches no name"),
+    ("att", r"names: 'att' .*; close are h\.0\.attn\.att, h\.1\.attn\.att$"),
 ])
 def test_unknown_patterns_are_refused_before_the_pass(names, message):
     model, ids, _, _ = example()

@@ -30,7 +30,6 @@ from .chinese import CHINESE
 from .diagnosis import diagnose
 from .exercise import Exercise
 
-
 __all__ = ["TABLE", "bugs", "check", "hint", "solution", "start_over"]
 
 
