@@ -10,7 +10,7 @@ import functools
 import inspect
 import math
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from numbers import Real
 from typing import Any, TypeVar, cast
 
@@ -21,6 +21,17 @@ from .system.text import printable
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Class = TypeVar("_Class", bound=type)
+
+
+_FORMS = "a text, ids (T,) or (B, T), or a list of B of them"
+
+
+def plain(value: Any) -> Any:
+    """Take a number, a boolean or a text of NumPy's, also as an array without axes, as Python has it; all else stays.
+
+        plain(np.True_) -> True;   plain(np.array(5)) -> 5
+    """
+    return value.item() if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0) else value
 
 
 def encoded(tokens: Any, tokenizer: Any, name: str = "ids") -> Any:
@@ -45,18 +56,36 @@ def rows_of(tokens: Any, name: str) -> tuple[dict[str, Any], str]:
         rows_of("ROMEO", "ids") -> {"ids": "ROMEO"}, "one";   rows_of([[5, 2], [7]], "ids") -> {"ids[0]": [5, 2], …}, "list"
 
     tokens: a text or ids (T,); an array (B, T); a list of texts or of rows of ids, which may differ in length.  The rows are
-    not looked at.  Raises ValueError for another shape.
+    not looked at.  Raises TypeError for what is neither, ValueError for another shape.
     """
+    tokens = _taken(tokens, name)
     if isinstance(tokens, (str, bytes)):
         return {name: tokens}, "one"
     if isinstance(tokens, (list, tuple)):
-        several = any(hasattr(row, "__len__") for row in tokens)
+        several = len(tokens) > 0 and _is_row(tokens[0])        # and so are all
         return ({f"{name}[{i}]": row for i, row in enumerate(tokens)}, "list") if several else ({name: tokens}, "one")
     if np.ndim(tokens) == 1:
         return {name: tokens}, "one"
     if np.ndim(tokens) == 2 and len(tokens):
         return {f"{name}[{i}]": row for i, row in enumerate(np.asarray(tokens))}, "array"
-    raise ValueError(f"{name}: shape {np.shape(tokens)}, expected a text, ids (T,) or (B, T), or a list of B of them")
+    raise ValueError(f"{name}: shape {np.shape(tokens)}, expected {_FORMS}")
+
+
+def _taken(tokens: Any, name: str) -> Any:
+    """Tokens in any form that is taken, an array of texts as a list of them.  Raises TypeError for others, also mixed lists."""
+    tokens = plain(tokens)
+    if isinstance(tokens, np.ndarray) and tokens.dtype.kind in "UO":
+        tokens = tokens.tolist()
+    if isinstance(tokens, (Set, Mapping)) or not hasattr(tokens, "__len__"):
+        raise TypeError(f"{name}: {_of_type(tokens)}, expected {_FORMS}")
+    if isinstance(tokens, (list, tuple)) and len({*map(_is_row, {type(item): item for item in tokens}.values())}) > 1:
+        i = [*map(_is_row, tokens)].index(False)
+        raise TypeError(f"{name}[{i}]: {_of_type(tokens[i])} among texts or rows, expected a text or a row of ids as well")
+    return tokens
+
+
+def _is_row(item: Any) -> bool:
+    return hasattr(item, "__len__") and not (isinstance(item, np.ndarray) and item.ndim == 0)
 
 
 def only_row(tokens: Any, name: str, instead: str) -> Any:
@@ -75,18 +104,27 @@ def as_batch(tokens: Any, tokenizer: Any, name: str = "ids") -> np.ndarray:
 
         as_batch([5, 2, 9], None) -> [[5, 2, 9]];   as_batch(["RO", "ME"], tokenizer) -> [[30, 27], [25, 17]]
 
-    The ids are not looked at: checked_batch().  Raises ValueError for rows of different lengths, and what encoded() does.
+    The ids are not looked at: checked_batch().  Raises TypeError for what are no tokens, ValueError for rows of different
+    lengths, and what encoded() does.
     """
+    tokens = _taken(tokens, name)
     if isinstance(tokens, (list, tuple)) and any(isinstance(text, (str, bytes)) for text in tokens):
         tokens = [encoded(text, tokenizer, f"{name}[{i}]") for i, text in enumerate(tokens)]
-    tokens = encoded(tokens, tokenizer, name)
+    ids = as_array(encoded(tokens, tokenizer, name), name)
+    return ids[None] if ids.ndim == 1 else ids
+
+
+def as_array(value: Any, name: str) -> np.ndarray:
+    """Make an array of lists within lists.  Raises ValueError for rows of different lengths or depths."""
     try:
-        ids = np.asarray(tokens)
+        return np.asarray(value)
     except ValueError as error:
         if "inhomogeneous" not in str(error):
             raise
-        raise ValueError(f"{name}: rows of different lengths, expected one length; give one at a time") from None
-    return ids[None] if ids.ndim == 1 else ids
+        lengths = {len(row) if _is_row(row) else None for row in value}
+        if len(lengths) > 1 and None not in lengths:
+            raise ValueError(f"{name}: rows of different lengths, expected one length; give one at a time") from None
+        raise ValueError(f"{name}: lists within some rows and not within others, expected one depth; flatten them") from None
 
 
 def next_tokens(ids: np.ndarray) -> np.ndarray:
@@ -120,9 +158,10 @@ def checked_batch(ids: Any, vocab_size: int, name: str = "ids") -> np.ndarray:
 
     Raises TypeError, ValueError.
     """
-    ids = np.asarray(ids)
+    ids = as_array(ids, name)
     if ids.ndim != 2:
-        raise ValueError(f"{name}: shape {ids.shape}, expected (batch, time); write {name}[None] for a single sequence")
+        remedy = f"; write {name}[None] for a single sequence" if ids.ndim == 1 else ""
+        raise ValueError(f"{name}: shape {ids.shape}, expected (batch, time){remedy}")
     if ids.size == 0:
         raise ValueError(f"{name}: shape {ids.shape}, expected at least one token")
     if ids.dtype.kind not in "iu":
@@ -136,7 +175,7 @@ def checked_targets(targets: Any, n_outputs: int) -> tuple[np.ndarray, int]:
 
     Raises TypeError, ValueError; also where none counts.
     """
-    targets = np.asarray(targets)
+    targets = as_array(targets, "targets")
     if targets.dtype.kind not in "iu":
         raise TypeError(f"targets: dtype {targets.dtype}, expected integers")
     valid = targets[targets != IGNORED]
@@ -152,16 +191,18 @@ def checked_row(row: Any, vocab_size: int, name: str) -> list[int]:
     Raises TypeError, ValueError, which name the id that is wrong.
     """
     if not isinstance(row, (list, tuple)):
-        row = np.asarray(row)
-        if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
-            raise TypeError(f"{name}: {row.dtype} of shape {row.shape}, expected a row of integers")
-        row = row.tolist()
+        array = np.asarray(row)
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            found = f"{array.dtype} of shape {array.shape}" if array.ndim else _of_type(row)
+            raise TypeError(f"{name}: {found}, expected a row of integers")
+        row = array.tolist()
+    row = list(row) if {*map(type, row)} <= {int} else [*map(plain, row)]
     for i, id in enumerate(row):
-        if isinstance(id, bool) or not isinstance(id, (int, np.integer)):
-            raise TypeError(f"{name}[{i}]: {id!r} of type {type(id).__name__}, expected an integer")
+        if isinstance(id, bool) or not isinstance(id, int):
+            raise TypeError(f"{name}[{i}]: {_of_type(id)}, expected an integer")
         if not 0 <= id < vocab_size:
             raise ValueError(f"{name}[{i}]: {id}, expected an id from 0 to {vocab_size - 1}; use the model's tokenizer")
-    return [int(id) for id in row]
+    return row
 
 
 def is_whole(value: object, least: int, most: float = math.inf) -> bool:
@@ -182,7 +223,7 @@ def is_text(value: object) -> bool:
 def check_count(value: Any, least: int, name: str, remedy: str) -> None:
     """Check a whole number, Python's or NumPy's, of at least `least`.  Raises TypeError, ValueError."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name}: {value!r} of type {type(value).__name__}, expected a whole number; {remedy}")
+        raise TypeError(f"{name}: {_of_type(value)}, expected a whole number; {remedy}")
     if value < least:
         raise ValueError(f"{name}: {value}, expected a whole number from {least}; {remedy}")
 
@@ -190,7 +231,7 @@ def check_count(value: Any, least: int, name: str, remedy: str) -> None:
 def check_number(value: Any, least: float, most: float, name: str, expected: str) -> None:
     """Check a finite number from `least` to `most`.  Raises TypeError, ValueError."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name}: {value!r} of type {type(value).__name__}, expected {expected}")
+        raise TypeError(f"{name}: {_of_type(value)}, expected {expected}")
     try:
         number = float(value)
     except OverflowError:       # 10**400
@@ -199,12 +240,22 @@ def check_number(value: Any, least: float, most: float, name: str, expected: str
         raise ValueError(f"{name}: {value}, expected {expected}")
 
 
-def check_texts(texts: Any, name: str) -> None:
-    """Check a collection of texts, none of them empty.  Raises TypeError, ValueError."""
-    if isinstance(texts, str) or not isinstance(texts, Collection) or not all(isinstance(text, str) for text in texts):
-        raise TypeError(f"{name}: {texts!r}, expected a sequence of texts; write ('…',)")
+def checked_texts(texts: Any, name: str) -> list[str]:
+    """Check a collection of texts, none of them empty: the same as a list.  Raises TypeError, ValueError."""
+    texts = plain(texts)
+    if isinstance(texts, str) or not isinstance(texts, (Collection, np.ndarray)) or not all(
+            isinstance(text, str) for text in texts):
+        raise TypeError(f"{name}: {printable(repr(texts))}, expected a sequence of texts; write ('…',)")
+    texts = [str(text) for text in texts]
     if "" in texts:
-        raise ValueError(f"{name}: {texts!r}, expected no empty text; leave it out")
+        raise ValueError(f"{name}: {printable(repr(texts))}, expected no empty text; leave it out")
+    return texts
+
+
+def check_flag(value: Any, name: str) -> None:
+    """Check a boolean.  Raises TypeError."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: {_of_type(value)}, expected True or False")
 
 
 def nearest(option: str, known: Iterable[str]) -> str:
@@ -264,3 +315,7 @@ def require_tokenizer(model: Any, name: str = "model") -> Any:
 def _check_range(values: np.ndarray, n: int, name: str, otherwise: str = "") -> None:
     if values.min() < 0 or values.max() >= n:
         raise ValueError(f"{name}: values from {values.min()} to {values.max()}, expected 0 to {n - 1}{otherwise}")
+
+
+def _of_type(value: object) -> str:
+    return f"{printable(repr(value))} of type {type(value).__name__}"

@@ -10,7 +10,7 @@ from minigpt.commands.common import add_keep_bytes, command_parser, exit_status
 from minigpt.system.text import printable
 from minigpt.system.text_files import read_text_file
 from minigpt.tokenization import Tokenizer
-from minigpt.tokenization.sizing import RULE, fitting_vocab_size
+from minigpt.tokenization.sizing import RULE
 
 
 def main() -> int:
@@ -33,8 +33,7 @@ def train(args) -> int:
     text, changes = read_text_file(args.data, args.keep_bytes) if args.data else ("\n".join(topics.values()), "")
     print(f"read    {printable(args.data or 'pydoc_data.topics')}: {len(text):,} characters{changes and '. '}{changes}")
     start = time.perf_counter()
-    size = fitting_vocab_size(text) + len(args.special) if args.vocab_size is None else args.vocab_size
-    tokenizer = Tokenizer.train(text, size, args.special, progress=sys.stderr.isatty())
+    tokenizer = Tokenizer.train(text, args.vocab_size, args.special, progress=sys.stderr.isatty())
     seconds = time.perf_counter() - start
     tokenizer.save(args.out)
     print(f"trained {tokenizer} in {seconds:.2f} s")

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import textwrap
+import warnings
 from argparse import (
     SUPPRESS,
     Action,
@@ -118,7 +119,8 @@ def exit_status(
                 except SystemExit:                      # after --help, which has printed something, and after a mistake
                     output.flush()
                     raise
-                with redirect_stdout(Tolerant(stdout) if goes_on(args) else output) as stream:
+                with redirect_stdout(Tolerant(stdout) if goes_on(args) else output) as stream, warnings.catch_warnings():
+                    warnings.showwarning = _warn        # without the line of minigpt's code that warns
                     status = run(args)
                     stream.flush()
                 return status
@@ -138,6 +140,10 @@ def _refuse_empty_names(parser: ArgumentParser, args: Namespace) -> None:
     for action in parser._actions:
         if action.metavar in ("FILE", "FOLDER", "PRESET", "WHAT") and getattr(args, action.dest, None) == "":
             parser.error(f"argument {(action.option_strings or [action.metavar])[0]}: empty, expected a name; give one")
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"warning: {for_terminal(str(message))}", file=sys.stderr)
 
 
 def failed(error: BaseException, status: int = 1) -> int:

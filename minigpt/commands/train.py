@@ -19,7 +19,7 @@ from ..nn.activations import ACTIVATIONS
 from ..system.shell import python, quoted
 from ..system.text import for_terminal, printable
 from ..tokenization import CharTokenizer, Tokenizer
-from ..tokenization.sizing import RULE, fitting_vocab_size
+from ..tokenization.sizing import RULE
 from ..training import checkpoint
 from ..training.batches import Batches
 from ..training.corpora import load_corpus
@@ -166,7 +166,6 @@ def _new(given: dict[str, Any], out: str | None, threads: int | None, group: Alo
     if kind == "char":
         tokenizer: CharTokenizer | Tokenizer = CharTokenizer.train(corpus.text)
     else:
-        vocab_size = fitting_vocab_size(corpus.text) if vocab_size is None else vocab_size
         tokenizer = Tokenizer.train(corpus.text, vocab_size, progress=group.leads and sys.stderr.isatty())
     config = GPTConfig(vocab_size=tokenizer.vocab_size, **model_fields)
     model = GPT(config, recipe.seed, threads=threads, fast=not given.get("textbook", False))

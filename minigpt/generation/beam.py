@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs import checked_batch, is_whole
+from ..inputs import check_count, check_number, checked_batch, plain
 from ..models.transformer import Transformer
 from ..nn.scope import Scope
 from ..nn.softmax import log_softmax
@@ -31,12 +31,11 @@ def beam_search(model: Transformer, source: Any, *, beams: int = 4, length_penal
     Wu et al. 2016, eq. 14, without coverage; the defaults are those of Vaswani et al. 2017 §6.1.
     """
     source = checked_batch(source, model.config.vocab_size, "source")
+    beams, length_penalty, max_new_tokens = plain(beams), plain(length_penalty), plain(max_new_tokens)
     steps = source.shape[1] + 50 if max_new_tokens is None else max_new_tokens
-    for name, value in (("beams", beams), ("max_new_tokens", steps)):
-        if not is_whole(value, 1):
-            raise ValueError(f"{name}: {value!r}, expected a whole number of at least 1")
-    if not 0 <= length_penalty < math.inf:
-        raise ValueError(f"length_penalty: {length_penalty}, expected a number from 0; 0 compares plain probabilities")
+    check_count(beams, 1, "beams", "1 decodes greedily")
+    check_count(steps, 1, "max_new_tokens", "None takes 50 more than the source has")
+    check_number(length_penalty, 0, math.inf, "length_penalty", "a finite number from 0; 0 compares plain probabilities")
 
     def run(s: Scope, batch: slice) -> tuple[np.ndarray, np.ndarray, int]:
         return _search(model, source[batch], s, beams, length_penalty, steps)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs import check_count, check_options, only_row
+from ..inputs import check_count, check_options, only_row, plain
 from ..nn.softmax import softmax
 from ..system.columns import columns, padded
 from .generate import begin, options_for
@@ -59,6 +59,7 @@ def candidates(model: Any, prompt: Any, max_new_tokens: int = 100, *, n_candidat
     Raises what generate() does; arguments are checked by the call, not by the first step.
     """
     check_options(options, ["max_new_tokens", "n_candidates", *OPTION_NAMES], "candidates()")
+    n_candidates = plain(n_candidates)
     check_count(n_candidates, 1, "n_candidates", "1 keeps the likeliest")
     prompt = only_row(prompt, "prompt", "call candidates() for each")
     sampling = Sampling(**options_for(model, prompt, options))

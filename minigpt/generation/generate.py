@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs import check_count, checked_row, encoded, rows_of
+from ..inputs import check_count, checked_row, encoded, plain, rows_of
 from ..models.gpt import GPT
 from ..nn.softmax import log_softmax, softmax
 from ..tokenization.formats import END_OF_TEXT
@@ -107,6 +107,7 @@ def begin(model: GPT, ids: Any, max_new_tokens: int, sampling: Sampling,
     """Check everything -> the options for this model, the prompts, B lists of ids, and the steps, which compute nothing yet."""
     config = model.config
     config.require_causal("generate")
+    max_new_tokens = plain(max_new_tokens)
     check_count(max_new_tokens, 0, "max_new_tokens", "0 returns the prompt")
     if sampling.vocab_size is None and model.tokenizer is not None:
         sampling = replace(sampling, vocab_size=model.tokenizer.vocab_size)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs import check_count, check_number, check_options, checked_row, names_options
+from ..inputs import check_count, check_number, check_options, checked_row, names_options, plain
 from .warpers import (
     add_bias,
     forbid,
@@ -66,6 +66,8 @@ class Sampling:
 
     def __post_init__(self) -> None:
         bad: list[Exception] = []
+        for name in OPTION_NAMES:
+            object.__setattr__(self, name, plain(getattr(self, name)))
 
         def check(how: Callable[..., Any], *arguments: Any) -> None:
             try:
@@ -98,7 +100,7 @@ class Sampling:
         if self.vocab_size is not None:
             check(check_count, self.vocab_size, 1, "vocab_size", "None leaves out ids without text")
         for name in ("logprobs", "sliding_window"):
-            check(_check_is, isinstance(getattr(self, name), (bool, np.bool_)), self, name, "True or False")
+            check(_check_is, isinstance(getattr(self, name), bool), self, name, "True or False")
         if bad:     # one of them keeps its kind; of several, a wrong type counts more than a wrong value
             kind = TypeError if any(isinstance(error, TypeError) for error in bad) else ValueError
             raise kind("; ".join(map(str, bad)))

@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs import checked_row, encoded, pad_rows, require_tokenizer, rows_of
+from ..inputs import check_flag, checked_row, encoded, pad_rows, plain, require_tokenizer, rows_of
 from ..models.gpt import GPT
 from ..nn.cross_entropy import IGNORED, cross_entropy_forward
 from ..nn.scope import Scope
 from ..nn.softmax import log_softmax, softmax
 from ..system.progress import Bar
 from ..system.streams import Tolerant
+from ..system.text import printable
 from ..tokenization.formats import END_OF_TEXT
 from .context import Context, checked_logits, ignore_overflow
 
@@ -100,6 +101,8 @@ def score(model: Any, text: Any, start_id: int | None = None, progress: bool = F
     what it should predict (causal=False); FloatingPointError, naming the token, for a log-probability that is not finite.
     """
     model.config.require_causal("score")
+    start_id, progress = plain(start_id), plain(progress)
+    check_flag(progress, "progress")
     texts, form = rows_of(text, "text")
     start = _start(model, start_id)
     rows = {name: _checked(model, row, name) for name, row in texts.items()}
@@ -172,22 +175,24 @@ def choose(model: Any, prompt: Any, answers: Collection[Any], normalize: str | N
     """
     model.config.require_causal("choose")
     prompts, form = rows_of(prompt, "prompt")
-    _check_answers(answers)
-    if normalize not in (None, "tokens", "bytes"):
-        raise ValueError(f"normalize: {normalize!r}, expected None, 'tokens' or 'bytes'")
+    answers, normalize = _checked_answers(answers), plain(normalize)
+    if normalize is not None and not (isinstance(normalize, str) and normalize in ("tokens", "bytes")):
+        raise ValueError(f"normalize: {printable(repr(normalize))}, expected None, 'tokens' or 'bytes'")
     choices = [_choose(model, name, row, answers, normalize) for name, row in prompts.items()]
     return choices[0] if form == "one" else choices
 
 
-def _check_answers(answers: Any) -> None:
-    """Raises TypeError, ValueError unless these are texts or rows of ids, at least one and none empty."""
+def _checked_answers(answers: Any) -> list[Any]:
+    """Texts or rows of ids, at least one and none empty, as a list.  Raises TypeError, ValueError for others."""
+    answers = plain(answers)
     if isinstance(answers, str) or not isinstance(answers, (Collection, np.ndarray)) or not all(
-            isinstance(answer, (str, Sequence, np.ndarray)) for answer in answers):
-        raise TypeError(f"answers: {answers!r}, expected a sequence of texts; write ('…',)")
+            isinstance(answer, (str, Sequence)) or (isinstance(answer, np.ndarray) and answer.ndim) for answer in answers):
+        raise TypeError(f"answers: {printable(repr(answers))}, expected a sequence of texts; write ('…',)")
     if len(answers) == 0:
         raise ValueError("answers: none, expected at least one; write ['yes', 'no']")
     if any(len(answer) == 0 for answer in answers):
-        raise ValueError(f"answers: {answers!r}, expected no empty text; leave it out")
+        raise ValueError(f"answers: {printable(repr(answers))}, expected no empty text; leave it out")
+    return list(answers)
 
 
 def _choose(model: GPT, name: str, prompt: Any, answers: Collection[Any], normalize: str | None) -> list[Choice]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs import check_options, check_texts, only_row, require_tokenizer
+from ..inputs import check_options, checked_texts, only_row, require_tokenizer
 from .characters import bytes_of, whole_characters
 from .generate import stream, with_ends
 from .options import OPTION_NAMES
@@ -30,7 +30,7 @@ def stream_text(model: Any, prompt: Any, max_new_tokens: int = 100, *, stop_stri
     """
     tokenizer = require_tokenizer(model)
     check_options(options, ["max_new_tokens", "stop_strings", "bad_words", "force_words", *OPTION_NAMES], "stream_text()")
-    check_texts(stop_strings, "stop_strings")
+    stop_strings = checked_texts(stop_strings, "stop_strings")
     if options.get("num_samples", 1) != 1 or options.get("logprobs"):
         raise ValueError("stream_text: num_samples or logprobs, expected neither; stream() gives several rows and numbers")
     prompt = only_row(prompt, "prompt", "stream() takes several")
@@ -72,8 +72,7 @@ def with_words(tokenizer: Any, bad_words: Collection[str] = (), force_words: Col
 
     Case matters.  Raises TypeError, ValueError for what is no text, is empty, or contradicts itself.
     """
-    check_texts(bad_words, "bad_words")
-    check_texts(force_words, "force_words")
+    bad_words, force_words = checked_texts(bad_words, "bad_words"), checked_texts(force_words, "force_words")
     for forced in force_words:
         if found := [bad for bad in bad_words if bad in forced]:
             raise ValueError(f"force_words: {forced!r}, expected none with the bad word {found[0]!r} in it; remove one")

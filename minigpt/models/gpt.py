@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..config import GPTConfig
-from ..inputs import as_batch, checked_batch, checked_targets, names_arguments, next_tokens
+from ..inputs import as_array, as_batch, checked_batch, checked_targets, names_arguments, next_tokens, plain
 from ..nn.block import block_backward, block_forward
 from ..nn.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..nn.dropout import dropout_backward, dropout_forward
@@ -154,6 +154,9 @@ class GPT(Shortcuts, Network):
         Both are what loss() takes.  Raises TypeError, ValueError.
         """
         ids = self.checked_ids(ids)
+        targets = plain(targets)
+        if targets is None or targets is False:
+            raise TypeError(f"targets: {targets}, expected True for the next tokens, or ids {ids.shape}")
         if targets is True:
             self.config.require_causal("targets=True")
             targets = next_tokens(ids)
@@ -171,7 +174,7 @@ class GPT(Shortcuts, Network):
         Raises ValueError for ids outside the vocabulary and for more tokens than n_positions.
         """
         ids = self.checked_ids(ids)
-        mask = None if key_padding_mask is None else np.atleast_2d(key_padding_mask)
+        mask = None if key_padding_mask is None else np.atleast_2d(as_array(key_padding_mask, "key_padding_mask"))
         if mask is not None and (mask.shape != ids.shape or mask.dtype != bool):
             raise ValueError(f"key_padding_mask: {mask.dtype} of shape {mask.shape}, expected bool {ids.shape}")
         logits = np.empty((*ids.shape, self.n_outputs), self.dtype)

@@ -209,7 +209,7 @@ class Scope:
     def record(self, name: str, array: np.ndarray) -> np.ndarray:
         """Keep an activation that is complete, acts[name] = array -> the array.  The engine keeps nothing.
 
-        A visitor may copy it or change it in place.
+        A visitor may keep it or change it in place, so its layer writes to it no more.
         """
         if not self.run.fast:
             self.acts[name] = array

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..inputs import as_array, check_count, plain
+from ..system.text import printable
 from .interventions import run
 from .pictures import number_grid
 
@@ -40,7 +42,7 @@ def direct_logit_attribution(
     ids (B, T), token an id or (B,) ids -> {name: (B,)}, whose sum is logits[:, position, token]; with `against`, the
     difference from that token's logit.  Names: wte.out, wpe.out, h.0.attn.o.2 (the third head), h.0.attn.c_proj.bias,
     h.0.mlp.out, …, ln_f.bias.
-    Raises ValueError for pre_norm=False, a position out of range and tokens that are no ids.
+    Raises TypeError, ValueError; also for pre_norm=False, a position out of range and tokens that are no ids.
     Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits".
     """
     config, params = model.config, model.params
@@ -49,7 +51,9 @@ def direct_logit_attribution(
     V = config.vocab_size
     stream = run(model, ids, names=["wte.out", "wpe.out", "h.*.attn.o", "h.*.mlp.out", "ln_f.rstd"])
     B, T = stream.ids.shape
-    if not -T <= position < T:
+    position = plain(position)
+    check_count(position, -T, "position", f"up to {T - 1}; -1 is the last")
+    if position >= T:
         raise ValueError(f"position: {position}, expected {-T} to {T - 1}")
     W = params["wte.weight" if config.tie_word_embeddings else "lm_head.weight"]
     direction = W[_checked_tokens(token, "token", B, V)]                           # (B, C)
@@ -70,9 +74,9 @@ def direct_logit_attribution(
 
 def _checked_tokens(token: ArrayLike, name: str, B: int, V: int) -> np.ndarray:
     """One id for each of the B sequences: (B,)"""
-    tokens = np.asarray(token)
+    tokens, found = as_array(token, name), printable(repr(token))
     if tokens.dtype.kind not in "iu" or tokens.shape not in ((), (B,)):
-        raise ValueError(f"{name}: {token!r}, expected an id or {B} ids, one for each sequence")
+        raise ValueError(f"{name}: {found}, expected an id or {B} ids, one for each sequence")
     if tokens.min() < 0 or tokens.max() >= V:
-        raise ValueError(f"{name}: {token!r}, expected ids from 0 to {V - 1}")
+        raise ValueError(f"{name}: {found}, expected ids from 0 to {V - 1}")
     return np.broadcast_to(tokens, (B,))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..inputs import check_count, check_number, plain
 from ..nn.scope import Scope
+from ..system.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
     from numpy.typing import ArrayLike
@@ -86,8 +89,17 @@ def check_gradients(
     An array of up to `samples` elements is checked element by element.  A larger one is checked at that many elements, drawn
     with `seed`, and along one random direction that moves all elements at once.  Errors are relative to the array's largest
     gradient, or absolute where that is so small that rounding hides it.  -> GradientCheck
-    Raises GradientError, an AssertionError that names array, index and both values; TypeError for arrays other than float64.
+    Raises GradientError, an AssertionError that names array, index and both values; TypeError, also for arrays other than
+    float64; ValueError.
     """
+    tolerance, samples = plain(tolerance), plain(samples)
+    check_number(tolerance, 0, np.inf, "tolerance", "a finite number from 0, such as 1e-7")
+    check_count(samples, 0, "samples", "0 checks along a random direction alone")
+    for name, function in (("forward", forward), ("backward", backward)):
+        if not callable(function):
+            raise TypeError(f"{name}: {printable(repr(function))}, expected a function; give it without calling it")
+    if not isinstance(inputs, Mapping):
+        raise TypeError(f"inputs: {printable(repr(inputs))}, expected {{name: array}}; write {{'x': x}}")
     rng = np.random.default_rng(seed)
     s = Scope.of() if s is None else s
     inputs = {name: np.array(x) for name, x in inputs.items()}

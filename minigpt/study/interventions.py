@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .trace import Trace, all_names, select, study_pass
+from ..inputs import as_array, plain
+from ..system.text import printable
+from .passes import study_pass
+from .trace import Trace, all_names, select
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import ArrayLike
 
@@ -34,30 +38,31 @@ def run(
     `edits` maps patterns to replacements, applied in this order; everything later in the pass is computed from the changed
     activations.  The trace keeps what `names` match and, with targets, the loss.  watch(name) is called at every activation;
     what it raises ends the pass.
-    Raises ValueError for a pattern that matches no activation, before anything is computed, and for a value that does not fit.
+    Raises TypeError; ValueError for a pattern that matches no activation, before anything is computed, and for a value that
+    does not fit.
     """
+    targets, edits = plain(targets), {} if edits is None else edits
+    if not isinstance(edits, Mapping):
+        raise TypeError(f"edits: {printable(repr(edits))}, expected {{pattern: replacement}}; write {{'h.*.mlp.out': 0}}")
     table = all_names(model.config, targets)
     editable = {name: row for name, row in table.items() if name not in model.params and name != "loss"}
-    edits = dict(edits or {})
-    select(edits, editable)
+    edited = select(edits, editable, "edits") if edits else set()
     chosen = select(names, table)
     values: dict[str, np.ndarray] = {}
 
     def visit(name: str, array: np.ndarray) -> None:
-        if watch is not None:
-            watch(name)
         for pattern, edit in edits.items():
             if fnmatchcase(name, pattern):
                 _apply(edit, name, array)
         if name in chosen:
             values[name] = array.copy()
 
-    ids, targets, loss, _ = study_pass(model, ids, targets, visit)
+    ids, targets, loss, _ = study_pass(model, ids, targets, edited | chosen, visit, watch=watch)
     return Trace(model, ids, targets, loss, values, {})
 
 
 def _apply(edit: Edit, name: str, array: np.ndarray) -> None:
-    value = np.asarray(edit(array.copy()) if callable(edit) else edit)
+    value = as_array(edit(array.copy()) if callable(edit) else edit, f"edits[{name!r}]")
     if value.dtype == object and value.ndim == 0 and value.item() is None:
         raise ValueError(f"edits: the function for {name} returned None, expected an array; does it end in return?")
     try:

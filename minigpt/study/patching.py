@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..inputs import plain
 from .interventions import run
 from .pictures import number_grid
 
@@ -44,7 +45,7 @@ def activation_patching(
     Raises ValueError for ids of different shapes and for activations without positions.
     Meng et al. 2022 §2.1 (causal tracing).
     """
-    ids, clean_ids = _checked_pair(model, ids, clean_ids)
+    ids, clean_ids = _checked_pair(model, ids, clean_ids, targets)
     clean = run(model, clean_ids, names=names)
     _check_places(clean)
     before = run(model, ids, targets, names="logits")
@@ -74,7 +75,7 @@ def attribution_patching(
     off where a softmax is saturated, since its gradient is nearly 0 there: confirm what it finds by activation patching.
     Nanda 2023, "Attribution Patching: Activation Patching At Industrial Scale".
     """
-    ids, clean_ids = _checked_pair(model, ids, clean_ids)
+    ids, clean_ids = _checked_pair(model, ids, clean_ids, targets)
     clean = run(model, clean_ids, names=names)
     _check_places(clean)
     here = model.trace(ids, targets, names=list(clean))
@@ -84,7 +85,9 @@ def attribution_patching(
         }, here.labels)
 
 
-def _checked_pair(model: GPT, ids: ArrayLike, clean_ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def _checked_pair(model: GPT, ids: ArrayLike, clean_ids: ArrayLike, targets: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    if plain(targets) is None:
+        raise ValueError("targets: None, expected ids, or True for the next tokens; effects are measured on the loss")
     ids, clean_ids = model.checked_ids(ids), model.checked_ids(clean_ids)
     if ids.shape != clean_ids.shape:
         raise ValueError(f"clean_ids: shape {clean_ids.shape}, expected that of ids {ids.shape}; texts of equal length")

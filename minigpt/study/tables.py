@@ -11,8 +11,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -32,7 +31,21 @@ class Axis(NamedTuple):
 
     name: str
     size: int
-    token: Callable[[int, int], str] | None
+    token: Tokens | None
+
+
+class Tokens:
+    """The tokens along an axis, as labels: (sequence, index) -> label.  ids (B, T), or None where an index is an id."""
+
+    def __init__(self, tokenizer: Any, ids: np.ndarray | None) -> None:
+        self.tokenizer, self.ids = tokenizer, ids
+        self._labels: dict[int, str] = {}       # of those that were asked for
+
+    def __call__(self, sequence: int, index: int) -> str:
+        id = index if self.ids is None else int(self.ids[sequence, index])
+        if id not in self._labels:
+            self._labels[id] = label(self.tokenizer, id)
+        return self._labels[id]
 
 
 def axes_of(step: Step) -> list[Axis]:
@@ -41,15 +54,7 @@ def axes_of(step: Step) -> list[Axis]:
         "B H T T" -> sequence, head, position, key      "B T V" -> sequence, position, id      "C 3C" -> input, channel
     """
     trace, letters = step.trace, step.axes.split()
-
-    @cache
-    def token_at(sequence: int, position: int) -> str:
-        return label(trace.tokenizer, int(trace.ids[sequence, position]))
-
-    @cache
-    def token_of(sequence: int, id: int) -> str:
-        return label(trace.tokenizer, id)
-
+    token_at, token_of = Tokens(trace.tokenizer, trace.ids), Tokens(trace.tokenizer, None)
     has_one_text = "B" in letters or len(trace.ids) == 1    # wpe.out (T, C) is the same for all sequences
     kinds = {"B": "sequence", "H": "head", "T": "position", "V": "id", "n_positions": "position"}
     axes: list[Axis] = []

@@ -16,19 +16,19 @@ import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..nn.cross_entropy import IGNORED
+from ..inputs import plain
 from ..nn.embedding import embedding_backward, unembedding_backward
 from ..nn.multihead import merge_heads
-from ..nn.scope import Gradients, Pass, Scope, Visitor
+from ..nn.scope import Scope
 from ..system.columns import columns, padded
 from ..system.text import printable
 from .equations import activations, parameters
+from .passes import study_pass
 from .pictures import array_picture, label, row_of_pictures
 from .tables import Table
 
@@ -50,6 +50,10 @@ class Shape(tuple):
         shape = super().__new__(cls, sizes)
         shape.letters = tuple(letters)
         return shape
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        """What a copy, also a pickled one, is made of"""
+        return tuple(self), self.letters
 
     def __repr__(self) -> str:
         sizes = zip(self.letters, self, strict=True)
@@ -138,14 +142,17 @@ class Trace(Mapping[str, Step]):
         if grads:
             self._table |= {name: row for name, row in parameters(model.config).items() if name in grads}
 
-    def __getitem__(self, name: str) -> Step:
-        if name not in self._table:
-            close = difflib.get_close_matches(str(name), self._table, 3)
-            hint = f"; close are {', '.join(close)}" if close else "; print(trace) lists the names"
-            raise KeyError(f"trace: no {name!r} among {len(self)} names{hint}")
+    def __getitem__(self, name: Any) -> Step:
+        if not isinstance(name, str) or name not in self._table:
+            raise self._unknown(name)
         row = self._table[name]
         value = self._values[name] if name in self._values else self._model.params[name]
         return Step(name, value, row.forward, row.backward, row.axes, row.source(name), row.section, self)
+
+    def _unknown(self, name: object) -> KeyError:
+        near = _near(name, self._table)
+        hint = f"close are {', '.join(near)}" if near else "print(trace) lists the names"
+        return KeyError(f"trace: no {printable(repr(name))} among {len(self)} names; {hint}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._table)
@@ -175,7 +182,7 @@ class Trace(Mapping[str, Step]):
         grads = {name: grad for name, grad in self._grads.items() if name in chosen}
         return Trace(self._model, self.ids, self.targets, self.loss, values, grads)
 
-    def parts(self, name: str) -> dict[str, np.ndarray]:
+    def parts(self, name: Any) -> dict[str, np.ndarray]:
         r"""The gradient of `name` as a sum over the paths from it to the loss: {first name on the path: array}.
 
         {} where there is only one path.
@@ -189,6 +196,8 @@ class Trace(Mapping[str, Step]):
         Raises KeyError where the trace lacks a name that a part is computed from, ValueError for a trace without gradients.
         """
         self._check_grads(name)
+        if not isinstance(name, str) or name not in all_names(self.config, True):
+            raise self._unknown(name)
         block, _, point = name.rpartition(".")
         pre_norm = self.config.pre_norm
         if name == "wte.weight" and self.config.tie_word_embeddings:
@@ -307,34 +316,33 @@ class Trace(Mapping[str, Step]):
 
 def trace(model: Any, ids: ArrayLike, targets: ArrayLike | None = None, names: str | Iterable[str] = "*",
           watch: Callable[[str], None] | None = None) -> Trace:
-    """Run a model forward, and with targets backward; return a Trace with copies of everything that `names` match.
+    """Run a model forward, and with targets backward; return a Trace of everything that `names` match, the caller's own.
 
         model.trace("To be, or not to be", targets=True, names=["h.*.attn.att", "logits"])
 
     ids, targets: a batch (B, T) of integers, or what else model.loss() takes; a single sequence is a batch of one, B = 1.
-    targets=True: the next tokens.  `names` is a pattern or several; * matches anything.
-    Without targets there are no gradients, and memory holds one layer at a time plus what is kept.  With targets all
-    activations of the pass are in memory until the trace is made.  watch(name) is called at every activation and gradient;
-    what it raises ends the pass.
+    targets=True: the next tokens.  `names` is a pattern or several; * matches anything.  The pass ends with the last of them.
+    Without targets there are no gradients, and memory holds one layer at a time beside what is kept.  With targets it holds the
+    activations of a block until the backward has gone through it, and no gradient that `names` do not match.  watch(name) is
+    called at every activation and gradient; what it raises ends the pass.
     Raises ValueError for a pattern that matches no name, before anything is computed, and whatever model.loss() raises.
     """
+    targets = plain(targets)
     chosen = select(names, all_names(model.config, targets))
     values: dict[str, np.ndarray] = {}
     grads: dict[str, np.ndarray] = {}
+    taken: set[int] = set()         # subtle: the arrays stay alive in the two stores, so no id is used again
 
     def keep_in(store: dict[str, np.ndarray]) -> Callable[[str, np.ndarray], None]:
         def keep(name: str, array: np.ndarray) -> None:
-            if watch is not None:
-                watch(name)
-            if name in chosen:
-                store[name] = array.copy()
+            whole = array.base is None and id(array) not in taken       # h.0.out comes again as h.1.in
+            store[name] = array if whole else array.copy()
+            taken.add(id(store[name]))
 
         return keep
 
-    ids, targets, loss, s = study_pass(model, ids, targets, keep_in(values), keep_in(grads))
-    if targets is not None:
-        grads |= {name: s.grads[name] for name in s.params if name in chosen}
-    return Trace(model, ids, targets, loss, values, grads)
+    ids, targets, loss, of_params = study_pass(model, ids, targets, chosen, keep_in(values), keep_in(grads), watch)
+    return Trace(model, ids, targets, loss, values, {**grads, **of_params})
 
 
 def all_names(config: GPTConfig, targets: ArrayLike | None) -> dict[str, Equation]:
@@ -345,73 +353,37 @@ def all_names(config: GPTConfig, targets: ArrayLike | None) -> dict[str, Equatio
     return table | parameters(config)
 
 
-def study_pass(
-    model: Any, ids: ArrayLike, targets: ArrayLike | None, visit: Visitor, visit_grad: Visitor | None = None,
-) -> tuple[np.ndarray, np.ndarray | None, float | None, Scope]:
-    """Run one pass of the model with the textbook's layers -> (ids, targets, loss, scope); loss is None without targets.
+def select(names: str | Iterable[str], table: Iterable[str], argument: str = "names") -> set[str]:
+    """The names of a table that match one pattern or any of several.
 
-    visit(name, array) receives every activation when it is computed, under its name in equations.py, and may change it in
-    place; visit_grad(name, array), if given, receives every gradient.  The layers record only logp; probs = exp(logp) is
-    computed here, and a change to probs is carried over to logp.  Raises what model.loss() raises.
+    Raises TypeError for what is no pattern, ValueError for a pattern that matches none, and where there is none.
     """
-    if targets is None:
-        inputs, count, visit_grad = model.checked_ids(ids), 1, None
-        wanted = np.full(inputs.shape, IGNORED)
-    else:
-        inputs, wanted, count = model.checked(ids, targets)
-
-    logp = np.empty(0)      # for watch_grad(); subtle: reading it from the scope would make a reference cycle, freed late
-
-    def watch(name: str, array: np.ndarray) -> None:
-        nonlocal logp
-        name = name.removeprefix("loss.")
-        visit(name, array)
-        if name == "logp":
-            logp = array
-            probs = np.exp(array)
-            before = probs.copy()
-            visit("probs", probs)
-            changed = probs != before
-            with np.errstate(divide="ignore"):          # −∞ for a token whose probability was set to 0
-                array[changed] = np.log(probs[changed])
-
-    def watch_grad(name: str, array: np.ndarray) -> None:
-        assert visit_grad is not None       # or no backward runs
-        name = name.removeprefix("loss.")
-        visit_grad(name, array)
-        if name == "logp":
-            dprobs, target = np.zeros_like(array), array != 0
-            with np.errstate(over="ignore"):
-                dprobs[target] = array[target] * np.exp(-logp[target])
-            visit_grad("probs", dprobs)
-
-    backward = visit_grad is not None
-    run = Pass(backward=backward, visit=watch, visit_grad=watch_grad if backward else None)
-    s = Scope(model.params, Gradients(), run=run)
-
-    def passes() -> float | None:
-        loss = model.loss_forward(inputs, wanted, s, count)
-        if targets is not None:
-            visit("loss", np.array(loss, model.dtype))
-        if visit_grad is not None:
-            visit_grad("loss", np.ones((), model.dtype))
-            model.loss_backward(1.0, s)
-        return None if targets is None else loss
-
-    (loss,) = model.lock.read(partial(model.solo_pool.run, [passes]))
-    return inputs, None if targets is None else wanted, loss, s
-
-
-def select(names: str | Iterable[str], table: Iterable[str]) -> set[str]:
-    """The names of a table that match one pattern or any of several.  Raises ValueError for a pattern that matches none."""
-    patterns = [names] if isinstance(names, str) else list(names)
+    given = plain(names)
+    patterns = list(given) if np.iterable(given) and not isinstance(given, str) else [given]
+    if wrong := [pattern for pattern in patterns if not isinstance(pattern, str)]:
+        found = f"{printable(repr(wrong[0]))} of type {type(wrong[0]).__name__}"
+        raise TypeError(f"{argument}: {found}, expected a name or a pattern such as 'h.*.attn.att', or several")
+    if not patterns:
+        raise ValueError(f"{argument}: none, expected at least one name or pattern; '*' is all of them")
     chosen = set()
     for pattern in patterns:
         matches = [name for name in table if fnmatchcase(name, pattern)]
         if not matches:
-            close = difflib.get_close_matches(pattern, table, 3)
-            hint = f"close are {', '.join(close)}" if close else f"there are {', '.join(list(table)[:3])}, …"
-            raise ValueError(f"names: {pattern!r} matches no name of this model; {hint}")
+            near = _near(pattern, table)
+            hint = f"close are {', '.join(near)}" if near else f"there are {', '.join(list(table)[:3])}, …"
+            raise ValueError(f"{argument}: {printable(repr(str(pattern)))} matches no name of this model; {hint}")
         chosen.update(matches)
     return chosen
 
+
+def _near(name: object, table: Iterable[str]) -> list[str]:
+    """Up to three names that are meant by one that is none: those that end in it or hold it, else those that are spelt alike.
+
+        "att" -> h.0.attn.att, h.1.attn.att, …;   "h.0.atn.att" -> h.0.attn.att, …
+    """
+    meant = name.strip("*.").lower() if isinstance(name, str) else ""
+    if not meant:
+        return []
+    ending = [known for known in table if known.endswith(f".{meant}")]
+    near = ending or [known for known in table if meant in known] or difflib.get_close_matches(meant, table, 3)
+    return near[:3]

@@ -1,4 +1,4 @@
-r"""Text on a terminal's columns: a Chinese character takes two of them, a combining one none.
+r"""Text on a terminal's columns: a Chinese character takes two of them, a combining or an invisible one none.
 
     columns("今天 x̂") -> 6          padded("今天", 6) -> "今天  "
 """
@@ -10,6 +10,8 @@ import unicodedata
 
 _OPENING, _CLOSING = "（「『《【", "，。；：、！？）」』》】"     # no line ends with the former or begins with the latter
 _WIDE = "\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\U0001f300-\U0003fffd"
+# Of category Cf, "format", yet drawn: the soft hyphen, and signs that stand before Arabic and other numbers
+_DRAWN = "\u00ad\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 _PIECE = re.compile(rf"[{_OPENING}]*(?:[{_WIDE}]|[^\s{_WIDE}]+)[{_CLOSING}]*")
 
 
@@ -17,8 +19,9 @@ def columns(text: str) -> int:
     """The number of columns that a text takes"""
     if text.isascii():
         return len(text)
-    marks = ("Mn", "Me")
-    return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text if unicodedata.category(c) not in marks)
+    none = ("Mn", "Me", "Cf")
+    return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text
+               if c in _DRAWN or unicodedata.category(c) not in none)
 
 
 def padded(text: str, width: int, right: bool = False) -> str:

@@ -17,14 +17,14 @@ from typing import Any
 LANGUAGES = ("en", "zh")
 
 
-def language(given: str | None = None) -> str:
+def language(given: Any = None) -> str:
     """The language to speak, "en" or "zh": the one given, or else that of the user's locale.
 
     As in gettext LANGUAGE goes before LC_ALL, LC_MESSAGES and LANG, except where these say C; where none is set, as on Windows,
     the system says.  Raises ValueError for another language; an unknown locale means English.
     """
     if given is not None:
-        if given not in LANGUAGES:
+        if not isinstance(given, str) or given not in LANGUAGES:
             raise ValueError(f"language: {given!r}, expected one of {', '.join(LANGUAGES)}")
         return given
     of_locale = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")

@@ -33,6 +33,7 @@ from .formats import gpt2_merges, means_gpt2, read_gpt2_files, read_ranks, write
 from .ids import IdArray, check_id, checked_ids, id_dtype
 from .ranked import RankedCache
 from .settings import END_OF_TEXT, Settings
+from .sizing import fitting_vocab_size
 from .split import split_special
 from .vocabulary import Vocabulary
 
@@ -140,33 +141,36 @@ class Tokenizer:
         return self
 
     @classmethod
-    def train(cls, text: str, vocab_size: int, special_tokens: Sequence[str] = (), progress: bool = False) -> Tokenizer:
+    def train(cls, text: str, vocab_size: int | None = None, special_tokens: Sequence[str] = (),
+              progress: bool = False) -> Tokenizer:
         """Learn the merges from a text: the most frequent pair of neighbors becomes a token, then the next.
 
         Of equally frequent pairs the lower pair of ids goes first, so the same text gives the same merges everywhere.
         Pairs do not reach across pieces.  A special token in the text separates documents and is not learned from.
 
-        vocab_size: bytes + merges + special tokens.  Where the text runs out of pairs, training stops there and warns.
+        vocab_size: bytes + merges + special tokens; None fits it to the text by sizing.fitting_vocab_size(), and the special
+        tokens come on top.  Where the text runs out of pairs, training stops there, and warns if a size was given.
         progress: show a progress bar.
         Raises TypeError for a text that is not str, ValueError for a vocab_size below 256 + len(special_tokens).
         Sennrich et al. 2016, algorithm 1, in bpe.learn_merges as one reads it.
         """
         text = checked_text(text)
         special_tokens = checked_special_tokens(special_tokens)
-        if isinstance(vocab_size, bool) or not isinstance(vocab_size, (int, np.integer)):
-            raise TypeError(f"vocab_size: {vocab_size!r}, expected an integer; give a whole number of tokens")
         smallest = 256 + len(special_tokens)
-        if vocab_size < smallest:
+        size = fitting_vocab_size(text) + len(special_tokens) if vocab_size is None else vocab_size
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+            raise TypeError(f"vocab_size: {size!r}, expected an integer; give a whole number of tokens")
+        if size < smallest:
             raise ValueError(
-                f"vocab_size: {vocab_size}, expected at least {smallest}: 256 bytes and {len(special_tokens)} special "
+                f"vocab_size: {size}, expected at least {smallest}: 256 bytes and {len(special_tokens)} special "
                 "tokens; raise vocab_size"
             )
         counts: Counter[str] = Counter()
         for document in split_special(text, special_tokens)[::2]:
             for pieces in split_pieces(document):
                 counts.update(pieces)
-        tokenizer = cls(learn_merges(counts, int(vocab_size) - smallest, progress), special_tokens)
-        if tokenizer.vocab_size < vocab_size:
+        tokenizer = cls(learn_merges(counts, int(size) - smallest, progress), special_tokens)
+        if vocab_size is not None and tokenizer.vocab_size < vocab_size:
             warnings.warn(
                 f"vocab_size: {vocab_size}, but the text has pairs for {tokenizer.vocab_size} tokens only; training "
                 "stopped there. Give more text or a smaller vocab_size",

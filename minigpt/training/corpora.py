@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
 from dataclasses import dataclass, replace
@@ -77,9 +78,13 @@ def split(ids: np.ndarray, fraction: float = 0.9) -> tuple[np.ndarray, np.ndarra
     split(np.arange(10)) -> [0 … 8], [9].  Raises ValueError if either part would be empty.
     """
     ids = as_tokens(ids)
-    cut = int(fraction * len(ids)) if 0 < fraction < 1 else 0
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction: {fraction}, expected a number between 0 and 1; 0.9 leaves a tenth for validation")
+    cut = int(fraction * len(ids))
     if cut == 0:
-        raise ValueError(f"ids: fraction {fraction} of {len(ids)} tokens, expected two parts; use 0.9 or a longer text")
+        count = "1 token" if len(ids) == 1 else f"{len(ids)} tokens"
+        raise ValueError(f"ids: {count}, expected at least {math.ceil(1 / fraction)}, some for training and some for "
+                         "validation; use a longer text, or a tokenizer that makes more tokens of it")
     return ids[:cut], ids[cut:]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..config import GPTConfig
+from ..inputs import nearest
 from ..models.gpt import GPT, parameter_table
 from ..system.files import write_atomic
 from ..system.text import printable
@@ -203,9 +204,12 @@ def _name_in_cache(file: Path) -> str | None:
 
 
 def _unknown(name: str, found: str) -> FileNotFoundError:
+    known = (*BUNDLED, *GPT2_REPOSITORIES)
+    base = os.path.basename(name)
+    near = nearest(base, known) if base else ""
     return FileNotFoundError(
         f"model {printable(repr(name))}: {found}, expected a model's folder or file, as training, save_pretrained and other "
-        f"programs write them, or one of {', '.join((*BUNDLED, *GPT2_REPOSITORIES))}"
+        f"programs write them, or one of {', '.join(known)}{f'; the nearest is {near!r}' if near in known else ''}"
     )
 
 

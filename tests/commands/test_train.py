@@ -13,7 +13,6 @@ import pytest
 from minigpt.commands import generate, train
 from minigpt.commands.train import main
 from minigpt.system.shell import quoted
-from minigpt.tokenization.sizing import fitting_vocab_size
 
 TINY = ["--layers", "1", "--heads", "1", "--channels", "4", "--context", "4", "--batch-size", "2", "--steps", "2"]
 CHINESE = "此开卷第一回也。作者自云：\n因曾历过一番梦幻之后，故将真事隐去。\n" * 20
@@ -106,19 +105,6 @@ def test_without_matplotlib_the_summary_says_where_the_curve_is_and_how_to_have_
     assert Path("out/my text/loss.png").exists()
 
 
-def test_the_vocabulary_of_bpe_fits_the_text_and_its_script(tmp_path, monkeypatch, capsys):
-    assert fitting_vocab_size("") == 256
-    assert fitting_vocab_size("a" * 10_000) == 256 + 300
-    assert fitting_vocab_size("道" * 9 + "可" * 10 + "a" * 43) == 256 + 30 + 2       # 3 √(27 + 30 + 43), one often enough
-    sizes = []
-    monkeypatch.setattr(train.Tokenizer, "train", lambda text, size, **_: sizes.append(size) or 1 / 0)
-    (tmp_path / "a.txt").write_text(CHINESE, encoding="utf-8")
-    for flags in ([], ["--vocab-size", "300"]):
-        with pytest.raises(ZeroDivisionError):
-            main(["--data", str(tmp_path / "a.txt"), "--tokenizer", "bpe", "--out", str(tmp_path / "run"), *flags, *TINY])
-    assert sizes == [fitting_vocab_size(CHINESE), 300]
-
-
 def test_a_mistaken_value_is_told_by_its_flag(capsys):
     for flags, message in [
         (["--minutes", "0"], "--minutes 0.0, expected a number above 0"),
@@ -166,3 +152,23 @@ def test_the_title_of_the_curve_has_only_what_matplotlib_can_draw(tmp_path, monk
         (tmp_path / name).write_text(corpus, encoding="utf-8")
         main(["--data", str(tmp_path / name), "--out", str(tmp_path / f"run{len(titles)}"), "--sample-tokens", "0", *TINY])
     assert titles == ["a\\$b\\$ é", "training", *([] if os.name == "nt" else ["a\\x1b[2J"])]
+
+
+@pytest.mark.filterwarnings("always")
+@pytest.mark.parametrize("flags, warned", [([], ""), (["--vocab-size", "300"], (
+    "warning: vocab_size: 300, but the text has pairs for 258 tokens only; training stopped there. Give more text or a smaller "
+    "vocab_size\n"
+))])
+def test_only_a_vocabulary_size_that_was_given_is_called_too_large_and_in_one_line(flags, warned, tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("ab " * 300, encoding="utf-8")
+    assert main(["--data", str(tmp_path / "a.txt"), "--tokenizer", "bpe", "--out", str(tmp_path / "run"), *flags, *TINY]) == 0
+    output = capsys.readouterr()
+    assert output.err == warned
+    assert "258 tokens, " in output.out
+
+
+def test_a_text_of_a_single_token_is_refused_for_what_it_is(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("a" * 16, encoding="utf-8")
+    assert main(["--data", str(tmp_path / "a.txt"), "--tokenizer", "bpe", "--out", str(tmp_path / "run"), *TINY]) == 1
+    assert capsys.readouterr().err == ("error: ids: 1 token, expected at least 2, some for training and some for validation; "
+                                       "use a longer text, or a tokenizer that makes more tokens of it\n")

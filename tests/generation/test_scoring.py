@@ -157,7 +157,7 @@ def test_without_a_tokenizer_there_are_no_bytes(model):
     ([[1, 2], [1, 11]], ValueError, r"text\[1\]\[1\]: 11, expected an id from 0 to 10"),
     (np.zeros((1, 2, 2), int), ValueError, r"text: shape \(1, 2, 2\), expected a text, ids \(T,\) or \(B, T\)"),
     ("to be", ValueError, "text: a text, expected token ids, since the model has no tokenizer; set model.tokenizer"),
-    (None, ValueError, r"text: shape \(\)"),
+    (None, TypeError, "text: None of type NoneType, expected a text"),
 ])
 def test_bad_input_is_refused(model, text, error, message):
     with pytest.raises(error, match=message):

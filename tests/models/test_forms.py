@@ -89,7 +89,7 @@ def test_a_mask_of_one_sequence_is_a_batch_of_one(model):
     ("t", True, ValueError, "ids: 1 token, expected at least 2, whose targets are the next ones"),
     ("", True, ValueError, r"ids: shape \(1, 0\), expected at least one token"),
     ("to", "not", ValueError, r"targets: shape \(1, 3\), expected that of ids \(1, 2\), or True for the next tokens"),
-    ("to", None, ValueError, r"targets: shape \(\), expected that of ids"),
+    ("to", None, TypeError, "targets: None, expected True for the next tokens"),
     ("to", b"ot", TypeError, "targets: bytes, expected a text or token ids"),
     ("what", True, ValueError, "'w'"),
 ])

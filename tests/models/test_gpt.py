@@ -635,7 +635,7 @@ def test_float32_weights_are_the_float64_weights_rounded():
 
 
 BAD_IDS = {
-    "no axis": (3, ValueError, r"ids: shape \(\), expected \(batch, time\)"),
+    "no axis": (3, TypeError, r"ids: 3 of type int, expected a text, ids \(T,\)"),
     "rows of two lengths": ([[1, 2, 3], [1]], ValueError, "ids: rows of different lengths, expected one length; give one at a"),
     "a text and no tokenizer": ("to", ValueError, "ids: a text, expected token ids, since the model has no tokenizer; set mod"),
     "texts and no tokenizer": (["to"], ValueError, r"ids\[0\]: a text, expected token ids, since"),

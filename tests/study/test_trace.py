@@ -408,7 +408,9 @@ def test_a_step_shows_everything_about_itself():
 
 
 @pytest.mark.parametrize("names, message", [
-    ("h.7.*", "matches no name"), (["logits", "h.0.attn.attt"], r"close are h\.0\.attn\.att"), ("nll", "matches no name"),
+    ("h.7.*", "matches no name"), (["logits", "h.0.attn.attt"], r"close are h\.0\.attn\.att"),
+    ("*.atn.att", r"close are h\.1\.attn\.att, h\.0\.attn\.att"), ("nll", "matches no name"),
+    ("att", r"names: 'att' .*; close are h\.0\.attn\.att, h\.1\.attn\.att$"),
 ])
 def test_unknown_patterns_are_refused_before_the_pass(names, message):
     model, ids, _, _ = example()
@@ -418,10 +420,15 @@ def test_unknown_patterns_are_refused_before_the_pass(names, message):
         model.trace([[99]], names=names)            # bad ids too, but they would be looked at later
 
 
-def test_unknown_names_say_what_is_close():
+@pytest.mark.parametrize("name, close", [
+    ("h.0.attn.attn", r"h\.0\.attn\.att\b"), ("att", r"close are h\.0\.attn\.att, h\.1\.attn\.att\b"),
+    ("Attn.K", r"close are h\.0\.attn\.k, h\.1\.attn\.k\b"), ("xha", r"close are h\.0\.ln_1\.xhat, h\.0\.ln_2\.xhat, "),
+    ("nonsense", r"print\(trace\) lists the names"), ("", r"print\(trace\) lists the names"),
+])
+def test_unknown_names_say_what_is_close(name, close):
     _, _, _, trace = example()
-    with pytest.raises(KeyError, match=r"h\.0\.attn\.att"):
-        _ = trace["h.0.attn.attn"]
+    with pytest.raises(KeyError, match=close):
+        _ = trace[name]
 
 
 @pytest.mark.parametrize("variant, hidden", [

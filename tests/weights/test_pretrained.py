@@ -403,10 +403,12 @@ def test_a_wrong_config_json_names_the_file_and_the_fault(tmp_path, text, messag
         GPT.from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["no-such-model", ""])
-def test_an_unknown_model_says_which_there_are(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name, nearest", [("no-such-model", ""), ("", ""), ("gpt-2", "gpt2"), ("GPT2-med", "gpt2-medium"),
+                                           ("shakespear", "shakespeare-char"), ("openai/gpt2", "gpt2")])
+def test_an_unknown_model_says_which_there_are_and_the_nearest(name, nearest, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="shakespeare-char"):
+    end = f"; the nearest is {nearest!r}" if nearest else ""
+    with pytest.raises(FileNotFoundError, match=f"one of shakespeare-char, .*distilgpt2{end}$"):
         GPT.from_pretrained(name)
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...inputs import is_whole, plain
 from ...system import language as languages
 from ...system.language import Sentence, joined, spoken
 from ...system.text import printable
@@ -28,6 +29,13 @@ from . import bugs as bugs
 from .chinese import CHINESE
 from .diagnosis import diagnose
 from .exercise import Exercise
+
+__all__ = ["TABLE", "bugs", "check", "hint", "solution", "start_over"]
+
+
+def __dir__() -> list[str]:
+    """What one uses, for completion with Tab; the modules are read"""
+    return __all__
 
 
 class Table(dict[str, Exercise]):
@@ -67,12 +75,13 @@ def hint(name: str, number: int | None = None, *, language: str | None = None) -
     """
     exercise, tell = _find(name), _translator(language)
     last = len(exercise.hints)
+    number = plain(number)
     if number is None:
         number, *to_come = _hints_to_come.get(name) or range(last + 1)
-    elif number in range(last + 1):
+    elif is_whole(number, 0, last):
         to_come = [*range(number + 1, last + 1)]
     else:
-        raise ValueError(f"hint: {name} has no hint {number}, expected 0 (the task) to {last}")
+        raise ValueError(f"hint: {name} has no hint {printable(repr(number))}, expected 0 (the task) to {last}")
     _hints_to_come[name] = to_come
     print(exercise.task(tell) if number == 0 else tell(Sentence(
         "{name}, hint {number} of {last}: {hint}", name=name, number=number, last=last, hint=tell(exercise.hints[number - 1]))))
@@ -133,7 +142,7 @@ def _translator(language: str | None) -> Callable[[str], str]:
     return languages.translator(languages.language(language), CHINESE)
 
 
-def _find(name: str) -> Exercise:
-    if name not in TABLE:
-        raise ValueError(f"{name!r}: no such exercise, expected one of {', '.join(TABLE)}")
+def _find(name: Any) -> Exercise:
+    if not isinstance(name, str) or name not in TABLE:
+        raise ValueError(f"{printable(repr(name))}: no such exercise, expected one of {', '.join(TABLE)}")
     return TABLE[name]

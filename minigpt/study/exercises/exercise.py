@@ -109,6 +109,10 @@ class Exercise:
         lines = [f"{self.name}: {tell(self.about)}", "", *_indented(head), "", *_indented(shapes), ""]
         return "\n".join([*lines, *_indented(self.forward), *_indented(tell(self.asked))])
 
+    def __reduce__(self) -> tuple[Callable[[str], Exercise], tuple[str]]:
+        """A copy, also a pickled one, is the exercise of that name: its functions have no names of their own."""
+        return _named, (self.name,)
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -149,6 +153,12 @@ def plain(x: Any) -> Any:
     if isinstance(x, list | tuple):
         return [plain(each) for each in x]
     return x.tolist() if isinstance(x, np.ndarray | np.generic) else x
+
+
+def _named(name: str) -> Exercise:
+    from . import TABLE  # here, since it is made of this module
+
+    return TABLE[name]
 
 
 def _letters(text: str) -> dict[str, str]:

@@ -85,13 +85,17 @@ EXERCISES = (
         about="from a gradient to new weights",
         shapes="w (Cin, Cout), g (Cin, Cout), m (Cin, Cout), v (Cin, Cout), t integer, lr float, beta1 float, beta2 float, eps "
                "float, weight_decay float -> w (Cin, Cout), m (Cin, Cout), v (Cin, Cout)",
-        forward="m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²\n"
-                "w ← w − η λ w − η m̂/(√v̂ + ε),   m̂ = m/(1 − β₁ᵗ),   v̂ = v/(1 − β₂ᵗ)",
-        asked="η is lr, λ weight_decay, and t counts the steps from 1. Returns new arrays.",
+        forward="gradient descent:   w ← w − η g",
+        asked="A step of AdamW is asked for instead. m and v are running means of g and of g², elementwise: at each step the "
+              "new one counts 1 − β₁ (for v 1 − β₂), and what was there the rest. They were 0 before the first step, so they "
+              "are too small; m̂ and v̂ are m and v divided by what a mean of nothing but ones would have come to after t "
+              "steps. In place of g stands m̂ in units of the root of v̂, to which ε is added. Besides, every weight loses "
+              "the share η λ of itself, of which m and v know nothing. η is lr, λ weight_decay, ε eps, and t counts the "
+              "steps from 1. Returns new arrays.",
         hints=(
-            "m and v are running means of g and of g², elementwise. Write m = beta1 * m + …, which makes a new array.",
-            "m and v begin at 0 and are too small at first; dividing by 1 − βᵗ makes up for it. The corrected ones are used "
-            "for w but not returned.",
+            "m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g². Write m = beta1 * m + …, which makes a new array.",
+            "Of ones alone the mean is (1 − β)(1 + β + … + βᵗ⁻¹) = 1 − βᵗ after t steps, so m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − "
+            "β₂ᵗ). They are used for w but not returned.",
             "The decay acts on w itself, by lr · weight_decay, and takes no part in m and v: that is the W in AdamW.",
             "w = w - lr * weight_decay * w - lr * mhat / (np.sqrt(vhat) + eps), with the w of before on the right.",
         ),
@@ -146,12 +150,14 @@ EXERCISES = (
         name="orthogonalize",
         about="Muon's update: a matrix made nearly orthogonal by Newton–Schulz steps, without an SVD",
         shapes="x (R, C), steps integer -> y (R, C)",
-        forward="y = x/‖x‖\ny ← a y + (b G + c G²) y,   G = y yᵀ\na = 3.4445,   b = −4.7750,   c = 2.0315",
-        asked="‖x‖ is the root of the sum of all squares. The second line is a step, to be made `steps` times; each brings the "
-              "singular values nearer to 1 and leaves the directions.",
+        forward="x/‖x‖ = U S Vᵀ,   y = U p(… p(S)) Vᵀ,   p(σ) = a σ + b σ³ + c σ⁵\na = 3.4445,   b = −4.7750,   c = 2.0315",
+        asked="‖x‖ is the root of the sum of all squares, so no singular value σ is above 1. p acts on each of them, `steps` "
+              "times; each time they come nearer to 1, while the directions U and V stay. Work without them, by matrix "
+              "products with y alone: a product costs far less than an SVD.",
         hints=(
             "np.linalg.norm(x) is √Σ x². After the division no singular value is above 1, which the steps need.",
-            "G = y @ y.T is new in each step, and G² is the matrix product G @ G.",
+            "With y = U S Vᵀ and G = y yᵀ = U S² Uᵀ the odd powers are products: G y = U S³ Vᵀ, G² y = U S⁵ Vᵀ. G = y @ y.T "
+            "is new in each step, and G² is the matrix product G @ G.",
             "y = a * y + (b * gram + c * gram @ gram) @ y, as often as steps says.",
         ),
         draw=lambda rng, B, T, C: {"x": 0.3 * rng.standard_normal((T, C + 1)), "steps": 2 + B % 2},

@@ -48,6 +48,11 @@ def test_inputs_and_outputs_have_the_shapes_of_the_statement(name):
 # The table and what is remembered
 
 
+def test_completion_offers_what_one_uses_and_no_modules():
+    assert dir(exercises) == ["TABLE", "bugs", "check", "hint", "solution", "start_over"]
+    assert dir(exercises.bugs) == ["Bug", "choices", "healthy", "hint", "name", "solution", "start", "start_over"]
+
+
 def test_the_table_lists_each_exercise_on_a_line():
     lines = repr(TABLE).splitlines()
     assert [line.split()[0] for line in lines] == list(TABLE)
@@ -140,7 +145,8 @@ def test_the_answer_is_in_the_hints_and_not_in_the_task(capsys):
     answers = {"softmax_backward": "dy_j y_j", "cross_entropy_backward": "onehot", "linear_backward": "dy Wᵀ",
                "gelu_backward": "1 − tanh", "layernorm_backward": "mean(dx̂", "attention_backward": "dscores",
                "block_backward": "dm =", "tied_embedding_backward": "dlogits.T", "dropout_forward": "/ (1 - p)",
-               "merge": "i + 2", "top_p": "cumsum", "attention_step": "concatenate", "orthogonalize": "gram"}
+               "merge": "i + 2", "top_p": "cumsum", "attention_step": "concatenate", "orthogonalize": "G² y",
+               "adamw_step": "1 − βᵗ"}
     for name, answer in answers.items():
         exercises.hint(name, 0)
         assert answer not in capsys.readouterr().out, name

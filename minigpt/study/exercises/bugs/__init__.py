@@ -16,3 +16,8 @@ one: to read afterwards.  parts.py lists what can be replaced, model.py and run.
 from .lab import Bug, choices, healthy, hint, name, solution, start, start_over
 
 __all__ = ["Bug", "choices", "healthy", "hint", "name", "solution", "start", "start_over"]
+
+
+def __dir__() -> list[str]:
+    """What one uses, for completion with Tab; the modules are read"""
+    return __all__

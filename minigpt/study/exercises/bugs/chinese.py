@@ -13,11 +13,14 @@ CHINESE: dict[str, str] = {
     "Bug {number}, hint {i} of {n}: {words}": "第 {number} 个故障，提示 {i}/{n}：{words}",
     "measure {question}:\n\n{source}": "请测量：{question}\n\n{source}",
     "Bug {number}: right, {words}.": "第 {number} 个故障：答对了，{words}。",
-    "bugs.solution({number}{again}) shows the planted lines.": "bugs.solution({number}{again}) 显示被改动的那几行。",
+    "Hints: {hints}, wrong answers: {wrong}. bugs.solution({number}{again}) shows the planted lines.":
+        "提示 {hints} 个，答错 {wrong} 次。bugs.solution({number}{again}) 显示被改动的那几行。",
     "Bug {number}: the kind is right, {kind}. Which of these is it?": "第 {number} 个故障：种类对了，是 {kind}。是下面哪一个？",
-    "Bug {number}: its kind is not {kind}. This is what measurements of that kind show:":
-        "第 {number} 个故障：种类不是 {kind}。这一类的测量结果如下：",
-    "What differs there comes from the fault, but is not where it lies.": "其中的差别由故障引起，但故障不在那里。",
+    "Bug {number}: its kind is not {kind}. One measurement of that kind, {question}:\n"
+    "  a right run has {right}, this one has {here}.":
+        "第 {number} 个故障：种类不是 {kind}。这一类的一个测量，{question}：\n"
+        "  正确的训练是 {right}，这里是 {here}。",
+    "That differs because of the fault, but is not where it lies.": "这个差别由故障引起，但故障不在那里。",
     "Bug {number}: it is not {what}. That would show in {question}:\n"
     "  a right run has {right}, one with {what} has {there}, this one has {here}.\n"
     "run.hint() leads to the next measurement.":

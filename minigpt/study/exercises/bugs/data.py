@@ -65,6 +65,7 @@ def rows_of_validation(run: Run) -> int:
         "Take ids, targets = run.batch() and decode a row of both with run.tokenizer.decode(…): how far is one ahead?",
     ),
     shown_by=shift,
+    steps=300,
 )
 def targets_not_shifted(batches: Batches) -> tuple[np.ndarray, np.ndarray]:
     inputs, targets = batches.next()
@@ -82,6 +83,7 @@ def targets_not_shifted(batches: Batches) -> tuple[np.ndarray, np.ndarray]:
         "Decode rows of run.batch() and look for them in the text of run.validation_ids.",
     ),
     shown_by=rows_of_validation,
+    steps=300,
 )
 def training_reads_validation(ids: np.ndarray) -> np.ndarray:
     return ids                      # right: return split(ids, FRACTION)[0]

@@ -40,6 +40,7 @@ class Fault:
     effect: str                     # what that does to a run
     hints: tuple[str, ...]          # each leads to a measurement
     shown_by: Measurement           # the measurement that shows it
+    steps: int                      # of training that the first hint asks for
 
     @property
     def name(self) -> str:
@@ -76,13 +77,23 @@ class Fault:
 
 def measurement(question: str) -> Callable[[Callable[[Any], Any]], Measurement]:
     """Make a Measurement of a function of a run: @measurement("what it measures")."""
-    return lambda measure: Measurement(question, measure)
+
+    def made(measure: Callable[[Any], Any]) -> Measurement:
+        measure.__qualname__ += ".measure"      # where pickle finds it, since its name in the module is the Measurement's
+        return Measurement(question, measure)
+
+    return made
 
 
 def fault(kind: str, part: str, words: str, effect: str, hints: tuple[str, ...],
-          shown_by: Measurement) -> Callable[[Callable[..., Any]], Fault]:
+          shown_by: Measurement, steps: int = 0) -> Callable[[Callable[..., Any]], Fault]:
     """Make a Fault of the function beneath."""
-    return lambda planted: Fault(kind, part, planted, words, effect, hints, shown_by)
+
+    def made(planted: Callable[..., Any]) -> Fault:
+        planted.__qualname__ += ".planted"      # likewise
+        return Fault(kind, part, planted, words, effect, hints, shown_by, steps)
+
+    return made
 
 
 def _source(function: Callable[..., Any]) -> tuple[str, int]:

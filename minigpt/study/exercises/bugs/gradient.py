@@ -64,6 +64,7 @@ def wrong_gradients(run: Run) -> str:
         "overwritten.",
     ),
     shown_by=growth,
+    steps=100,
 )
 def gradient_not_zeroed(
     model: GPT, ids: np.ndarray, targets: np.ndarray, dropout_key: tuple[int, ...],

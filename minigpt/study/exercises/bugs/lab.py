@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 import zlib
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from ....inputs import check_count
+from ....inputs import check_count, plain
 from ....system.columns import padded
 from ....system.language import Sentence, language, spoken, translator
+from ....system.text import printable
 from .. import progress
 from . import data, gradient, mask, optimizer, sampling
 from .chinese import CHINESE
@@ -28,7 +31,16 @@ KINDS = {
 FAULTS = {fault.name: fault for module in (data, mask, gradient, optimizer, sampling) for fault in module.FAULTS}
 NUMBERED = sorted(FAULTS.values(), key=lambda fault: zlib.crc32(fault.name.encode()))      # an order that tells nothing
 
-_next_hint: dict[int, int] = {}      # of each bug
+
+@dataclass
+class _Game:
+    """What was said of a bug since it was started."""
+
+    hints: list[int] = field(default_factory=list)      # their indices
+    wrong: int = 0                                      # answers
+
+
+_games: defaultdict[int, _Game] = defaultdict(_Game)    # by the bug's number
 
 
 class Bug(Run):
@@ -55,8 +67,8 @@ class Bug(Run):
         name(self.number, what, language=self.language)
 
     def hint(self) -> None:
-        """Print the next hint."""
-        hint(self.number, language=self.language)
+        """Print the next hint; one that asks for training waits for the others where so much has been trained."""
+        _give_hint(self.number, self.optimizer.t, self.language)
 
     def solution(self) -> None:
         """Print what is wrong, where, and what shows it."""
@@ -73,6 +85,7 @@ def start(number: int | None = None, *, language: str | None = None) -> Bug:
     """
     unsolved = [i for i, fault in enumerate(NUMBERED, 1) if fault.name not in progress.done()]
     bug, tell = Bug([*unsolved, 1][0] if number is None else number, language=language), _tell(language)
+    _games.pop(bug.number, None)        # hints begin with the first again
     print(tell(Sentence(
         "Bug {number} of {n}, {solved} solved: a training run with one fault. Its kind is one of {kinds}.\n"
         "  run.train(300) trains it; help(run) lists what else it has, bugs.healthy() is the same run without a fault.\n"
@@ -96,38 +109,55 @@ def choices(*, language: str | None = None) -> None:
 
 def hint(number: int, *, language: str | None = None) -> None:
     """Print the next hint; the last one is a measurement that shows the fault.  Raises ValueError."""
+    _give_hint(number, 0, language)
+
+
+def _give_hint(number: int, trained: int, language: str | None) -> None:
+    """Print the next hint for a run that was trained for so many steps."""
     fault, tell = _find(number), _tell(language)
     n = len(fault.hints) + 1
-    i = _next_hint.get(number, 0)
-    _next_hint[number] = (i + 1) % n
+    given = _games[plain(number)].hints
+    if len(given) == n:
+        given.clear()
+    has_trained = 0 < fault.steps <= trained
+    i = min((i for i in range(n) if i not in given), key=lambda i: (i == n - 1, has_trained and i == 0, i))
+    given.append(i)
     last = Sentence("measure {question}:\n\n{source}", question=tell(fault.shown_by.question), source=fault.shown_by.source)
     print(tell(Sentence("Bug {number}, hint {i} of {n}: {words}", number=number, i=i + 1, n=n,
                         words=tell(fault.hints[i] if i < n - 1 else last))))
 
 
-def name(number: int, what: str, *, language: str | None = None) -> None:
+def name(number: int, what: Any, *, language: str | None = None) -> None:
     """Say what is wrong with a bug, first its kind and then the fault, by the names that choices() prints.
 
     Prints whether it is right, and what measurements show here and in a run without a fault.  Raises ValueError.
     """
     fault, tell = _find(number), _tell(language)
-    if what not in KINDS and what not in FAULTS:
+    if not isinstance(what, str) or (what not in KINDS and what not in FAULTS):
         close = difflib.get_close_matches(str(what), [*KINDS, *FAULTS], 1)
-        raise ValueError(f"answer: {what!r}, expected a kind or a fault as choices() prints them; "
+        raise ValueError(f"answer: {printable(repr(what))}, expected a kind or a fault as choices() prints them; "
                          + (f"write {close[0]!r}" if close else f"the kinds are {', '.join(KINDS)}"))
+    game = _games[plain(number)]
+    game.wrong += what not in (fault.name, fault.kind)
     if what == fault.name:
         progress.remember(what)
         print(tell(Sentence("Bug {number}: right, {words}.", number=number, words=tell(fault.words))))
         _explain(fault, tell)
-        print(tell(Sentence("bugs.solution({number}{again}) shows the planted lines.", number=number, again=spoken(language))))
+        print(tell(Sentence("Hints: {hints}, wrong answers: {wrong}. bugs.solution({number}{again}) shows the planted lines.",
+                            hints=len(game.hints), wrong=game.wrong, number=number, again=spoken(language))))
     elif what == fault.kind:
         head = Sentence("Bug {number}: the kind is right, {kind}. Which of these is it?", number=number, kind=what)
         print("\n".join([tell(head), *_list(what, tell)]))
     elif what in KINDS:
-        print(tell(Sentence("Bug {number}: its kind is not {kind}. This is what measurements of that kind show:", number=number,
-                            kind=what)))
-        if _print_table((other for other in FAULTS.values() if other.kind == what), fault, tell):
-            print(tell(Sentence("What differs there comes from the fault, but is not where it lies.")))
+        measured = next(other.shown_by for other in FAULTS.values() if other.kind == what)
+        right, here = _shown(measured, None), _shown(measured, fault)
+        print(tell(Sentence(
+            "Bug {number}: its kind is not {kind}. One measurement of that kind, {question}:\n"
+            "  a right run has {right}, this one has {here}.",
+            number=number, kind=what, question=tell(measured.question), right=right, here=here,
+        )))
+        if right != here:
+            print(tell(Sentence("That differs because of the fault, but is not where it lies.")))
     else:
         other = FAULTS[what]
         right, there, here = (_shown(other.shown_by, which) for which in (None, other, fault))
@@ -158,23 +188,17 @@ def start_over(number: int | None = None) -> None:
 
 
 def _explain(fault: Fault, tell: Callable[[str], str]) -> None:
-    """Print what a fault does to a run, and what every measurement shows."""
+    """Print what a fault does to a run, and what every measurement gives in a right run and in this one."""
     print(f"{tell(fault.effect)}\n")
-    _print_table(FAULTS.values(), fault, tell)
-    print()
-
-
-def _print_table(faults: Iterable[Fault], fault: Fault, tell: Callable[[str], str]) -> bool:
-    """Print what each measurement that shows one of `faults` gives in a right run and in one with `fault` -> do any differ?"""
     rows = []
-    for measured in dict.fromkeys(other.shown_by for other in faults):
+    for measured in dict.fromkeys(other.shown_by for other in FAULTS.values()):
         right, here = (_shown(measured, which) for which in (None, fault))
         rows.append((right, here, " " if right == here else "≠", tell(measured.question)))
     rows.sort(key=lambda row: row[2], reverse=True)         # what differs stands first
     head = tell(Sentence("right run")), tell(Sentence("here")), " ", tell(Sentence("what is measured"))
     for right, here, mark, words in (head, *rows):
         print(f"  {padded(right, 10)}{padded(here, 28)}{mark} {words}")
-    return any(mark == "≠" for _, _, mark, _ in rows)
+    print()
 
 
 @cache
@@ -195,6 +219,7 @@ def _parts(fault: Fault | None) -> Parts:
 
 
 def _find(number: int) -> Fault:
+    number = plain(number)
     check_count(number, 1, "number", f"there are bugs 1 to {len(NUMBERED)}")
     if number > len(NUMBERED):
         raise ValueError(f"number: {number}, expected a bug from 1 to {len(NUMBERED)}; start() gives the next one")

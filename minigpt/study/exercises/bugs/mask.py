@@ -80,6 +80,7 @@ def zeros(run: Run) -> float:
         'which is the last in each row that is not 0?',
     ),
     shown_by=positions_ahead,
+    steps=300,
 )
 def mask_sees_next(q: np.ndarray, k: np.ndarray, v: np.ndarray, s: Scope) -> np.ndarray:
     q, k, v = s.record("q", q), s.record("k", k), s.record("v", v)

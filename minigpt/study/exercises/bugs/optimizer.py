@@ -158,6 +158,7 @@ def bias_correction_missing(m: np.ndarray, v: np.ndarray, t: int, b1: float, b2:
         "Look at run.optimizer.rate(t) for t = 1, 10, 20, 100: when should it reach run.optimizer.peak?",
     ),
     shown_by=warm,
+    steps=100,
 )
 def warmup_in_tokens(t: int, peak: float, warmup: int) -> float:
     tokens = warmup * 128                   # right: tokens = warmup

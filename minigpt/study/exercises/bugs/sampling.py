@@ -123,6 +123,7 @@ def first_position(logits: np.ndarray) -> np.ndarray:
         "Give run.sampler(top_k=2).probabilities(logits) logits (1, 4) of your own: which tokens have a probability left?",
     ),
     shown_by=drawable,
+    steps=300,
 )
 def top_k_keeps_smallest(z: np.ndarray, k: int) -> np.ndarray:
     ordered = np.argsort(z)                 # right: ordered = np.argsort(-z)
@@ -139,6 +140,7 @@ def top_k_keeps_smallest(z: np.ndarray, k: int) -> np.ndarray:
         "ratio of the two.",
     ),
     shown_by=distance,
+    steps=300,
 )
 def temperature_multiplied(z: np.ndarray, temperature: float) -> np.ndarray:
     return z * temperature                  # right: return z / temperature

@@ -2,13 +2,21 @@
 
 CHINESE = {
     "from a gradient to new weights": "从梯度到新的权重",
-    "η is lr, λ weight_decay, and t counts the steps from 1. Returns new arrays.":
-        "η 是 lr，λ 是 weight_decay，t 从 1 开始数步数。返回新数组。",
-    "m and v are running means of g and of g², elementwise. Write m = beta1 * m + …, which makes a new array.":
-        "m 和 v 是 g 和 g² 的滑动平均，逐元素。写成 m = beta1 * m + …，这样得到新数组。",
-    "m and v begin at 0 and are too small at first; dividing by 1 − βᵗ makes up for it. The corrected ones are used for w "
-    "but not returned.":
-        "m 和 v 从 0 开始，起初太小；除以 1 − βᵗ 来补偿。修正后的只用于 w，不返回。",
+    "A step of AdamW is asked for instead. m and v are running means of g and of g², elementwise: at each step the new one "
+    "counts 1 − β₁ (for v 1 − β₂), and what was there the rest. They were 0 before the first step, so they are too small; m̂ "
+    "and v̂ are m and v divided by what a mean of nothing but ones would have come to after t steps. In place of g stands m̂ "
+    "in units of the root of v̂, to which ε is added. Besides, every weight loses the share η λ of itself, of which m and v "
+    "know nothing. η is lr, λ weight_decay, ε eps, and t counts the steps from 1. Returns new arrays.":
+        "要写的是 AdamW 的一步。m 和 v 是 g 和 g² 的滑动平均，逐元素：每一步新的那个占 1 − β₁（v 占 1 − β₂），原有的占其余部"
+        "分。第一步之前它们是 0，所以偏小；m̂ 和 v̂ 是 m 和 v 除以一个数：如果每一步来的都是 1，t 步之后的平均是多少，就除以"
+        "多少。代替 g 的是以 v̂ 的平方根为单位的 m̂，这个根要加上 ε。此外，每个权重自身减少 η λ 这么大的比例，这与 m 和 v 无"
+        "关。η 是 lr，λ 是 weight_decay，ε 是 eps，t 从 1 开始数步数。返回新数组。",
+    "m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g². Write m = beta1 * m + …, which makes a new array.":
+        "m ← β₁ m + (1 − β₁) g，v ← β₂ v + (1 − β₂) g²。写成 m = beta1 * m + …，这样得到新数组。",
+    "Of ones alone the mean is (1 − β)(1 + β + … + βᵗ⁻¹) = 1 − βᵗ after t steps, so m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ). "
+    "They are used for w but not returned.":
+        "如果来的都是 1，t 步之后的平均是 (1 − β)(1 + β + … + βᵗ⁻¹) = 1 − βᵗ，所以 m̂ = m/(1 − β₁ᵗ)，v̂ = v/(1 − β₂ᵗ)。"
+        "它们只用于 w，不返回。",
     "The decay acts on w itself, by lr · weight_decay, and takes no part in m and v: that is the W in AdamW.":
         "衰减作用于 w 本身，大小为 lr · weight_decay，不进入 m 和 v：这就是 AdamW 中的 W。",
     "w = w - lr * weight_decay * w - lr * mhat / (np.sqrt(vhat) + eps), with the w of before on the right.":
@@ -54,13 +62,17 @@ CHINESE = {
     "you returned the old v": "你返回的是旧的 v",
     "Muon's update: a matrix made nearly orthogonal by Newton–Schulz steps, without an SVD":
         "Muon 的更新：用 Newton–Schulz 迭代把矩阵变得近乎正交，不用 SVD",
-    "‖x‖ is the root of the sum of all squares. The second line is a step, to be made `steps` times; each brings the "
-    "singular values nearer to 1 and leaves the directions.":
-        "‖x‖ 是所有元素平方和的平方根。第二行是一步，共做 steps 次；每一步使奇异值更接近 1，方向不变。",
+    "‖x‖ is the root of the sum of all squares, so no singular value σ is above 1. p acts on each of them, `steps` times; "
+    "each time they come nearer to 1, while the directions U and V stay. Work without them, by matrix products with y alone: "
+    "a product costs far less than an SVD.":
+        "‖x‖ 是所有元素平方和的平方根，所以没有大于 1 的奇异值 σ。p 作用于每个奇异值，共 steps 次；每一次它们都更接近 1，"
+        "方向 U 和 V 不变。请不用 U 和 V，只用 y 的矩阵乘积来做：乘积比 SVD 便宜得多。",
     "np.linalg.norm(x) is √Σ x². After the division no singular value is above 1, which the steps need.":
         "np.linalg.norm(x) 就是 √Σ x²。除过之后没有大于 1 的奇异值，迭代需要这一点。",
-    "G = y @ y.T is new in each step, and G² is the matrix product G @ G.":
-        "每一步的 G = y @ y.T 都是新的，G² 是矩阵乘积 G @ G。",
+    "With y = U S Vᵀ and G = y yᵀ = U S² Uᵀ the odd powers are products: G y = U S³ Vᵀ, G² y = U S⁵ Vᵀ. G = y @ y.T is new "
+    "in each step, and G² is the matrix product G @ G.":
+        "设 y = U S Vᵀ，G = y yᵀ = U S² Uᵀ，奇数次幂就是乘积：G y = U S³ Vᵀ，G² y = U S⁵ Vᵀ。每一步的 G = y @ y.T 都是新的，"
+        "G² 是矩阵乘积 G @ G。",
     "y = a * y + (b * gram + c * gram @ gram) @ y, as often as steps says.":
         "y = a * y + (b * gram + c * gram @ gram) @ y，重复 steps 次。",
     "you did not divide by the norm first: with singular values above 1 the steps do not converge":

@@ -1,6 +1,7 @@
 """The bug lab as a learner meets it: what start, answer, hint and solution say, in English and in Chinese."""
 
 import inspect
+import re
 
 import pytest
 
@@ -71,16 +72,22 @@ def test_the_right_kind_leads_to_its_faults(capsys):
     assert named == [name for name, fault in FAULTS.items() if fault.kind == "mask"]
 
 
-def test_a_wrong_kind_is_told_what_its_measurements_show(capsys):
+def test_a_wrong_kind_is_told_what_one_measurement_shows_and_the_same_one_when_it_is_named_again(capsys):
     number = number_of("scale_missing")
     text = said(capsys, bugs.name, number, "data")
     assert text.startswith(f"Bug {number}: its kind is not data.")
-    for fault in FAULTS.values():
-        assert (fault.shown_by.question in text) == (fault.kind == "data")
-    assert "≠" not in text
-    other = said(capsys, bugs.name, number_of("mask_sees_next"), "sampling")        # a cache cannot agree with what sees ahead
-    assert other.count("≠") == 1
-    assert "What differs there comes from the fault, but is not where it lies." in other
+    assert [fault.name for fault in FAULTS.values() if fault.shown_by.question in text] == ["targets_not_shifted"]
+    assert text.endswith("a right run has 1, this one has 1.\n")
+    assert said(capsys, bugs.name, number, "data") == text
+    other = said(capsys, bugs.name, number_of("gradient_not_zeroed"), "mask")
+    assert "a right run has 0, 0, this one has 0, 0." in other
+
+
+def test_what_a_fault_changes_elsewhere_is_called_so(capsys, monkeypatch):
+    fault = FAULTS["targets_not_shifted"]
+    monkeypatch.setattr(bugs.lab, "_shown", lambda measured, which: "1" if which is None else "2")
+    text = said(capsys, bugs.name, number_of(fault.name), "mask")
+    assert text.endswith("a right run has 1, this one has 2.\nThat differs because of the fault, but is not where it lies.\n")
 
 
 def test_a_wrong_fault_is_told_what_it_would_show_and_what_is_shown_here(capsys):
@@ -119,6 +126,33 @@ def test_hints_lead_from_what_is_seen_to_the_measurement(capsys):
     assert f"def {fault.shown_by.measure.__name__}(run: Run)" in texts[2]
     assert texts[3] == texts[0]
     assert all(name not in hint for other in FAULTS.values() for hint in other.hints for name in FAULTS)
+
+
+def test_hints_begin_anew_with_a_new_start_and_never_with_the_last(capsys):
+    for fault in NUMBERED:
+        number = number_of(fault.name)
+        for trained in (0, 300):
+            run = bugs.start(number)
+            run.optimizer.t = trained
+            capsys.readouterr()
+            texts = [said(capsys, run.hint) for _ in range(3)]
+            assert texts[0].startswith(f"Bug {number}, hint {2 if trained and fault.steps else 1} of 3: "), fault.name
+            assert texts[2].startswith(f"Bug {number}, hint 3 of 3: measure ")
+
+
+def test_a_hint_that_asks_for_training_says_how_much_and_so_does_its_fault():
+    for fault in FAULTS.values():
+        asked = re.search(r"Train (\d+) steps", fault.hints[0])
+        assert fault.steps == (int(asked[1]) if asked else 0), fault.name
+
+
+def test_the_right_answer_counts_hints_and_wrong_answers(capsys):
+    run = bugs.start(number_of("rows_scrambled"))
+    run.hint()
+    for what in ("mask", "data", "targets_not_shifted"):
+        run.answer(what)
+    capsys.readouterr()
+    assert "\nHints: 1, wrong answers: 2. bugs.solution(" in said(capsys, run.answer, "rows_scrambled")
 
 
 def test_the_solution_shows_the_planted_line_above_the_right_one_and_where_it_stands(capsys):
