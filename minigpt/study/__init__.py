@@ -1,1 +1,1 @@
-"""Tools to look inside a model: traces, interventions, gradient checks, health checks, costs, reports, the lab and exercises."""
+"""Tools to look inside a model: traces, interventions, gradient and health checks, costs, reports, the lab, exercises."""
