@@ -132,6 +132,7 @@ def test_hints_begin_anew_with_a_new_start_and_never_with_the_last(capsys):
     for fault in NUMBERED:
         number = number_of(fault.name)
         for trained in (0, 300):
+            bugs.hint(number)
             run = bugs.start(number)
             run.optimizer.t = trained
             capsys.readouterr()
