@@ -25,7 +25,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 @contextmanager
-def browser(profile):
+def browser(profile, longest=LONGEST):
     """A running browser with its profile in the folder `profile`."""
     ours, theirs = os.pipe(), os.pipe()         # Chromium reads commands from its descriptor 3 and answers on 4
     command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
@@ -36,7 +36,7 @@ def browser(profile):
     )
     os.close(ours[0])
     os.close(theirs[1])
-    alarm = threading.Timer(LONGEST, process.kill)          # then what waits for an answer hears that the browser ended
+    alarm = threading.Timer(longest, process.kill)          # then what waits for an answer hears that the browser ended
     alarm.start()
     with os.fdopen(ours[1], "wb", buffering=0) as write, os.fdopen(theirs[0], "rb") as read:
         try:

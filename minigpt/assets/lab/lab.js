@@ -122,6 +122,15 @@ function moveFocus(box, steps) {
   shown[clamp(shown.indexOf(document.activeElement) + steps, 0, shown.length - 1)].focus();
 }
 
+// What is made anew in a card under the focus gets it again: the control at the same place.
+function keepFocus(act) {
+  const focused = document.activeElement, box = focused.closest(".card");
+  const controls = () => [...box.querySelectorAll("button, input, select")];
+  const n = box ? controls().indexOf(focused) : -1, result = act();
+  if (n >= 0 && !focused.isConnected) controls()[n]?.focus({ preventScroll: true });
+  return result;
+}
+
 // Buttons of which one is pressed: {key: text}; chosen(key) when one is clicked.
 function segments(parent, label, texts, chosen) {
   const box = make("div", parent, { className: "segments", role: "group", "aria-label": label });
@@ -202,11 +211,11 @@ function editText(edit) {
 }
 
 function editOf(text) {
-  const form = /^(off|scale|patch) (\S+)(?: head (\d{1,4}))?(?: at (\d{1,9}))?(?: by ([\d.]{1,20}))?(?: from ([^]*))?$/;
+  const form = /^(off|scale|patch) (\S+)(?: head (\d{1,4}))?(?: at (\d{1,9}))?(?: by (\S{1,20}))?(?: from ([^]*))?$/;
   const parts = form.exec(text);
   if (!parts || !names.get(parts[2])?.editable) return null;
   const [, how, name, head, position, factor, from] = parts, number = part => part === undefined ? null : Number(part);
-  if (Number(head) >= model.config.n_head || Number.isNaN(Number(factor ?? 0))) return null;
+  if (Number(head) >= model.config.n_head || !Number.isFinite(Number(factor ?? 0))) return null;
   return { name, head: number(head), position: number(position), how, factor: number(factor) ?? 0.5, from: from ?? "" };
 }
 
@@ -215,12 +224,26 @@ function change(changes) {
   const step = ("view" in changes && changes.view !== state.view) || ("text" in changes && changes.text !== state.text);
   if ("text" in changes && changes.text !== state.text) Object.assign(state, { at: null, of: "all", forced: [], drawn: 0 });
   Object.assign(state, changes);
-  history[step ? "pushState" : "replaceState"](null, "", address());
+  saveAddress(step);
   show();
+}
+
+const SAVES = 30, WITHIN = 10_000;      // so often in so many ms: browsers refuse more, and generation may be faster
+let saves = [], saving;
+
+function saveAddress(step = false) {
+  const now = performance.now();
+  clearTimeout(saving);
+  saves = saves.filter(time => now - time < WITHIN);
+  if (step || saves.length < SAVES) {
+    saves.push(now);
+    history[step ? "pushState" : "replaceState"](null, "", address());
+  } else saving = setTimeout(saveAddress, WITHIN - (now - saves[0]));
 }
 
 function restore() {
   pause();
+  clearTimeout(saving);
   const wanted = new URLSearchParams(location.hash.replace(/^#/, "")).get("model");
   state = stateOf(location.hash);
   otherModel = wanted !== null && wanted !== model.name ? wanted : null;
@@ -232,6 +255,7 @@ let otherModel = null;          // the model that an address was made with, wher
 // The server ------------------------------------------------------------------------------------------------------------
 
 const KEPT = 16;                // replies that are kept, so that going back needs no computation
+const SLOW = 150;               // ms, after which one sees that an answer is waited for
 const replies = new Map(), waiting = new Map();
 
 async function ask(name, body, signal) {
@@ -275,13 +299,13 @@ async function fill(box, name, body, draw) {
 }
 
 async function answer(box, request, name, body) {
-  const slow = setTimeout(() => box.setAttribute("aria-busy", true), replies.has(request.key) ? 1000 : 150);
+  const slow = setTimeout(() => box.setAttribute("aria-busy", true), SLOW);
   try {
     const reply = replies.get(request.key) ?? await ask(name, body, request.abort.signal);
     if (waiting.get(box) !== request) return false;
     keep(request.key, reply);
     tellError(box, null);
-    request.draw(reply);
+    keepFocus(() => request.draw(reply));
     return true;
   } catch (error) {
     if (error.name === "AbortError" || waiting.get(box) !== request) return false;
@@ -316,6 +340,7 @@ function tellError(box, sentence) {
   let place = box.querySelector(":scope > .error");
   if (!place && sentence) place = make("p", box, { className: "error", role: "alert" });
   if (place) Object.assign(place, { textContent: sentence ?? "", hidden: !sentence });
+  box.classList.toggle("failed", Boolean(sentence));          // what it showed before is out of date
 }
 
 // Colors, as in colors.py: the opacity is √(|x| / full), blue above zero, orange below, gray what is not finite -------------
@@ -460,7 +485,8 @@ function buildText() {
   box.onpointerover = event => of(event) && passed && hover(Number(of(event).dataset.t));
   box.onpointerleave = () => passed && hover(null);
   onArrows(box, (right, down) => {
-    change({ at: clamp(state.at + right + down, 0, T() - 1) });
+    hovered = null;
+    if (passed) change({ at: clamp(state.at + right + down, 0, T() - 1) });
   }, () => edit(true));
   $("edit-text").onclick = () => edit(area.hidden);
   area.oninput = () => {
@@ -726,6 +752,7 @@ class Picture {
   }
 
   pointAt(event) {
+    if (!this.matrix) return;
     const box = this.canvas.getBoundingClientRect(), { rows, columns } = this.matrix;
     this.point(clamp(Math.floor((event.clientY - box.top) / box.height * rows), 0, rows - 1),
       clamp(Math.floor((event.clientX - box.left) / box.width * columns), 0, columns - 1));
@@ -733,6 +760,7 @@ class Picture {
   }
 
   move(right, down) {
+    if (!this.matrix) return;
     const { rows, columns } = this.matrix, [row, column] = this.cursor;
     this.point(clamp(row + down, 0, rows - 1), clamp(column + right, 0, columns - 1));
     this.moved(...this.cursor);
@@ -768,7 +796,7 @@ const PIECE = 256;                  // rows or columns of one picture
 // What a picture can show of an array that is larger than it: every n-th, or a piece.
 function rangeChoice(parent, word, full, shown, piece, isVocabulary, chosen) {
   if (full <= shown.length && !piece) return;
-  const whole = isVocabulary ? "those that matter" : `all ${count(full)}, every ${Math.ceil(full / PIECE)}th`;
+  const whole = isVocabulary ? "those that matter" : `all ${count(full)}, one in ${Math.ceil(full / PIECE)}`;
   const box = make("label", parent, { textContent: `${word} ` }), choice = make("select", box);
   const until = from => Math.min(from + PIECE, full);
   choice.append(new Option(whole, ""));
@@ -880,7 +908,7 @@ function about(name) {
 
 function drawValues() {
   about(state.name);
-  if (pieces.name !== state.name) pieces = { name: state.name };
+  if (pieces.name !== state.name || pieces.text !== state.text) pieces = { name: state.name, text: state.text };
   const withGradient = state.edits.length === 0 && T() > 1, { rows, columns } = pieces;
   gradient.box.hidden = !withGradient;
   $("no-gradient").textContent = withGradient ? "" : T() === 1 ? "A single token has no loss, and so no gradient." :
@@ -989,14 +1017,15 @@ function makeHeads(box, reply, n) {
 function lookFrom(t) {
   if (!attended) return;
   if (attended.columns.length === T()) return drawLook(attended, t);
-  const body = { text: state.text, edits: state.edits, of: "all", grad: false, names: [attended.name], rows: [t, t + 1], most: WIDEST };
-  fill($("text-color"), "arrays", body, reply => drawLook(reply.arrays[0], t));
+  const body = { text: state.text, edits: state.edits, of: "all", grad: false, names: [attended.name] };
+  fill($("text-color"), "arrays", { ...body, rows: [t, t + 1], most: WIDEST }, reply => drawLook(reply.arrays[0], t));
 }
 
 const WIDEST = 1024;                // columns, the most that the server sends
 
 function drawLook(array, t) {
-  const { numbers, columns } = matrix(array, passed.tokens, state.head), weights = Array(T()).fill(NaN), row = array.rows.indexOf(t);
+  const { numbers, columns } = matrix(array, passed.tokens, state.head), row = array.rows.indexOf(t);
+  const weights = Array(T()).fill(NaN);
   array.columns.forEach((key, j) => { weights[key] = numbers[row * columns + j]; });
   colorText(weights, 1, `what ${placeOfToken(t)} looks at in layer ${blockOf(array.name)}, head ${state.head}`, { after: t });
 }
@@ -1610,6 +1639,7 @@ function barsRow(body, { id, label, p }, next, most) {
 }
 
 async function forward() {
+  await shown;
   if (run.steps[state.drawn]?.ended) return pause();
   if (run.steps[state.drawn]) change({ drawn: state.drawn + 1 });
   await shown;
@@ -1830,21 +1860,18 @@ function show() {
 }
 
 async function showAll() {
-  const wanted = state.view, reads = wanted !== "training";
+  const wanted = state.view;
   showTabs();
   if (wanted !== "training") clearTimeout(poll);
   if (measuring && wanted !== "change") stopMeasuring();
-  if (reads && document.activeElement !== $("text")) $("text").value = state.text;
+  if (document.activeElement !== $("text")) $("text").value = state.text;
   const read = await passText();
-  if (read) drawAround();
-  else if (!["generate", "training"].includes(wanted) && !(wanted === "change" && passed)) return;
+  if (read) {
+    drawText();
+    drawDiagram();
+  } else if (!["generate", "training"].includes(wanted) && !(wanted === "change" && passed)) return;
   $("body").hidden = false;
-  if (state.view === wanted) await DRAW[wanted]();
-}
-
-function drawAround() {
-  drawText();
-  drawDiagram();
+  if (state.view === wanted) await keepFocus(DRAW[wanted]);
 }
 
 function showTabs() {
@@ -1890,7 +1917,7 @@ function buildTabs() {
 }
 
 function buildLinks() {
-  $("copy-link").onclick = () => copy(location.origin + location.hash, $("copy-link"));    // without the path: it has the key
+  $("copy-link").onclick = () => copy(location.origin + address(), $("copy-link"));     // without the path: it has the key
   $("copy-link").title = "of this view, for someone who runs the same model and pastes it into Open a link";
   $("paste-link").onclick = () => {
     $("link-form").hidden = !$("link-form").hidden;
@@ -1914,7 +1941,7 @@ function takeModel(found) {
   names = new Map(model.names.map(row => [row.name, row]));
   abandon([...waiting.keys()]);
   replies.clear();
-  [passed, backward, attended, measured, openBlock, run] = [null, null, null, new Map(), 0, { key: null, steps: [] }];
+  [passed, backward, attended, measuredText, openBlock, run] = [null, null, null, null, 0, { key: null, steps: [] }];
   document.documentElement.style.setProperty("--blue", model.colors.blue.join(" "));
   const { n_layer, n_head, n_embd, vocab_size } = model.config, box = empty($("model"));
   if (model.models.length > 1) {

@@ -44,7 +44,8 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     rows = [log_line(i, 4 - i / 100, 3.75 if i in (100, 200) else None, 1e-3, 0.5, 1000, 0.1 * i) for i in range(1, 301)]
     (folder / "log.csv").write_bytes(f"{','.join(COLUMNS)}\r\n{''.join(rows)}".encode())
-    (folder / "samples.txt").write_text(f"--- step 100 ---\nfirst\n--- step 200 ---\n{MARKUP}\nof two lines\n", encoding="utf-8")
+    samples = f"--- step 100 ---\nfirst\n--- step 200 ---\n{MARKUP}\nof two lines\n"
+    (folder / "samples.txt").write_text(samples, encoding="utf-8")
     return folder
 
 
@@ -66,7 +67,7 @@ def serving(lab):
 
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("profile")) as connection:
+    with browser(tmp_path_factory.mktemp("profile"), longest=600) as connection:
         yield connection
 
 
@@ -139,11 +140,11 @@ def test_every_view_is_drawn_without_complaint_or_other_hosts(lab, dark, width):
         page.go(view)
         assert page.tab.run("document.documentElement.scrollWidth") <= width, view         # nothing sticks out
         assert page.tab.run("[...document.querySelectorAll('.error')].every(error => error.hidden)"), view
-        shown = page.tab.run("[...document.querySelectorAll('[role=tabpanel]')].filter(panel => !panel.hidden).map(panel => panel.id)")
+        shown = page.tab.run("[...document.querySelectorAll('[role=tabpanel]:not([hidden])')].map(panel => panel.id)")
         assert shown == [f"view-{view.split('&')[0]}"]
-        small = page.tab.run("""[...document.querySelectorAll("button, select, input")].filter(field =>
-            field.offsetParent && !(field.textContent || field.ariaLabel || field.labels?.length)).map(field => field.outerHTML)""")
-        assert small == [], "a control without a name"
+        nameless = page.tab.run("""[...document.querySelectorAll("button, select, input")].map(field =>
+            field.textContent || field.ariaLabel || field.labels?.length || !field.offsetParent || field.outerHTML)""")
+        assert not [field for field in nameless if str(field).startswith("<")]
     page.check()
     red, *_ = map(int, page.tab.run("getComputedStyle(document.body).backgroundColor").strip("rgb()").split(","))
     assert red < 60 if dark else red > 200
@@ -162,6 +163,10 @@ def test_the_text_shows_its_surprise_and_what_comes_next(lab, model):
     page.press("ArrowRight", "End", "ArrowLeft")
     assert page.data("#tokens [aria-selected=true]", "t") == [str(len(TEXT) - 2)]
     assert "at=17" in page.tab.run("location.hash")
+    page.tab.run("for (let i = 99; i >= 0; i--) change({ at: i % 5 + 4 }); 0")       # more than browsers let an address change
+    assert "at=4" not in page.tab.run("location.hash") and "at=4" in page.tab.run("address()")
+    page.click("#tab-backward")
+    assert "at=4" in page.tab.run("location.hash")
     page.check()
 
 
@@ -195,8 +200,8 @@ def plane(array, axes, head):
 
 def test_pictures_hold_the_values_and_gradients_of_trace(lab, model):
     page, trace = lab("inside"), model.trace(TEXT, targets=True)
-    places = {"h.2.mlp.act": (3, 51), "h.2.attn.att": (9, 4), "h.2.attn.scores": (4, 9), "h.2.ln_1.rstd": (5, 0), "wpe.out": (2, 8),
-              "h.2.attn.c_attn.bias": (0, 6), "loss": (0, 0), "logits": (18, 40), "h.2.in": (0, 159)}
+    places = {"h.2.mlp.act": (3, 51), "h.2.attn.att": (9, 4), "h.2.attn.scores": (4, 9), "h.2.ln_1.rstd": (5, 0),
+              "h.2.attn.c_attn.bias": (0, 6), "h.2.in": (0, 159), "wpe.out": (2, 8), "logits": (18, 40), "loss": (0, 0)}
     page.click(".fold[data-block='2']")
     assert page.data("#diagram .node[aria-pressed=true]", "name") == ["h.2.attn.att"]
     page.click(".heads button[data-block='2'][data-head='3']")
@@ -279,9 +284,10 @@ def test_the_way_back_is_stepped_through_from_the_loss_to_the_embedding(lab, mod
     page.click("#token-2")
     parts = trace["h.0.mid"].parts
     assert page.data("#ways tbody tr", "through") == list(parts)
-    per_token = [np.linalg.norm(part[0], axis=-1) for part in parts.values()]
-    np.testing.assert_allclose(np.array(page.data("#ways tbody tr"), float), [np.linalg.norm(norms) for norms in per_token], rtol=1e-6)
-    np.testing.assert_allclose(np.array(page.data("#ways tbody tr", "at"), float), [norms[2] for norms in per_token], rtol=1e-6)
+    per_token = np.array([np.linalg.norm(part[0], axis=-1) for part in parts.values()])
+    whole, at_two = (np.array(page.data("#ways tbody tr", key), float) for key in ("value", "at"))
+    np.testing.assert_allclose(whole, np.linalg.norm(per_token, axis=1), rtol=1e-6)
+    np.testing.assert_allclose(at_two, per_token[:, 2], rtol=1e-6)
     assert page.text("#ways tbody tr").startswith("straight on, past the MLP of block 0")
     page.check()
 
@@ -428,10 +434,11 @@ def test_an_address_restores_all_of_a_view_whoever_made_it(lab, server):
     page.tab.run("new Promise(done => { addEventListener('hashchange', () => done(), { once: true }); history.back(); })")
     page.settle()
     assert page.tab.run("[state.view, state.text]") == ["generate", "Now"]
-    for strange in ("nowhere&name=%3Cimg%3E&head=99&at=99999&of=7777&edit=off+no.such&edit=scale+h.0.in+by+x&temperature=-1",
-                    "inside&pane=__proto__&name=__proto__", "generate&forced=1.x&drawn=-3&seed=NaN&top_p=7", "%E0%A4%A", "#####"):
-        page.go(strange, "Now")
-        assert page.tab.run("state.view in VIEWS && state.at < T() && state.head < 5 && state.edits.length === 0"), strange
+    strange = ("nowhere&name=%3Cimg%3E&head=99&at=99999&of=7777&edit=off+no.such&edit=scale+h.0.in+by+x&temperature=-1",
+               "inside&pane=__proto__&name=__proto__", "generate&forced=1.x&drawn=-3&seed=NaN&top_p=7", "%E0%A4%A", "#####")
+    for view in strange:
+        page.go(view, "Now")
+        assert page.tab.run("state.view in VIEWS && state.at < T() && state.head < 5 && state.edits.length === 0"), view
     page.check()
 
 
@@ -464,6 +471,14 @@ def test_it_works_by_keyboard_alone(lab):
     assert page.tab.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.press("ArrowRight", "ArrowLeft", "Enter")
     assert page.tab.run("state.edits") == [], "what Enter switched off it switches on"
+    page.press("Enter")
+    page.tab.run("document.querySelector('#edits tbody button').focus()")
+    page.press("Enter")                         # takes the only edit back, and its button with it
+    page.go("generate")
+    page.tab.run("document.querySelectorAll('#bars button')[3].focus()")
+    page.press("Enter")
+    assert page.tab.run("[...document.querySelectorAll('#bars button')].indexOf(document.activeElement)") == 3
+    assert page.tab.run("state.forced.length") == 1
     page.check()
 
 
@@ -493,7 +508,8 @@ def test_a_text_longer_than_a_picture_and_a_model_without_words(chromium, tmp_pa
 
 def test_what_was_left_is_given_up(lab, model):
     page = lab("inside&name=h.0.in")
-    page.tab.run("for (const name of names.keys()) change({ name }); change({ view: 'generate' }); change({ view: 'inside' }); 0")
+    page.tab.run("for (const name of names.keys()) change({ name })")
+    page.tab.run("change({ view: 'generate' }); change({ view: 'inside' }); 0")
     page.settle()
     last = page.tab.run("[...names.keys()].at(-1)")
     assert page.text("#chosen-name") == last == "ln_f.bias"
