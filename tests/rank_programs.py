@@ -112,18 +112,24 @@ def command(*arguments):
 
 
 def stopped(where, rank, name, *arguments):
-    """A signal comes to a rank, or for "mpiexec" from outside, when the leading one reads the text or shows the result"""
-    from mpi4py import MPI
-
-    process_ids = MPI.COMM_WORLD.allgather(os.getpid())
-
+    """A signal comes to one of two ranks, or for "mpiexec" from outside, before the first step or after the last"""
     def wait(*_):
         print("here", flush=True)
-        if rank != "mpiexec":
-            os.kill(process_ids[int(rank)], getattr(signal, name))
         time.sleep(600)
 
-    setattr(train_command, {"start": "load_corpus", "end": "_summarize"}[where], wait)
+    def signaled(call):
+        def then_signaled(*args):
+            result = call(*args)
+            if rank == ("0" if starts_first() else "1"):
+                os.kill(os.getpid(), getattr(signal, name))
+            return result
+
+        return then_signaled
+
+    if where == "start":
+        train_command.threads_of, train_command.load_corpus = signaled(train_command.threads_of), wait
+    else:
+        Trainer.run, train_command._summarize = signaled(Trainer.run), wait
     return main(list(arguments))
 
 
