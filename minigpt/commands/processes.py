@@ -16,7 +16,7 @@ def add_mpi(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--mpi", action="store_true", default=None, help="train on all the processes that mpiexec has started "
                         "(default: where a launcher is recognized)")
     parser.add_argument("--mpi-timeout", type=_seconds, default=TIMEOUT, metavar="S", help="seconds to wait for the other "
-                        f"processes before all end (default: {TIMEOUT:.0f})")
+                        "processes before all end")
 
 
 def _seconds(text: str) -> float:
