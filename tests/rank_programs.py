@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from minigpt import GPT, GPTConfig
-from minigpt.commands.train import main as train_main
+from minigpt.__main__ import main
+from minigpt.commands import train as train_command
 from minigpt.tokenization import CharTokenizer
+from minigpt.training import tasks
 from minigpt.training import trainer as loop
 from minigpt.training.adapters import add_lora
 from minigpt.training.batches import Batches
-from minigpt.training.distributed import ranks
+from minigpt.training.distributed import ranks, starts_first
 from minigpt.training.finetune import FineTuner, answered
 from minigpt.training.optim import AdamW, Muon
 from minigpt.training.recipe import Recipe
@@ -92,21 +94,50 @@ def disturbed(what, folder, n_steps=1000):
     return trainer.run()
 
 
-def tune(folder, other_base=""):
-    """A few steps of fine-tuning with LoRA, on examples of different lengths"""
+def tune(folder):
+    """Fine-tuning with LoRA, of two bases that differ in what does not learn"""
     group = ranks(timeout=60)
     tokenizer = CharTokenizer.train(TEXT)
     model = GPT(GPTConfig(vocab_size=tokenizer.vocab_size, **SIZES), seed=0, threads=1)
     add_lora(model, rank=2)
-    if other_base:
-        model.params["h.1.mlp.c_fc.weight"][1, 2] += group.rank
+    model.params["h.1.mlp.c_fc.weight"][1, 2] += group.rank
     examples = [answered(tokenizer.encode("the cat"), tokenizer.encode(" sat"[: 1 + i % 4])) for i in range(24)]
     recipe = Recipe(steps=6, batch_size=5, eval_interval=3, optimizer="adamw")
     return FineTuner(model, tokenizer, (examples[:16], examples[16:]), recipe, folder, group=group).run()
 
 
-def train(*arguments):
-    return train_main(list(arguments))
+def command(*arguments):
+    tasks.TASKS["dates"] = lambda seed: tasks.dates(40, 6, 5, seed)
+    return main(list(arguments))
+
+
+def stopped(where, rank, name, *arguments):
+    """A signal comes to one of two ranks, or for "mpiexec" from outside, before the first step or after the last"""
+    def wait(*_):
+        print("here", flush=True)
+        time.sleep(600)
+
+    def signaled(call):
+        def then_signaled(*args):
+            result = call(*args)
+            if rank == ("0" if starts_first() else "1"):
+                os.kill(os.getpid(), getattr(signal, name))
+            return result
+
+        return then_signaled
+
+    if where == "start":
+        train_command.threads_of, train_command.load_corpus = signaled(train_command.threads_of), wait
+    else:
+        Trainer.run, train_command._summarize = signaled(Trainer.run), wait
+    return main(list(arguments))
+
+
+def absent():
+    """A rank that ends before MPI has started"""
+    if starts_first():
+        ranks(timeout=2)
+    return 0
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from ..system.files import LockedError
 from ..system.streams import Tolerant
 from ..system.text import for_terminal
 from ..training.checkpoint import CheckpointError
-from ..training.distributed import DistributedError
+from ..training.distributed import DistributedError, starts_first
 
 
 def command_parser(prog: str, description: str, *examples: str, notes: str = "", defaults: Mapping[str, object] | None = None,
@@ -66,9 +66,11 @@ class _HelpFormatter(RawDescriptionHelpFormatter):
 
 
 class _Parser(ArgumentParser):
-    """Names the nearest flag to one that it does not know."""
+    """Names the nearest flag to one that it does not know; of several processes with one mistake only the first does."""
 
     def error(self, message: str) -> NoReturn:
+        if not starts_first():
+            self.exit(2)
         unknown = re.match(r"unrecognized arguments: .*?(--[\w-]+)", message)
         flags = ["--help", *re.findall(r"--[\w-]+", self.format_usage())]
         near = get_close_matches(unknown[1], flags, 1) if unknown else []

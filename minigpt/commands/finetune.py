@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +17,12 @@ from ..models.gpt import GPT
 from ..system.text import for_terminal, printable
 from ..training import checkpoint, tasks
 from ..training.adapters import add_lora, train_head, with_characters
+from ..training.distributed import Alone
 from ..training.finetune import Example, FineTuner, answered, answers, labeled
 from ..training.recipe import Recipe
 from ..training.tasks import Pairs, Task, accuracy, bag_of_words, majority
 from .common import command_parser, exit_status
+from .processes import add_mpi, on_processes, threads_of
 
 # Optimizer settings by method: train a new model of the same size; or of the given model everything, adapters, the head
 METHODS: dict[str, dict[str, Any]] = {
@@ -77,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rank", type=int, default=8, metavar="R", help="rank of the adapters")
     parser.add_argument("--alpha", type=float, default=16, metavar="A", help="the adapters are scaled by A/R")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of splits, new weights and batches")
+    add_mpi(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="CPU cores to use (default: all)")
     parser.add_argument("--out", metavar="FOLDER", help="folder of the runs (default: out/finetune-TASK)")
     parser.add_argument("--resume", action="store_true", help="continue the runs in --out")
@@ -84,16 +88,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _finetune(args: argparse.Namespace) -> int:
+    return on_processes(partial(_finetune_on, args), args.mpi, args.mpi_timeout)
+
+
+def _finetune_on(args: argparse.Namespace, group: Alone) -> int:
     start = time.perf_counter()
+    args.threads = threads_of(group, args.threads)
     out = Path(args.out or f"out/finetune-{args.task}")
-    task = _task(args)
+    task = group.first(partial(_task, args))
     print(for_terminal(f"{task.note}; for example"))
     for x, y in task.test[:3]:
         print(for_terminal(f"  {x}  ->  {y}"))
     methods = args.ways or [method for method in METHODS if task.labels or method != "head"]
     if "head" in methods and not task.labels:
         raise ValueError(f"--ways: head with the task {task.name}, expected other methods; its answers are texts, not labels")
-    base = _base(args, task)
+    base = group.first(partial(_base, args, task))
     if "lora" in methods:       # a wrong flag must fail now, not after the other methods have run
         add_lora(_copy(base), args.lora, args.rank, args.alpha, args.seed)
     rows: list[ResultRow] = []
@@ -105,12 +114,12 @@ def _finetune(args: argparse.Namespace) -> int:
     names = {"scratch": "all of a new model", "whole": f"all of {args.model}", "lora": f"{args.model} with LoRA",
              "head": f"the head of {args.model}"}
     for method in methods:
-        tuner = _tuner(method, base, task, args, out / method)
+        tuner = _tuner(method, base, task, args, out / method, group)
         n_trained = tuner.model.flat_params.size
         print(f"{printable(names[method])}: training {n_trained:,} parameters", flush=True)
         if status := tuner.run():
             return status
-        share = accuracy(_test_answers(task, tuner.folder, args.threads), task.test)
+        share = _test_accuracy(task, tuner.folder, args.threads, group)
         rows.append(ResultRow(names[method], n_trained, share, tuner.seconds))
     print(for_terminal(_table(task, rows)))
     default = SCHEDULES[task.name]["steps"]
@@ -143,12 +152,12 @@ def _characters(task: Task) -> str:
     return "\n" + "".join(text for part in (task.train, task.validation, task.test) for pair in part for text in pair)
 
 
-def _tuner(method: str, base: GPT, task: Task, args: argparse.Namespace, folder: Path) -> FineTuner:
+def _tuner(method: str, base: GPT, task: Task, args: argparse.Namespace, folder: Path, group: Alone) -> FineTuner:
     """The run of one method, new or resumed"""
     examples = _examples(task, task.train, base), _examples(task, task.validation, base)
     if args.resume and checkpoint.exists(folder):
         changes = {} if args.steps is None else {"steps": args.steps}
-        return FineTuner.resume(folder, examples, threads=args.threads, **changes)
+        return FineTuner.resume(folder, examples, threads=args.threads, group=group, **changes)
     if method == "scratch":
         tokenizer, base = base.tokenizer, GPT(base.config, args.seed, base.dtype, args.threads)
         base.tokenizer = tokenizer
@@ -162,7 +171,7 @@ def _tuner(method: str, base: GPT, task: Task, args: argparse.Namespace, folder:
         recipe = replace(recipe, lr=LORA_ON_TEXTS)
     if args.steps is not None:
         recipe = replace(recipe, steps=args.steps)
-    return FineTuner(model, base.tokenizer, examples, recipe, folder, task.name)
+    return FineTuner(model, base.tokenizer, examples, recipe, folder, task.name, group=group)
 
 
 def _copy(model: GPT) -> GPT:
@@ -178,9 +187,15 @@ def _examples(task: Task, pairs: Pairs, model: GPT) -> list[Example]:
     return [answered(encode(x + "\n"), encode(y + "\n")) for x, y in pairs]
 
 
-def _test_answers(task: Task, folder: Path, threads: int | None) -> list[str]:
-    """The answers of a run's best model to the test questions"""
-    questions = [x for x, _ in task.test]
+def _test_accuracy(task: Task, folder: Path, threads: int | None, group: Alone) -> float:
+    """The share of the test questions that a run's best model answers right; each process asks it a part of them"""
+    part = task.test[group.rows(len(task.test))]
+    (right,) = group.total(sum(a == y for a, (_, y) in zip(_answers(task, part, folder, threads), part, strict=True)))
+    return right / len(task.test)
+
+
+def _answers(task: Task, part: Pairs, folder: Path, threads: int | None) -> list[str]:
+    questions = [x for x, _ in part]
     if task.labels:
         return Classifier.from_pretrained(folder, threads=threads).predict(questions)
     longest = max(len(y) for _, y in task.train) + 1

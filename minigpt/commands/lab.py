@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -51,8 +51,8 @@ def _run(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def lab_of_run(folder: Path) -> Iterator[None]:
-    """Serve the lab on a run in this process, beside the bundled model; after the with statement it stays until Ctrl-C."""
+def lab_of_run(folder: Path) -> Iterator[Callable[[], None]]:
+    """Serve the lab on a run in this process, beside the bundled model -> a function that keeps it open until Ctrl-C."""
     lab = Lab(GPT.from_pretrained(BUNDLED), folder)
     try:
         server = Server(lab)
@@ -63,10 +63,13 @@ def lab_of_run(folder: Path) -> Iterator[None]:
         thread = threading.Thread(target=server.serve_forever, name="lab", daemon=True)
         thread.start()
         _open(server.address + "#view=training")
-        yield
-        print("the lab stays open; Ctrl-C ends it", file=sys.stderr, flush=True)
-        with suppress(KeyboardInterrupt):
-            thread.join()
+
+        def stay_open() -> None:
+            with suppress(KeyboardInterrupt):
+                print("the lab stays open; Ctrl-C ends it", file=sys.stderr, flush=True)
+                thread.join()
+
+        yield stay_open
 
 
 def _open(address: str) -> None:

@@ -7,7 +7,6 @@ import os
 import re
 import sys
 import time
-from contextlib import redirect_stdout
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
@@ -23,12 +22,13 @@ from ..tokenization.sizing import RULE
 from ..training import checkpoint
 from ..training.batches import Batches
 from ..training.corpora import load_corpus
-from ..training.distributed import TIMEOUT, Alone, ranks
+from ..training.distributed import Alone
 from ..training.log import loss_chart, read_log, save_loss_png
 from ..training.optim import OPTIMIZERS, SCHEDULES
 from ..training.recipe import PRESETS, Recipe
 from ..training.trainer import EVALUATIONS, Trainer
 from .common import add_keep_bytes, command_parser, exit_status
+from .processes import add_mpi, on_processes, threads_of
 from .runs import RUNS, free_folder, name_of_text, newest, sampling_command
 
 DEFAULT_PRESET = "shakespeare-char"
@@ -66,10 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, metavar="N", help="seed of weights, batches and dropout")
     run.add_argument("--textbook", action="store_true", help="train with the textbook's layers, minigpt/nn/, instead of "
                      "their tuned twins: the same model, slower")
-    run.add_argument("--mpi", action="store_true", help="train on all the processes that mpiexec has started (default: where "
-                     "a launcher is recognized)")
-    run.add_argument("--mpi-timeout", type=float, metavar="S", help="seconds to wait for the other processes before all end "
-                     f"(default: {TIMEOUT:.0f})")
+    add_mpi(run)
     run.add_argument("--lab", action="store_true", help="open a page with the curves and samples as they come; it stays open "
                      "until Ctrl-C")
     run.add_argument("--threads", type=int, metavar="N", help="CPU cores to use (default: all)")
@@ -106,23 +103,17 @@ def _train(args: argparse.Namespace) -> int:
     lab = given.pop("lab", False)
     if "dropout" in given:
         given.update(dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), given.pop("dropout")))
-    group = ranks(given.pop("mpi", None), given.pop("mpi_timeout", TIMEOUT))
-    try:
-        with redirect_stdout(sys.stdout if group.leads else None):      # None: what is printed goes nowhere
-            return _train_on(group, given, resume, out, threads, lab, start)
-    except BaseException as error:
-        group.end(error)
+    mpi, timeout = given.pop("mpi"), given.pop("mpi_timeout")
+    return on_processes(lambda group: _train_on(group, given, resume, out, threads, lab, start), mpi, timeout)
 
 
 def _train_on(
     group: Alone, given: dict[str, Any], resume: bool, out: str | None, threads: int | None, lab: bool, start: float
 ) -> int:
-    threads = group.threads() if threads is None else threads
+    threads = threads_of(group, threads)
     trainer = _resumed(given, out, threads, group) if resume else _new(given, out, threads, group)
     threads = trainer.model.pool.threads
     layers = f"{threads} thread{'s' * (threads > 1)}" if trainer.model.fast else "the textbook's layers"
-    if warning := group.check_threads(threads):
-        print(f"warning: {warning}")
     layers = f"{group.size} processes with {layers} each" if group.size > 1 else layers
     kind = "characters" if isinstance(trainer.tokenizer, CharTokenizer) else "tokens"
     print(f"{trainer.tokenizer.vocab_size:,} {kind}, {trainer.model.config.n_params:,} parameters, {layers}, ready after "
@@ -133,10 +124,11 @@ def _train_on(
         return _run(trainer)
     from .lab import lab_of_run  # a server, which other runs need not load
 
-    with lab_of_run(trainer.folder):
-        if status := _run(trainer):
-            raise SystemExit(status)        # by a signal, which ends the lab too
-    return 0
+    with lab_of_run(trainer.folder) as stay_open:
+        status = _run(trainer)
+        if status == 0 and group.size == 1:         # else a signal ended it, or other processes wait
+            stay_open()
+    return status
 
 
 def _run(trainer: Trainer) -> int:

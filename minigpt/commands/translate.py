@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ import numpy as np
 from ..system.text import printable
 from ..training import numerals
 from ..training.alignment import alignment_chart, save_alignment_png
+from ..training.distributed import Alone
 from ..training.translation import Translator, exact_match, train
 from .common import add_raw, command_parser, exit_status, shown
+from .processes import add_mpi, on_processes, threads_of
 
 FOLDER = Path("out", "translation")
 EXAMPLE = "three hundred forty-two thousand five hundred seventeen"
@@ -26,7 +29,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    (_translate if args.texts else _train)(args)
+    if not args.texts:
+        return on_processes(partial(_train_on, args), args.mpi, args.mpi_timeout)
+    _translate(args)
     return 0
 
 
@@ -49,10 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--pairs", type=int, default=10_000, metavar="N", help="numbers to train on")
     training.add_argument("--tested", type=int, default=2_000, metavar="N", help="other numbers to test on")
     training.add_argument("--seed", type=int, default=0, metavar="N", help="seed of numbers, weights and batches")
+    add_mpi(training)
     return parser
 
 
-def _train(args: argparse.Namespace) -> None:
+def _train_on(args: argparse.Namespace, group: Alone) -> int:
     config = args.model / "config.json"
     if config.exists():
         raise ValueError(f"{printable(args.model)}: holds a model, expected a new folder; give a TEXT to translate, or another "
@@ -61,19 +67,21 @@ def _train(args: argparse.Namespace) -> None:
         if getattr(args, name) < least:
             raise ValueError(f"--{name}: {getattr(args, name)}, expected at least {least}")
     pairs, unseen = numerals.draw(args.pairs, args.tested, np.random.default_rng(args.seed))
-    translator = Translator.new(pairs, args.seed, threads=args.threads)
+    translator = Translator.new(pairs, args.seed, threads=threads_of(group, args.threads))
     model = translator.model
-    print(f"{len(pairs):,} numbers to train on, {model.flat_params.size:,} parameters, {model.pool.threads} threads",
-          flush=True)
+    threads = f"{model.pool.threads} threads" if group.size == 1 else f"{group.size} processes × {model.pool.threads} threads"
+    print(f"{len(pairs):,} numbers to train on, {model.flat_params.size:,} parameters, {threads}", flush=True)
     show = shown(args)
     start = time.perf_counter()
-    losses = train(translator, pairs, steps=args.steps, seed=args.seed, progress=True)
+    losses = train(translator, pairs, steps=args.steps, seed=args.seed, progress=True, group=group)
     print(f"{args.steps} steps in {time.perf_counter() - start:.1f} s, loss {losses[0]:.3f} to {losses[-1]:.4f}", flush=True)
-    score, wrong = exact_match(translator, unseen, beams=args.beams)
+    score, wrong = exact_match(translator, unseen, beams=args.beams, group=group)
+    if not group.leads:
+        return 0
     print(f"exact match on {len(unseen):,} numbers not seen in training: {score:.2%}\n")
     for text, right, given in wrong[:EXAMPLES_SHOWN]:
         print(show(f"  {text}: {given}, expected {right}"))
-    for text, right in unseen[:EXAMPLES_SHOWN]:
+    for text, right in unseen[group.rows(len(unseen))][:EXAMPLES_SHOWN]:       # those that this process has tried
         if (text, right) not in [row[:2] for row in wrong]:
             print(f"  {text}: {right}")
     translator.save(args.model)
@@ -83,6 +91,7 @@ def _train(args: argparse.Namespace) -> None:
     print(f"\nThe words that each character attends to{f' (also in {printable(picture)})' if drawn else ''}:\n")
     print(alignment_chart(alignment.source, alignment.target, alignment.att))
     print(f"\nsaved the model in {printable(args.model)}{os.sep}")
+    return 0
 
 
 def _translate(args: argparse.Namespace) -> None:

@@ -16,26 +16,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from hashlib import blake2b
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from ..models.network import Network
-from ..system.text import for_terminal
 from ..system.threads import cpu_count
+from .ending import NAP, ended_after, name_error, roll_call, status_of
 
 Result = TypeVar("Result")
 
 TIMEOUT = 300.0         # seconds that a rank waits for the others before it ends the job
-_GRACE = 5.0            # and then for their word on where they are
 _SPIN = 0.002           # seconds of asking again and again before sleeping in between
-_NAP = 0.0002
-_LAST_WORDS = 0.3       # seconds for the launcher to read what was printed: with the job it drops what it has not read
-_ROLL_CALL = 77         # tag of the message by which a rank says that it waits too
 
 # What launchers tell their processes: Open MPI; MPICH and Intel MPI; Slurm's srun
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+_RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 
 
 class DistributedError(Exception):
@@ -113,7 +111,8 @@ class Ranks(Alone):
 
     def __init__(self, timeout: float = TIMEOUT) -> None:
         try:
-            from mpi4py import MPI
+            with ended_after(timeout) if launched() else nullcontext():     # the import waits for the other processes
+                from mpi4py import MPI
         except (ImportError, RuntimeError) as error:        # RuntimeError: mpi4py finds no library
             raise DistributedError(
                 f"mpi4py: {error}, expected it with an MPI library; pip install mpi4py mpich, and start with its mpiexec"
@@ -213,14 +212,17 @@ class Ranks(Alone):
         cores, sharers = len(self._cores()), self._sharers()
         if threads * sharers <= cores:
             return ""
-        return (f"{sharers} processes with {threads} threads each share {cores} cores, on which they wait for each other; "
-                f"leave out --threads or start fewer processes")
+        each = f"{threads} thread{'s' * (threads > 1)}"
+        way = "leave out --threads or start fewer processes" if sharers <= cores else "start fewer processes"
+        return (f"{sharers} processes with {each} each share {cores} core{'s' * (cores > 1)}, on which they wait for each "
+                f"other; {way}")
 
     def _cores(self) -> frozenset[int]:
         return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset(range(cpu_count()))
 
     def _sharers(self) -> int:
         """How many ranks use the cores of this one: all on its machine, unless the launcher gives each its own."""
+        self.wait()             # the calls below wait for ever
         node = self._comm.Split_type(self._mpi.COMM_TYPE_SHARED)
         cores = self._cores()
         sharers = node.allgather(cores).count(cores)
@@ -229,12 +231,9 @@ class Ranks(Alone):
 
     def end(self, error: BaseException) -> NoReturn:
         """Say which rank failed and how, and end the whole job: the others would wait for this one for ever."""
-        status = 130 if isinstance(error, KeyboardInterrupt) else 1
-        if isinstance(error, SystemExit) and isinstance(error.code, int):
-            status = error.code
+        status = status_of(error)
         try:
-            print(for_terminal(f"rank {self.rank}: {type(error).__name__}: {error}"), file=sys.stderr, flush=True)
-            time.sleep(_LAST_WORDS)
+            name_error(self._comm, error)
         finally:
             self._comm.Abort(status)
             os._exit(status)        # some libraries come back from there
@@ -246,25 +245,10 @@ class Ranks(Alone):
         while not request.Test():
             waited = time.monotonic() - start
             if waited > self.timeout:
-                self.end(DistributedError(f"waited {waited:.0f} s for {what}; {self._roll_call()}"))
-            time.sleep(0 if waited < _SPIN else _NAP)
+                where = roll_call(self._comm, self._calls, self._mpi.Status())
+                self.end(DistributedError(f"waited {waited:.0f} s for {what}; {where}"))
+            time.sleep(0 if waited < _SPIN else NAP)
         self.waited += time.monotonic() - start
-
-    def _roll_call(self) -> str:
-        """Ask who else waits, and say who does not."""
-        here = np.array([self._calls])
-        sent = [self._comm.Isend(here, rank, _ROLL_CALL) for rank in range(self.size) if rank != self.rank]
-        missing = set(range(self.size)) - {self.rank}
-        end = time.monotonic() + _GRACE
-        while missing and time.monotonic() < end:
-            status = self._mpi.Status()
-            if self._comm.Iprobe(tag=_ROLL_CALL, status=status):
-                self._comm.Recv(np.empty(1, here.dtype), status.source, _ROLL_CALL)
-                missing.discard(status.source)
-            time.sleep(_NAP)
-        self._mpi.Request.Testall(sent)
-        names = ", ".join(f"rank {rank}" for rank in sorted(missing))
-        return f"{names} did not come" if names else "all ranks are here, but not at the same place"
 
 
 def _ranges(model: Network, block: str) -> Iterator[slice]:
@@ -286,6 +270,11 @@ def _ranges(model: Network, block: str) -> Iterator[slice]:
 def launched() -> bool:
     """Whether a launcher of MPI has started this process as one of several."""
     return any(os.environ.get(name, "1") != "1" for name in _SIZES)
+
+
+def starts_first() -> bool:
+    """Whether this process is alone or, by its launcher's word, the first: the one that speaks before MPI has started."""
+    return not launched() or all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
 
 def ranks(mpi: bool | None = None, timeout: float = TIMEOUT) -> Alone:

@@ -33,6 +33,7 @@ from ..system.progress import Bar
 from ..system.streams import Tolerant
 from ..system.text import printable
 from ..weights.folder import check_together, write_folder
+from .distributed import ALONE, Alone
 from .optim import AdamW, schedule
 from .step import training_step
 
@@ -190,34 +191,44 @@ class PairBatches:
 
 def train(
     translator: Translator, pairs: Sequence[tuple[str, str]], *, steps: int = 400, batch_size: int = 128, lr: float = 3e-3,
-    warmup_steps: int = 50, seed: int = 0, progress: bool = False,
+    warmup_steps: int = 50, seed: int = 0, progress: bool = False, group: Alone = ALONE,
 ) -> list[float]:
     """Learn from pairs of texts, by AdamW with linear warm-up and decay -> the loss of each step, in nats.
 
     Post-norm needs the warm-up: at full rate its first steps go astray (Xiong et al. 2020).  `progress` shows a bar where
-    stderr is a terminal.
-    Raises FloatingPointError for a loss that is not finite, ValueError for an unknown word.
+    stderr is a terminal.  group: the processes that share the work, as in step.py.
+    Raises DistributedError where their models come to differ, FloatingPointError for a loss that is not finite, ValueError
+    for an unknown word and for more processes than pairs in a batch.
     Vaswani et al. 2017 §5.3 takes Adam with the same β.
     """
+    if batch_size < group.size:
+        raise ValueError(f"batch_size: {batch_size} for {group.size} processes, expected a pair for each; start fewer")
     model, batches = translator.model, PairBatches(translator, pairs, batch_size, seed)
     adamw = AdamW(model, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.01)
     losses: list[float] = []
     terminal = Tolerant(sys.stderr)
-    shown = progress and terminal.isatty()
+    shown = progress and group.leads and terminal.isatty()
     with Bar(total=steps, unit="step", dynamic_ncols=True, file=terminal, disable=not shown) as bar:
         for step in range(steps):
             rate = lr * min(1.0, (step + 1) / (warmup_steps + 1)) * schedule("linear", step / steps)
-            loss, _, _ = training_step(model, batches, adamw, rate, clip=1.0, seed=seed, when=f"after step {step}")
+            when = f"after step {step}"
+            loss, _, _ = training_step(model, batches, adamw, rate, clip=1.0, seed=seed, when=when, group=group)
             losses.append(loss)
             bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
             bar.update()
+    group.check_equal(model.flat_params, "parameters after the last step")
     return losses
 
 
 def exact_match(
-    translator: Translator, pairs: Sequence[tuple[str, str]], *, beams: int = 1,
+    translator: Translator, pairs: Sequence[tuple[str, str]], *, beams: int = 1, group: Alone = ALONE,
 ) -> tuple[float, list[tuple[str, str, str]]]:
-    """The share of texts whose translation is right to the last character, and the others: (text, right, given)."""
-    given = translator([text for text, _ in pairs], beams=beams)
-    wrong = [(text, right, made) for (text, right), made in zip(pairs, given, strict=True) if made != right]
-    return 1 - len(wrong) / len(pairs), wrong
+    """The share of texts whose translation is right to the last character, and the others: (text, right, given).
+
+    group: each process translates a part of the pairs, and gives the others of that.
+    """
+    part = pairs[group.rows(len(pairs))]
+    given = translator([text for text, _ in part], beams=beams)
+    wrong = [(text, right, made) for (text, right), made in zip(part, given, strict=True) if made != right]
+    (n_wrong,) = group.total(len(wrong))
+    return 1 - n_wrong / len(pairs), wrong

@@ -13,9 +13,13 @@ import pytest
 
 import minigpt
 from minigpt import GPT, GPTConfig
+from minigpt.__main__ import main
 from minigpt.config import ConfigError
-from minigpt.training import checkpoint, distributed
+from minigpt.system.signals import end_signals, stop_signals
+from minigpt.tokenization import CharTokenizer
+from minigpt.training import checkpoint, distributed, tasks
 from minigpt.training.distributed import ALONE, Alone, launched, ranks
+from minigpt.training.ending import sentence, status_of
 from rank_programs import SIZES, TEXT, trainer_of
 
 HERE, PROGRAMS = Path(__file__).parents[1], Path(__file__).parents[1] / "rank_programs.py"
@@ -83,6 +87,52 @@ def test_without_mpi4py_the_way_out_is_named(monkeypatch):
 def test_a_time_to_wait_is_above_0(timeout):
     with pytest.raises(ValueError, match="expected seconds above 0"):
         ranks(mpi=True, timeout=timeout)
+
+
+@pytest.mark.parametrize(("error", "status", "words"), [
+    (ValueError("no such luck"), 1, "ValueError: no such luck"),
+    (KeyboardInterrupt(), 130, "stopped by SIGINT"),
+    (SystemExit(143), 143, "stopped by SIGTERM"),
+    (SystemExit(3), 3, "SystemExit: 3"),
+    (SystemExit(0), 1, "SystemExit: 0"),
+    (SystemExit(None), 1, "SystemExit: None"),
+    (SystemExit(256), 1, "SystemExit: 256"),
+    (SystemExit("why"), 1, "SystemExit: why"),
+])
+def test_a_process_that_ends_the_others_never_does_so_with_status_0(error, status, words):
+    assert (status_of(error), sentence(error)) == (status, words)
+
+
+def test_a_signal_while_mpi_starts_is_raised_behind_it():
+    with pytest.raises(SystemExit) as ended, stop_signals() as noted:
+        signal.raise_signal(signal.SIGTERM)
+        with end_signals(noted):
+            pytest.fail("went on")
+    assert ended.value.code == 143
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_mistake_on_the_command_line_is_named_by_the_first_process(monkeypatch, capsys, rank):
+    monkeypatch.setenv("PMI_SIZE", "2")
+    monkeypatch.setenv("PMI_RANK", rank)
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--mpi-timeout", "0"])
+    err = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert err == "" if rank == "1" else "--mpi-timeout: '0', expected seconds above 0" in err
+
+
+@pytest.mark.parametrize(("sharers", "threads", "words"), [
+    (2, 2, "2 processes with 2 threads each share 2 cores, on which they wait for each other; leave out --threads"),
+    (3, 1, "3 processes with 1 thread each share 2 cores, on which they wait for each other; start fewer processes"),
+    (2, 1, ""),
+])
+def test_too_many_threads_are_warned_of(monkeypatch, sharers, threads, words):
+    group = object.__new__(distributed.Ranks)
+    monkeypatch.setattr(distributed.Ranks, "_cores", lambda self: frozenset((0, 1)))
+    monkeypatch.setattr(distributed.Ranks, "_sharers", lambda self: sharers)
+    warning = group.check_threads(threads)
+    assert warning.startswith(words) and bool(warning) == bool(words)
 
 
 def test_a_batch_has_a_row_for_each_process(tmp_path):
@@ -168,16 +218,34 @@ def test_a_run_is_written_by_one_and_resumed_by_any_number(tmp_path):
 
 
 @with_mpi
-def test_fine_tuning_is_shared_out_alike(tmp_path):
-    logs = []
-    for n in (1, 2):
-        assert ended(started(n, "tune", tmp_path / str(n)))[0] == 0
-        logs.append(np.genfromtxt(tmp_path / str(n) / "log.csv", delimiter=",", names=True))
-    for name in ("train_loss", "val_loss", "gradient_norm"):
-        np.testing.assert_allclose(logs[1][name], logs[0][name], rtol=1e-3, err_msg=name)
-    status, _, err = ended(started(2, "tune", tmp_path / "other", "other base"))
-    assert status == 1 and "h.1.mlp.c_fc.weight: rank 1 has other bits than rank 0" in err
-    assert GPT.from_pretrained(tmp_path / "2").config == GPT.from_pretrained(tmp_path / "1").config
+def test_fine_tuning_is_shared_out_alike(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(tasks.TASKS, "dates", lambda seed: tasks.dates(40, 6, 5, seed))
+    base = GPT(GPTConfig(vocab_size=28, **{**SIZES, "n_positions": 80}))
+    base.tokenizer = CharTokenizer.train("abcdefghijklmnopqrstuvwxyz \n")
+    base.save_pretrained(tmp_path / "base")
+    flags = ["finetune", "dates", "--model", str(tmp_path / "base"), "--ways", "whole", "lora", "--steps", "3", "--out"]
+    assert main([*flags, str(tmp_path / "1")]) == 0
+    status, out, err = ended(started(2, "command", *flags, tmp_path / "2"))
+    assert status == 0, err
+    shares = [[line.split()[-3] for line in text.splitlines() if "%" in line] for text in (out, capsys.readouterr().out)]
+    assert shares[0] == shares[1] and len(shares[0]) == 4
+    for way in ("whole", "lora"):
+        two, one = (np.genfromtxt(tmp_path / n / way / "log.csv", delimiter=",", names=True) for n in "21")
+        for name in ("train_loss", "val_loss", "gradient_norm"):
+            np.testing.assert_allclose(two[name], one[name], rtol=1e-3, err_msg=f"{way}: {name}")
+    status, _, err = ended(started(2, "tune", tmp_path / "other"))
+    assert status == 1 and err.count("h.1.mlp.c_fc.weight: rank 1 has other bits than rank 0") == 1, err
+
+
+@with_mpi
+def test_translation_is_learned_alike(tmp_path, capsys):
+    flags = ["translate", "--steps", "3", "--pairs", "101", "--tested", "5", "--model"]
+    assert main([*flags, str(tmp_path / "1")]) == 0
+    status, out, err = ended(started(2, "command", *flags, tmp_path / "2"))
+    assert status == 0, err
+    losses = [[line.split(", ")[1] for line in text.splitlines() if "loss" in line] for text in (out, capsys.readouterr().out)]
+    assert losses[0] == losses[1] and len(losses[0]) == 1
+    assert {path.name for path in (tmp_path / "2").iterdir()} == {path.name for path in (tmp_path / "1").iterdir()}
 
 
 @with_mpi
@@ -211,7 +279,7 @@ def test_a_signal_at_one_rank_ends_all_after_a_checkpoint(tmp_path, name):
 def test_a_signal_at_the_launcher_ends_all_with_a_good_checkpoint(tmp_path, number):
     process = started(2, "disturbed", "nothing", tmp_path / "run")
     for line in process.stdout:
-        if line.startswith("step"):
+        if line.startswith("step     8"):       # the checkpoint of step 4 is written by then
             break
     process.send_signal(number)
     status, out, err = ended(process)
@@ -221,11 +289,37 @@ def test_a_signal_at_the_launcher_ends_all_with_a_good_checkpoint(tmp_path, numb
 
 @with_mpi
 def test_the_command_trains_on_all_processes(tmp_path):
-    (tmp_path / "cats.txt").write_text(TEXT, encoding="utf-8")
-    status, out, err = ended(started(
-        2, "train", "--data", tmp_path / "cats.txt", "--out", tmp_path / "run", "--steps", 4, "--layers", 1, "--channels", 16,
-        "--heads", 2, "--context", 16, "--sample-tokens", 0))
+    status, out, err = ended(started(2, "command", *flags(tmp_path)))
     assert status == 0, err
     assert out.count("parameters, 2 processes") == out.count("best validation loss") == 1, out
-    status, out, err = ended(started(2, "train", "--data", tmp_path / "none.txt", "--out", tmp_path / "no"))
-    assert status == 1 and "none.txt" in err
+    status, out, err = ended(started(2, "command", *flags(tmp_path), "--batch-size", 1))
+    assert status == 1 and err.count("batch_size 1 for 2 processes") == 1, err
+
+
+def flags(folder):
+    """The command that trains a tiny model, in folder/run"""
+    (folder / "cats.txt").write_text(TEXT, encoding="utf-8")
+    return ["train", "--data", folder / "cats.txt", "--out", folder / "run", "--steps", 4, "--layers", 1, "--channels", 16,
+            "--heads", 2, "--context", 16, "--sample-tokens", 0]
+
+
+@with_mpi
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows")
+@pytest.mark.parametrize(("where", "rank", "name"), [
+    ("start", "1", "SIGTERM"), ("start", "mpiexec", "SIGINT"), ("end", "0", "SIGINT"), ("end", "1", "SIGUSR1"),
+])
+def test_a_signal_before_or_after_the_steps_ends_all_at_once(tmp_path, where, rank, name):
+    process, number = started(2, "stopped", where, rank, name, *flags(tmp_path)), getattr(signal, name)
+    if rank == "mpiexec":
+        next(line for line in process.stdout if line == "here\n")
+        process.send_signal(number)
+    status, out, err = ended(process)
+    assert status == 128 + number or (rank == "mpiexec" and status > 0), err      # Open MPI's says 1
+    if where == "end":
+        assert checkpoint.load_newest(tmp_path / "run").step == 4
+
+
+@with_mpi
+def test_nobody_waits_for_a_process_that_never_starts_mpi():
+    status, out, err = ended(started(2, "absent"))
+    assert status > 0, err
