@@ -17,15 +17,16 @@ from ..models.gpt import GPT
 from ..nn.activations import ACTIVATIONS
 from ..system.shell import python, quoted
 from ..system.text import for_terminal, printable
-from ..tokenization import CharTokenizer, Tokenizer
-from ..tokenization.sizing import RULE, fitting_vocab_size
+from ..tokenization import CharTokenizer
+from ..tokenization.sizing import RULE
 from ..training import checkpoint
 from ..training.batches import Batches
-from ..training.corpora import load_corpus
 from ..training.distributed import TIMEOUT, Alone, ranks
 from ..training.log import loss_chart, read_log, save_loss_png
 from ..training.optim import OPTIMIZERS, SCHEDULES
+from ..training.documents import shown_source
 from ..training.recipe import PRESETS, Recipe
+from ..training.texts import open_text
 from ..training.trainer import Trainer
 from .common import add_keep_bytes, command_parser, exit_status
 from .runs import RUNS, free_folder, name_of_text, newest, sampling_command
@@ -50,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     text = parser.add_argument_group("the text")
-    text.add_argument("--data", metavar="FILE", help="a UTF-8 file, or the name shakespeare or python (default: shakespeare)")
+    text.add_argument("--data", metavar="FILE", nargs="+", help="UTF-8 files of any size, patterns such as \"books/*.txt\", or the "
+                      "name shakespeare or python (default: shakespeare)")
     text.add_argument("--tokenizer", choices=("char", "bpe"), help="characters or byte-level BPE (default: char)")
     add_keep_bytes(text)
     text.add_argument("--vocab-size", type=int, metavar="N", help=f"tokens of the BPE vocabulary (default: {RULE})")
@@ -132,26 +134,25 @@ def _train_on(
 def _new(given: dict[str, Any], out: str | None, threads: int | None, group: Alone) -> Trainer:
     """Start a run in a new folder"""
     preset = given.pop("preset", DEFAULT_PRESET)
-    source, kind, vocab_size = given.pop("data", None), given.pop("tokenizer", "char"), given.pop("vocab_size", None)
+    sources, kind, vocab_size = given.pop("data", None), given.pop("tokenizer", "char"), given.pop("vocab_size", None)
     if {"steps", "minutes"} & given.keys():
         given = {"steps": None, "minutes": None, **given}
     model_fields, recipe_fields = PRESETS[preset]
     recipe = Recipe(**{**recipe_fields, **_fields_of(Recipe, given)})
     model_fields = {**model_fields, **_fields_of(GPTConfig, given)}
     GPTConfig(**model_fields)                           # check the sizes before any text is read
-    corpus = group.first(partial(load_corpus, source, given.pop("keep_bytes", False)))
-    print(for_terminal(corpus.note))
-    name = corpus.name if corpus.name in ("shakespeare", "python") else os.path.abspath(corpus.name)
-    folder = Path(out) if out else free_folder(preset if name == "shakespeare" else name_of_text(name))
+    progress = group.leads and sys.stderr.isatty()
+    text, note = group.first(partial(open_text, sources, given.pop("keep_bytes", False), progress))
+    print(for_terminal(note))
+    folder = Path(out) if out else free_folder(preset if text.name == "shakespeare" else name_of_text(text.paths[0]))
     folder = Path(group.of_leader(str(folder)))
-    if kind == "char":
-        tokenizer: CharTokenizer | Tokenizer = CharTokenizer.train(corpus.text)
-    else:
-        vocab_size = fitting_vocab_size(corpus.text) if vocab_size is None else vocab_size
-        tokenizer = Tokenizer.train(corpus.text, vocab_size, progress=group.leads and sys.stderr.isatty())
+    tokenizer = text.characters() if kind == "char" else text.bpe(vocab_size)
+    ids = text.ids(tokenizer)
+    if text.changes:
+        print(for_terminal(text.changes))
     config = GPTConfig(vocab_size=tokenizer.vocab_size, **model_fields)
     model = GPT(config, recipe.seed, threads=threads, fast=not given.get("textbook", False))
-    return Trainer(model, tokenizer, tokenizer.encode_array(corpus.text), recipe, folder, name, group=group)
+    return Trainer(model, tokenizer, ids, recipe, folder, text.name, group=group)
 
 
 def _resumed(given: dict[str, Any], out: str | os.PathLike[str] | None, threads: int | None, group: Alone) -> Trainer:
@@ -174,7 +175,7 @@ def _summarize(trainer: Trainer) -> None:
     written = "checkpoints and log.csv"
     if rows:
         print(loss_chart(rows))
-        name = Path(trainer.data_source).name
+        name = Path(shown_source(trainer.data_source)).name
         name = name if max(name, default="") < "\u0530" else "training"         # the letters that matplotlib's own font has
         title = f"{name}: validation loss {best['val_loss']:.3f}" if best else name
         if save_loss_png(folder / "loss.png", rows, title):

@@ -17,20 +17,23 @@ import operator
 import os
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..system.threads import cpu_count
 from .added import AddedToken, Span, split_added
 from .bpe import BYTE_NAMES, BYTE_ORDER, Pair, byte_ids, bytes_of_name, merge_steps, name_of_bytes
 from .checks import allowed_in, checked_special_tokens, checked_text
+from .cutting import Cuts
 from .explain import Explanation, explanation
 from .fast import PieceCache, learn_merges, split_pieces
 from .formats import gpt2_merges, means_gpt2, read_gpt2_files, read_ranks, write_gpt2_files
 from .ids import IdArray, check_id, checked_ids, id_dtype
+from .parallel import LONG, encode_long
 from .ranked import RankedCache
 from .settings import END_OF_TEXT, Settings
 from .split import split_special
@@ -151,8 +154,18 @@ class Tokenizer:
         Raises TypeError for a text that is not str, ValueError for a vocab_size below 256 + len(special_tokens).
         Sennrich et al. 2016, algorithm 1, in bpe.learn_merges as one reads it.
         """
-        text = checked_text(text)
-        special_tokens = checked_special_tokens(special_tokens)
+        counts: Counter[str] = Counter()
+        for document in split_special(checked_text(text), checked_special_tokens(special_tokens))[::2]:
+            for pieces in split_pieces(document):
+                counts.update(pieces)
+        return cls.train_on_pieces(counts, vocab_size, special_tokens, progress)
+
+    @classmethod
+    def train_on_pieces(
+        cls, counts: Mapping[str, int], vocab_size: int, special_tokens: Sequence[str] = (), progress: bool = False
+    ) -> Tokenizer:
+        """Learn the merges from the pieces of a text and how often each occurs; otherwise as train, raising what that raises."""
+        checked_special_tokens(special_tokens)
         if isinstance(vocab_size, bool) or not isinstance(vocab_size, (int, np.integer)):
             raise TypeError(f"vocab_size: {vocab_size!r}, expected an integer; give a whole number of tokens")
         smallest = 256 + len(special_tokens)
@@ -161,16 +174,12 @@ class Tokenizer:
                 f"vocab_size: {vocab_size}, expected at least {smallest}: 256 bytes and {len(special_tokens)} special "
                 "tokens; raise vocab_size"
             )
-        counts: Counter[str] = Counter()
-        for document in split_special(text, special_tokens)[::2]:
-            for pieces in split_pieces(document):
-                counts.update(pieces)
         tokenizer = cls(learn_merges(counts, int(vocab_size) - smallest, progress), special_tokens)
         if tokenizer.vocab_size < vocab_size:
             warnings.warn(
                 f"vocab_size: {vocab_size}, but the text has pairs for {tokenizer.vocab_size} tokens only; training "
                 "stopped there. Give more text or a smaller vocab_size",
-                stacklevel=2,
+                stacklevel=3,
             )
         return tokenizer
 
@@ -357,6 +366,11 @@ class Tokenizer:
         """The texts that are one token wherever they stand, special or not, and their ids; a copy."""
         return dict(self._added)
 
+    @property
+    def cuts(self) -> Cuts:
+        """The places where a text can be cut, so that its parts have the ids of the whole."""
+        return Cuts(tokens=tuple(self._added), before_space=self._prefix_space)
+
     def token_names(self) -> dict[int, str]:
         """Return the name of each id as vocab.json writes it, a space as "Ġ"; without ids that no token has."""
         names = {id: name for name, id in self._as_vocabulary().ids.items()}
@@ -456,8 +470,19 @@ class Tokenizer:
         errors: str,
         name: str = "text",
     ) -> Iterator[bytes]:
-        """Yield the ids, a few thousand at a time, in four bytes each."""
-        numbers = self._pieces.ids(self._split(text, allowed_special, disallowed_special, errors, name), self._numbers)
+        """Yield the ids, a few thousand at a time, in four bytes each; those of a long text from all cores."""
+        if isinstance(text, str) and len(text) >= LONG and (processes := cpu_count()) > 1:
+            text = checked_text(text, errors, name)
+            allowed = allowed_in(text, self._refused, allowed_special, disallowed_special, name)
+            return encode_long(self, text, sorted(allowed), processes)
+        return self._encode_pieces(self._split(text, allowed_special, disallowed_special, errors, name))
+
+    def encode_part(self, part: str, allowed_special: Collection[str]) -> bytes:
+        """Turn a part of a long text into ids in four bytes each, in this process; no special token is refused."""
+        return b"".join(self._encode_pieces(self._split(part, allowed_special, ())))
+
+    def _encode_pieces(self, pieces: Iterator[tuple[list[str], bool]]) -> Iterator[bytes]:
+        numbers = self._pieces.ids(pieces, self._numbers)
         return numbers if self._id_of_number is None else map(self._ids, numbers)
 
     def _ids(self, numbers: bytes) -> bytes:
