@@ -104,7 +104,8 @@ class LongText:
     def _learn_bpe(self, special: Sequence[str], vocab_size: int | None) -> dict[str, Any]:
         counts, changes = self._count(special)
         if vocab_size is None:
-            vocab_size = fitting_vocab_size(counts, self.n_bytes) + len(special)
+            marks, pairs, _ = changes           # three bytes and one that are no more
+            vocab_size = fitting_vocab_size(counts, self.n_bytes - 3 * marks - pairs) + len(special)
         tokenizer = Tokenizer.train_on_pieces(counts, vocab_size, special, self.progress)
         return {"changes": changes, "tokenizer": tokenizer.state()}
 

@@ -101,11 +101,11 @@ def read_ids(source: str, tokenizer: CharTokenizer | Tokenizer, known: str) -> n
 
 def _long(paths: list[str], sizes: list[int], keep_bytes: bool, progress: bool) -> tuple[LongText, str]:
     for path in paths:
-        if os.path.isfile(path):
-            check_start(path, keep_bytes)
-        else:
+        if not os.path.isfile(path):
             load_corpus(_as_file(path), keep_bytes)         # says what is wrong with it
             raise ValueError(f"{path}: no regular file, expected one beside so long a text; write it to a file first")
+    for path in paths:
+        check_start(path, keep_bytes)
     text = LongText([path for path, size in zip(paths, sizes, strict=True) if size], keep_bytes, progress)
     what = f"The file {paths[0]}" if len(paths) == 1 else f"{len(paths):,} files"
     return text, f"{what}, {text.n_bytes:,} bytes, tokenized once and kept in {token_folder()}."
