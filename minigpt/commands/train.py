@@ -22,9 +22,9 @@ from ..tokenization.sizing import RULE
 from ..training import checkpoint
 from ..training.batches import Batches
 from ..training.distributed import TIMEOUT, Alone, ranks
+from ..training.documents import shared_name, shown_source
 from ..training.log import loss_chart, read_log, save_loss_png
 from ..training.optim import OPTIMIZERS, SCHEDULES
-from ..training.documents import shown_source
 from ..training.recipe import PRESETS, Recipe
 from ..training.texts import open_text
 from ..training.trainer import Trainer
@@ -51,8 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     text = parser.add_argument_group("the text")
-    text.add_argument("--data", metavar="FILE", nargs="+", help="UTF-8 files of any size, patterns such as \"books/*.txt\", or the "
-                      "name shakespeare or python (default: shakespeare)")
+    text.add_argument("--data", metavar="FILE", nargs="+", help="UTF-8 files of any size, patterns such as "
+                      "'books/*.txt', or the name shakespeare or python (default: shakespeare)")
     text.add_argument("--tokenizer", choices=("char", "bpe"), help="characters or byte-level BPE (default: char)")
     add_keep_bytes(text)
     text.add_argument("--vocab-size", type=int, metavar="N", help=f"tokens of the BPE vocabulary (default: {RULE})")
@@ -144,7 +144,7 @@ def _new(given: dict[str, Any], out: str | None, threads: int | None, group: Alo
     progress = group.leads and sys.stderr.isatty()
     text, note = group.first(partial(open_text, sources, given.pop("keep_bytes", False), progress))
     print(for_terminal(note))
-    folder = Path(out) if out else free_folder(preset if text.name == "shakespeare" else name_of_text(text.paths[0]))
+    folder = Path(out) if out else free_folder(preset if text.name == "shakespeare" else name_of_text(shared_name(text.paths)))
     folder = Path(group.of_leader(str(folder)))
     tokenizer = text.characters() if kind == "char" else text.bpe(vocab_size)
     ids = text.ids(tokenizer)

@@ -12,13 +12,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import BinaryIO
+from typing import IO, Any
 
 Work = Callable[[bytes], bytes]
 
 _AHEAD = 2              # jobs for each process that are done or under way before their results are asked for
 _LOOK = 1.0             # seconds after which the waiting thread looks up: on Windows nothing else lets Ctrl-C through
-_CODE = "import sys; sys.path[:] = {path!r}; from minigpt.system.processes import serve; serve({module!r}, {name!r})"
+_CODE = """import sys
+sys.path[:] = {path!r}
+from minigpt.system.processes import serve
+serve({module!r}, {name!r})
+"""
 
 
 def in_order(
@@ -27,8 +31,8 @@ def in_order(
     """Yield make_work(setup)(job) for all jobs in their order, done by so many processes, this one among them.
 
     make_work: a function of a module of minigpt.  A helper makes its own work of `setup`; one that cannot be started, or fails
-    at a job, leaves the job to this process, which raises the error if there is one.  here: the work of this process, if that is
-    made already.  Few jobs are ahead of what was asked for, so memory does not grow with their number.
+    at a job, leaves the job to this process, which raises the error if there is one.  here: the work of this process, where
+    that is made already.  Few jobs are ahead of what was asked for, so memory does not grow with their number.
     """
     if processes <= 1:
         yield from map(here or make_work(setup), jobs)
@@ -69,11 +73,13 @@ class _Team:
     def start(self, make_work: Callable[[bytes], Work], setup: bytes) -> None:
         code = _CODE.format(path=sys.path, module=make_work.__module__, name=make_work.__name__)
         one_thread = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-        own_group = {} if sys.platform != "win32" else {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        own_group: dict[str, Any] = {"start_new_session": True}         # Ctrl-C in the terminal is for the parent
+        if sys.platform == "win32":
+            own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         with suppress(OSError, ValueError):                 # without a Python to start, this process does all the work
             helper = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                      env={**os.environ, **one_thread}, start_new_session=True, **own_group)
-            self._helpers.append(helper)                    # in a session of its own: Ctrl-C is for the parent
+                                      env={**os.environ, **one_thread}, **own_group)
+            self._helpers.append(helper)
             thread = threading.Thread(target=self._serve, args=(helper, setup), daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -177,14 +183,14 @@ def serve(module: str, name: str) -> None:
             write_frame(results, work(read_frame(jobs)))
 
 
-def write_frame(pipe: BinaryIO, data: bytes) -> None:
+def write_frame(pipe: IO[bytes], data: bytes) -> None:
     """Write bytes with their number before them."""
     pipe.write(len(data).to_bytes(8, "little"))
     pipe.write(data)
     pipe.flush()
 
 
-def read_frame(pipe: BinaryIO) -> bytes:
+def read_frame(pipe: IO[bytes]) -> bytes:
     """Read what write_frame() has written.  Raises EOFError where the other end is closed."""
     head = pipe.read(8)
     data = pipe.read(int.from_bytes(head, "little")) if len(head) == 8 else b""

@@ -73,7 +73,7 @@ def _read(file: BinaryIO, begin: int, end: int, size: int, keep_bytes: bool) -> 
 
 
 def _cut_after(file: BinaryIO, place: int, size: int, cutter: Cutter) -> int:
-    """The byte of the first cut after a place, which is the same from wherever one looks: of the start 0, else the file's size."""
+    """Return the byte of the first cut after a place; the file's start and end are cuts too."""
     if place <= 0 or place >= size:
         return min(max(place, 0), size)
     window = _WINDOW

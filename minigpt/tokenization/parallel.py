@@ -7,12 +7,18 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..system.processes import Work, in_order
+from ..system.threads import cpu_count
 
 if TYPE_CHECKING:
     from .tokenizer import Tokenizer
 
 LONG = 1 << 25          # characters from which other processes, half a second after their start, have something left to do
 _PART = 1 << 21         # characters, about
+
+
+def processes_for(text: object) -> int:
+    """How many processes should encode a text: all cores' for a long one."""
+    return cpu_count() if isinstance(text, str) and len(text) >= LONG else 1
 
 
 def encode_long(tokenizer: Tokenizer, text: str, allowed: Sequence[str], processes: int) -> Iterator[bytes]:

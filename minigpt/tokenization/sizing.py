@@ -15,9 +15,10 @@ def fitting_vocab_size(text: str | Mapping[str, int], n_bytes: int | None = None
 
         V = 256 + 3 √n + 2 D
 
-    text: it, or how often each of its pieces occurs, together with n.  n: bytes of its UTF-8.  D: distinct characters beyond ASCII that occur at least 10 times.  256 tokens are the bytes.  3 √n
-    are for words and parts of words, whose number grows about so with a text (Heaps' law).  A character beyond ASCII is two to
-    four bytes; one merge joins its first bytes, often for others too, and one makes it a token: a Chinese text has thousands.
+    text: it, or how often each of its pieces occurs, with n_bytes, which is n: bytes of its UTF-8.  D: distinct characters
+    beyond ASCII that occur at least 10 times.  256 tokens are the bytes.  3 √n are for words and parts of words, whose number
+    grows about so with a text (Heaps' law).  A character beyond ASCII is two to four bytes; one merge joins its first bytes,
+    often for others too, and one makes it a token: a Chinese text has thousands.
     """
     counts: Counter[str] = Counter()
     for piece, count in [(text, 1)] if isinstance(text, str) else text.items():

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..system.threads import cpu_count
 from .added import AddedToken, Span, split_added
 from .bpe import BYTE_NAMES, BYTE_ORDER, Pair, byte_ids, bytes_of_name, merge_steps, name_of_bytes
 from .checks import allowed_in, checked_special_tokens, checked_text
@@ -33,7 +32,7 @@ from .explain import Explanation, explanation
 from .fast import PieceCache, learn_merges, split_pieces
 from .formats import gpt2_merges, means_gpt2, read_gpt2_files, read_ranks, write_gpt2_files
 from .ids import IdArray, check_id, checked_ids, id_dtype
-from .parallel import LONG, encode_long
+from .parallel import encode_long, processes_for
 from .ranked import RankedCache
 from .settings import END_OF_TEXT, Settings
 from .split import split_special
@@ -164,7 +163,7 @@ class Tokenizer:
     def train_on_pieces(
         cls, counts: Mapping[str, int], vocab_size: int, special_tokens: Sequence[str] = (), progress: bool = False
     ) -> Tokenizer:
-        """Learn the merges from the pieces of a text and how often each occurs; otherwise as train, raising what that raises."""
+        """Learn the merges from the pieces of a text and how often each occurs; else as train, raising the same."""
         checked_special_tokens(special_tokens)
         if isinstance(vocab_size, bool) or not isinstance(vocab_size, (int, np.integer)):
             raise TypeError(f"vocab_size: {vocab_size!r}, expected an integer; give a whole number of tokens")
@@ -471,7 +470,7 @@ class Tokenizer:
         name: str = "text",
     ) -> Iterator[bytes]:
         """Yield the ids, a few thousand at a time, in four bytes each; those of a long text from all cores."""
-        if isinstance(text, str) and len(text) >= LONG and (processes := cpu_count()) > 1:
+        if (processes := processes_for(text)) > 1:
             text = checked_text(text, errors, name)
             allowed = allowed_in(text, self._refused, allowed_special, disallowed_special, name)
             return encode_long(self, text, sorted(allowed), processes)

@@ -25,7 +25,7 @@ def paths_of(sources: Sequence[str | os.PathLike[str]]) -> list[str]:
     Raises FileNotFoundError for a pattern that no file fits.
     """
     paths: list[str] = []
-    for source in map(os.fspath, sources):
+    for source in [os.fspath(source) for source in sources]:
         if os.path.exists(source) or not glob.has_magic(source):
             paths.append(source)
             continue
@@ -54,6 +54,16 @@ def shown_source(source: str) -> str:
     """The name of a run's text in a sentence: a path, or the first of several and how many more there are."""
     first, *others = paths_of_source(source)
     return f"{first} and {len(others):,} more" if others else first
+
+
+def shared_name(paths: Sequence[str]) -> str:
+    """The path that a run on these files is named after: the file, or the folder that all of several are in."""
+    if len(paths) == 1:
+        return paths[0]
+    try:
+        return os.path.commonpath([*map(os.path.abspath, paths)])
+    except ValueError:          # on several drives
+        return paths[0]
 
 
 def special_between(paths: Sequence[str], special_tokens: Sequence[str] = ()) -> list[str]:

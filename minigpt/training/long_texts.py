@@ -20,9 +20,10 @@ from ..system.files import write_atomic
 from ..system.processes import Work, in_order
 from ..system.progress import Bar
 from ..system.text_files import changes_note
-from ..system.text_parts import PART
+from ..system.text_parts import PART, read_parts
 from ..system.threads import WorkerPool, cpu_count
 from ..tokenization import CharTokenizer, Tokenizer, from_state
+from ..tokenization.cutting import Cuts
 from ..tokenization.file_work import make_counter, make_encoder
 from ..tokenization.sizing import fitting_vocab_size
 from .documents import separator, source_of_paths, special_between
@@ -32,6 +33,8 @@ MOST_PIECES = 1 << 18   # distinct ones that are counted; when there are more, t
 STRETCH = 4 * PART      # bytes of a file that are one job
 _HASHED = 1 << 24       # bytes that are hashed at a time
 _FORMAT = 1             # to be raised when the same text and tokenizer give another file
+
+Job = tuple[str, int, int]      # a file, and the stretch of it from one byte to another
 
 
 class LongText:
@@ -45,7 +48,7 @@ class LongText:
         self._states = [*map(_state, paths)]
         self.n_bytes = sum(size for size, _ in self._states)
         self._digests = self._hashed()
-        self.changes = ""       # a sentence on what of the bytes was read otherwise, once a tokenizer has been learned
+        self.changes = ""       # a sentence on what of the bytes was read otherwise, once a tokenizer is learned
 
     @property
     def name(self) -> str:
@@ -59,7 +62,7 @@ class LongText:
         return learned
 
     def bpe(self, vocab_size: int | None, special_tokens: Sequence[str] = ()) -> Tokenizer:
-        """A tokenizer of byte-level BPE, by default as large as fits the text; with several files it has an end-of-text token."""
+        """A tokenizer of byte-level BPE, by default as large as fits the text, with an end-of-text token for several files."""
         special = special_between(self.paths, special_tokens)
         learned = self._learned(special, vocab_size, partial(self._learn_bpe, special, vocab_size))
         assert isinstance(learned, Tokenizer)
@@ -83,6 +86,11 @@ class LongText:
             self._check_unchanged()
 
         return token_file(name, tokenizer.vocab_size, len(jobs), make)
+
+    def beginning(self, n: int) -> str:
+        """The first characters."""
+        parts = read_parts(self.paths[0], 0, 1, Cuts(anywhere=True), self.keep_bytes, 4 * n + 3)
+        return "".join(part.text for part in parts)[:n]
 
     def _learned(self, special: Sequence[str] | None, vocab_size: int | None, learn: Callable[[], dict[str, Any]]) -> Any:
         path = token_folder() / f"learned-{self._key(special, vocab_size)}.json"
@@ -120,12 +128,12 @@ class LongText:
                 counts = _frequent(counts, MOST_PIECES // 2)
         return counts, changes
 
-    def _jobs(self) -> list[tuple[str, int, int]]:
+    def _jobs(self) -> list[Job]:
         return [(path, start, start + STRETCH) for path, (size, _) in zip(self.paths, self._states, strict=True)
                 for start in range(0, size, STRETCH)]
 
     def _work(
-        self, make_work: Callable[[bytes], Work], setup: dict[str, Any], jobs: Sequence[tuple[str, int, int]], done: int, what: str
+        self, make_work: Callable[[bytes], Work], setup: dict[str, Any], jobs: Sequence[Job], done: int, what: str
     ) -> Iterator[bytes]:
         frames = (json.dumps(job).encode() for job in jobs[done:])
         with self._bar(what, min(done * STRETCH, self.n_bytes)) as bar:

@@ -44,23 +44,27 @@ class ShortText:
         return CharTokenizer.train(BETWEEN.join(self.documents))
 
     def bpe(self, vocab_size: int | None, special_tokens: Sequence[str] = ()) -> Tokenizer:
-        """A tokenizer of byte-level BPE, by default as large as fits the text; with several files it has an end-of-text token."""
+        """A tokenizer of byte-level BPE, by default as large as fits the text, with an end-of-text token for several files."""
         special = special_between(self.documents, special_tokens)
         text = END_OF_TEXT.join(self.documents)
         if vocab_size is None:
             vocab_size = fitting_vocab_size("".join(self.documents)) + len(special)
-        return Tokenizer.train(text, vocab_size, special, self.progress)
+        return Tokenizer.train(text, vocab_size, special_tokens=special, progress=self.progress)
 
     def ids(self, tokenizer: CharTokenizer | Tokenizer) -> IdArray:
         """The ids of all files, a separator between them."""
         parts = [tokenizer.encode_array(text, allowed_special="all") for text in self.documents]
         return joined(parts, separator(tokenizer, self.documents))
 
+    def beginning(self, n: int) -> str:
+        """The first characters."""
+        return self.documents[0][:n]
+
 
 def open_text(
     sources: Sequence[str | os.PathLike[str]] | None, keep_bytes: bool = False, progress: bool = False
 ) -> tuple[ShortText | LongText, str]:
-    """Open the text of some sources -> the text, and a sentence or two on what it is.
+    """Open a text -> it, and a sentence or two on what it is.
 
     sources: files, patterns of files, or a single name that load_corpus() knows; None is its default.
     Raises what load_corpus() does.
@@ -68,12 +72,18 @@ def open_text(
     if sources is None or (len(sources) == 1 and sources[0] in NAMED):
         corpus = load_corpus(None if sources is None else sources[0])
         return ShortText([corpus], progress), corpus.note
+    return open_files(sources, keep_bytes, progress)
+
+
+def open_files(
+    sources: Sequence[str | os.PathLike[str]], keep_bytes: bool = False, progress: bool = False
+) -> tuple[ShortText | LongText, str]:
+    """Do that for files and patterns alone; of several files the empty ones are left out."""
     paths = paths_of(sources)
     sizes = [os.path.getsize(path) if os.path.isfile(path) else 0 for path in paths]
     if sum(sizes) > IN_MEMORY:
         return _long(paths, sizes, keep_bytes, progress)
-    if len(paths) > 1:
-        paths = [path for path, size in zip(paths, sizes, strict=True) if size or not os.path.isfile(path)] or paths
+    paths = [path for path, size in zip(paths, sizes, strict=True) if size or not os.path.isfile(path)] or paths[:1]
     corpora = [load_corpus(_as_file(path), keep_bytes) for path in paths]
     return ShortText(corpora, progress), _note_of(corpora)
 

@@ -90,7 +90,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _make(path: Path, n_jobs: int, make: Callable[[int], Iterable[bytes]]) -> None:
-    """subtle: the ids are on the disk before the note that counts them, so what a note counts is there after a power cut too."""
+    """subtle: ids are on the disk before the note that counts them, so that they are there after a power cut too."""
     part, note = path.with_suffix(".part"), path.with_suffix(".json")
     done, size = _progress(part, note)
 

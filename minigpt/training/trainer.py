@@ -132,8 +132,8 @@ class Trainer:
             ids = cls._read_again(facts)
         if (found := cls._fingerprint(ids)) != facts["data_fingerprint"]:
             raise ValueError(
-                f"{shown_source(facts['data_source']) or 'ids'}: fingerprint {found}, expected {facts['data_fingerprint']}: the text "
-                f"changed since the checkpoint; restore it or start a new run"
+                f"{shown_source(facts['data_source']) or 'ids'}: fingerprint {found}, expected {facts['data_fingerprint']}: "
+                f"the text changed since the checkpoint; restore it or start a new run"
             )
         if config.n_params > sum(array.size for array in saved.arrays.values()):      # before so many are allocated
             raise DamagedError(f"{source}: fewer arrays than {config.n_params:,} parameters; use the checkpoint before it")
@@ -152,8 +152,8 @@ class Trainer:
         try:
             return read_ids(source, facts["tokenizer"], facts["data_fingerprint"])
         except ValueError as error:
-            raise ValueError(f"{shown_source(source)}: {error}: it changed since the checkpoint; restore it or start a new run"
-                             ) from error
+            changed = f"{shown_source(source)}: {error}: it changed since the checkpoint"
+            raise ValueError(f"{changed}; restore it or start a new run") from error
 
     def run(self) -> int:
         """Train to the end -> 0; or 130, 143, 138 after Ctrl-C, SIGTERM, SIGUSR1: the step was finished and a checkpoint saved.
@@ -327,8 +327,8 @@ class Trainer:
             raise ValueError(f"ids: up to {ids.max()}, expected below vocab_size {self.model.config.vocab_size}")
         if len(self.val_ids) <= n_positions:
             raise ValueError(
-                f"{shown_source(self.data_source) or 'ids'}: {len(ids)} tokens leave {len(self.val_ids)} for validation, expected more than "
-                f"n_positions {n_positions}; use a longer text or a smaller --context"
+                f"{shown_source(self.data_source) or 'ids'}: {len(ids)} tokens leave {len(self.val_ids)} for validation, "
+                f"expected more than n_positions {n_positions}; use a longer text or a smaller --context"
             )
         return Batches(train_ids, self.recipe.batch_size, n_positions, self.recipe.seed, self.recipe.order)
 

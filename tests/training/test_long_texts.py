@@ -73,7 +73,7 @@ def test_between_two_files_is_the_end_of_text_token_or_an_empty_line(files):
     for tokenizer in (BPE, open_text(files)[0].bpe(None), open_text(files)[0].characters()):
         ids = np.asarray(open_text(files)[0].ids(tokenizer)).tolist()
         between = [tokenizer.special_tokens["<|endoftext|>"]] if tokenizer.special_tokens else tokenizer.encode("\n\n")
-        documents = [tokenizer.encode_array(read).tolist() 
+        documents = [tokenizer.encode_array(read).tolist()
                      for read in (PROSE * 9, "one\ntwo\n" + "\ufeffone\ntwo\n" * 8, PROSE.upper() + "no line end")]
         assert ids == documents[0] + between + documents[1] + between + documents[2]
 
@@ -145,7 +145,7 @@ def test_a_file_that_changes_while_it_is_read_leaves_nothing(files):
     with open(files[2], "ab") as file:
         file.write(b"more")
     for make in (lambda: text.ids(BPE), text.characters):
-        with pytest.raises(TextChanged, match="2.txt: changed while it was read"):
+        with pytest.raises(TextChanged, match=r"2\.txt: changed while it was read"):
             make()
     assert {p.suffix for p in token_files.token_folder().iterdir()} == {".lock"}
 
@@ -245,7 +245,7 @@ def test_a_run_refuses_a_long_text_that_changed_without_encoding_it(files, tmp_p
     with open(files[0], "r+b") as file:
         file.write(b"X")
     monkeypatch.setattr(LongText, "ids", lambda *args: pytest.fail("encoded"))
-    with pytest.raises(ValueError, match="0.txt and 2 more.* changed since the checkpoint"):
+    with pytest.raises(ValueError, match=r"0\.txt and 2 more.* changed since the checkpoint"):
         Trainer.resume(tmp_path / "run", quiet=True)
 
 
