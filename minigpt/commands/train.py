@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..config import GPTConfig
 from ..models.gpt import GPT
 from ..nn.activations import ACTIVATIONS
@@ -198,7 +200,7 @@ def _summarize(trainer: Trainer) -> None:
 def _beginning(trainer: Trainer) -> str:
     """The first lines of the text that a run learns from"""
     batches = trainer.batches
-    text: str = trainer.tokenizer.decode(batches.ids[:1000].tolist()) if isinstance(batches, Batches) else ""
+    text: str = trainer.tokenizer.decode(np.asarray(batches.ids[:1000])) if isinstance(batches, Batches) else ""
     return text
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from ..weights.cache import cache_folder
 from ..weights.hub import DownloadError, fetch
 from .batches import as_tokens
 from .token_files import TokenFile
+
+Tokens = TypeVar("Tokens", np.ndarray, TokenFile)
 
 VALIDATION = 1 << 18        # tokens of a token file that an evaluation reads at most
 
@@ -74,23 +77,25 @@ def load_corpus(source: str | os.PathLike[str] | None = None, keep_bytes: bool =
     return Corpus(text, os.fspath(source), f"{note} {changes}".rstrip())
 
 
-def split(ids: np.ndarray, fraction: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+def split(ids: Tokens, fraction: float = 0.9) -> tuple[Tokens, Tokens]:
     """Cut ids (N,) in two, views: the first `fraction` for training, the end for validation.
 
     split(np.arange(10)) -> [0 … 8], [9].  Raises ValueError if either part would be empty.
     """
-    ids = as_tokens(ids)
+    if not isinstance(ids, TokenFile):
+        ids = as_tokens(ids)
     cut = int(fraction * len(ids)) if 0 < fraction < 1 else 0
     if cut == 0:
         raise ValueError(f"ids: fraction {fraction} of {len(ids)} tokens, expected two parts; use 0.9 or a longer text")
     return ids[:cut], ids[cut:]
 
 
-def spread(ids: np.ndarray, most: int = VALIDATION, stretches: int = 64) -> np.ndarray:
+def spread(ids: np.ndarray | TokenFile, most: int = VALIDATION, stretches: int = 64) -> np.ndarray:
     """Return at most so many ids of (N,): all of them, a view, or as many stretches at equal distances, a copy.
 
     spread(np.arange(10), most=4, stretches=2) -> [0, 1, 8, 9].  An evaluation that reads all of a long text takes hours.
     """
+    ids = as_tokens(ids)
     if len(ids) <= most:
         return ids
     length = most // stretches

@@ -33,22 +33,28 @@ class TextChanged(ValueError):
 
 
 class TokenFile:
-    """The ids (N,) of a token file; as an array, which NumPy makes of it, they are a memory map.
+    """The ids (N,) of a token file, or some of them in a row; as an array, which NumPy makes of it, they are a memory map.
 
+    Each array is a map of its own: the pages that were read leave the process's memory together with it.
     fingerprint: a name that no other ids have but for an accident: of the texts, the tokenizer and the separator.
     """
 
-    def __init__(self, path: Path, vocab_size: int) -> None:
+    def __init__(self, path: Path, vocab_size: int, part: range | None = None) -> None:
         self.path, self.fingerprint = path, f"file:{path.stem}"
-        self._ids = np.memmap(path, _stored(vocab_size), "r")
         self._vocab_size = vocab_size
+        self._dtype = np.dtype(id_dtype(vocab_size)).newbyteorder("<")
+        self._part = range(path.stat().st_size // self._dtype.itemsize) if part is None else part
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> IdArray:
-        ids = np.asarray(self._ids)
+        start = self._part.start * self._dtype.itemsize
+        ids = np.asarray(np.memmap(self.path, self._dtype, "r", start, (len(self),)))
         return ids if dtype is None or dtype == ids.dtype else ids.astype(dtype)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._part)
+
+    def __getitem__(self, part: slice) -> TokenFile:
+        return TokenFile(self.path, self._vocab_size, self._part[part])
 
     def max(self) -> int:
         """The highest id that can be there: these are one tokenizer's, and looking at all of them would read the whole file."""
@@ -130,7 +136,3 @@ def _progress(part: Path, note: Path) -> tuple[int, int]:
         if part.stat().st_size >= size >= 0 <= done:
             return done, size
     return 0, 0
-
-
-def _stored(vocab_size: int) -> np.dtype[Any]:
-    return np.dtype(id_dtype(vocab_size)).newbyteorder("<")
