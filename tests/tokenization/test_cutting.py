@@ -5,15 +5,9 @@ from itertools import product
 
 import pytest
 
-from minigpt.tokenization import CharTokenizer, Tokenizer
-from minigpt.tokenization.added import AddedToken
-from minigpt.tokenization.bpe import BYTE_NAMES
+from cuttable import KINDS, TOKENIZERS, WILD
 from minigpt.tokenization.cutting import Cuts
 from minigpt.tokenization.split import split_pieces
-from minigpt.tokenization.vocabulary import Vocabulary
-
-KINDS = "as1'! \n日\u2003"       # letters, those of contractions, a digit, signs, white space of several widths
-WILD = [*KINDS, "'s", "'ll", "  ", "\r\n", "٣", "é", "e\u0301", "𝒜", "👍🏽", "<s>", "s>", "<", "…", "\u00a0", "¼", "\0"]
 
 
 def pieces(text):
@@ -33,22 +27,6 @@ def test_every_cut_of_every_short_text_leaves_the_pieces_as_they_are():
             assert pieces(text[:cut]) + pieces(text[cut:]) == pieces(text), (text, cut)
             n += 1
     assert n > 4000
-
-
-def added(text, **flags):
-    return AddedToken(text, **flags)
-
-
-TOKENIZERS = {
-    "a special token": Tokenizer([(66, 67)], ["<s>", "<s>s>"]),
-    "added tokens with white space": Tokenizer.from_state(Vocabulary(
-        {name: i for i, name in enumerate(BYTE_NAMES)}, [],
-        [added("<s>", lstrip=True, rstrip=True), added("s>", special=False, single_word=True), added("!\n", normalized=True)],
-    ).state()),
-    "a space put before": Tokenizer.from_state(Vocabulary(
-        {name: i for i, name in enumerate(BYTE_NAMES)}, [], [added("<s>", rstrip=True)], add_prefix_space=True).state()),
-    "characters": CharTokenizer(sorted({*"".join(WILD)})),
-}
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
