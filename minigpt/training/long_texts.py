@@ -10,8 +10,10 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,11 +28,12 @@ from ..tokenization import CharTokenizer, Tokenizer, from_state
 from ..tokenization.cutting import Cuts
 from ..tokenization.file_work import make_counter, make_encoder
 from ..tokenization.sizing import fitting_vocab_size
-from .documents import separator, source_of_paths, special_between
+from .documents import BETWEEN, separator, source_of_paths, special_between
 from .token_files import TextChanged, TokenFile, locked, token_file, token_folder
 
 MOST_PIECES = 1 << 18   # distinct ones that are counted; when there are more, the rarest are dropped
 STRETCH = 4 * PART      # bytes of a file that are one job
+NOTE_EVERY = 64         # jobs between two notes of what was counted
 _HASHED = 1 << 24       # bytes that are hashed at a time
 _FORMAT = 1             # to be raised when the same text and tokenizer give another file
 
@@ -57,14 +60,14 @@ class LongText:
 
     def characters(self) -> CharTokenizer:
         """The tokenizer of the text's characters; with several files of the separator's too."""
-        learned = self._learned(None, None, self._learn_characters)
+        learned = self._learned(None, None)
         assert isinstance(learned, CharTokenizer)
         return learned
 
     def bpe(self, vocab_size: int | None, special_tokens: Sequence[str] = ()) -> Tokenizer:
         """A tokenizer of byte-level BPE, by default as large as fits the text, with an end-of-text token for several files."""
         special = special_between(self.paths, special_tokens)
-        learned = self._learned(special, vocab_size, partial(self._learn_bpe, special, vocab_size))
+        learned = self._learned(special, vocab_size)
         assert isinstance(learned, Tokenizer)
         return learned
 
@@ -92,40 +95,51 @@ class LongText:
         parts = read_parts(self.paths[0], 0, 1, Cuts(anywhere=True), self.keep_bytes, 4 * n + 3)
         return "".join(part.text for part in parts)[:n]
 
-    def _learned(self, special: Sequence[str] | None, vocab_size: int | None, learn: Callable[[], dict[str, Any]]) -> Any:
+    def _learned(self, special: Sequence[str] | None, vocab_size: int | None) -> Any:
+        """The tokenizer that was learned before, or is now: of BPE, or without `special` of characters."""
         path = token_folder() / f"learned-{self._key(special, vocab_size)}.json"
+        note = path.with_suffix(".part")
         if not path.exists():
             with locked(path.with_suffix(".lock")):
                 if not path.exists():
-                    learned = learn()
-                    self._check_unchanged()
-                    write_atomic(path, json.dumps(learned, ensure_ascii=False).encode())
+                    counts, changes = self._count(special, note)
+                    try:
+                        self._check_unchanged()
+                    except TextChanged:
+                        note.unlink(missing_ok=True)
+                        raise
+                    tokenizer = self._characters(counts) if special is None else self._bpe(counts, changes, special, vocab_size)
+                    _write(path, {"changes": changes, "tokenizer": tokenizer.state()})
+                    note.unlink(missing_ok=True)
         found = json.loads(path.read_bytes())
         self.changes = changes_note(*found["changes"])
         return from_state(found["tokenizer"])
 
-    def _learn_characters(self) -> dict[str, Any]:
-        counts, changes = self._count(None)
-        between = "\n" if len(self.paths) > 1 else ""
-        return {"changes": changes, "tokenizer": CharTokenizer(sorted({*counts, *between})).state()}
+    def _characters(self, counts: Counter[str]) -> CharTokenizer:
+        return CharTokenizer(sorted({*counts, *(BETWEEN if len(self.paths) > 1 else "")}))
 
-    def _learn_bpe(self, special: Sequence[str], vocab_size: int | None) -> dict[str, Any]:
-        counts, changes = self._count(special)
+    def _bpe(self, counts: Counter[str], changes: list[int], special: Sequence[str], vocab_size: int | None) -> Tokenizer:
         if vocab_size is None:
             marks, pairs, _ = changes           # three bytes and one that are no more
             vocab_size = fitting_vocab_size(counts, self.n_bytes - 3 * marks - pairs) + len(special)
-        tokenizer = Tokenizer.train_on_pieces(counts, vocab_size, special, self.progress)
-        return {"changes": changes, "tokenizer": tokenizer.state()}
+        return Tokenizer.train_on_pieces(counts, vocab_size, special, self.progress)
 
-    def _count(self, special: Sequence[str] | None) -> tuple[Counter[str], list[int]]:
+    def _count(self, special: Sequence[str] | None, note: Path) -> tuple[Counter[str], list[int]]:
+        """Count, or go on counting from what a process that was killed noted."""
         counts: Counter[str] = Counter()
-        changes = [0, 0, 0]
+        changes, done = [0, 0, 0], 0
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            noted = json.loads(note.read_bytes())
+            counts, changes, done = Counter(noted["counts"]), noted["changes"], noted["jobs"]
         setup = {"special": special, "keep_bytes": self.keep_bytes, "part": PART}
-        for found in map(json.loads, self._work(make_counter, setup, self._jobs(), 0, "counting")):
+        for found in map(json.loads, self._work(make_counter, setup, self._jobs(), done, "counting")):
+            done += 1
             counts.update(found["counts"])
             changes = [a + b for a, b in zip(changes, found["changes"], strict=True)]
             if len(counts) > MOST_PIECES:
                 counts = _frequent(counts, MOST_PIECES // 2)
+            if done % NOTE_EVERY == 0:
+                _write(note, {"counts": counts, "changes": changes, "jobs": done})
         return counts, changes
 
     def _jobs(self) -> list[Job]:
@@ -168,6 +182,10 @@ class LongText:
         for path, state in zip(self.paths, self._states, strict=True):
             if _state(path) != state:
                 raise TextChanged(f"{path}: changed while it was read, expected it to stay; start again when it is whole")
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    write_atomic(path, json.dumps(content, ensure_ascii=False).encode())
 
 
 def _state(path: str) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import pytest
 
 from minigpt.config import GPTConfig
 from minigpt.models.gpt import GPT
+from minigpt.system.files import LockedError
 from minigpt.tokenization import CharTokenizer, Tokenizer
 from minigpt.training import long_texts, texts, token_files
 from minigpt.training.corpora import fingerprint, split, spread
@@ -32,6 +33,7 @@ def small_sizes(monkeypatch, tmp_path):
     monkeypatch.setattr(long_texts, "STRETCH", 100)
     monkeypatch.setattr(long_texts, "cpu_count", lambda: 1)
     monkeypatch.setattr(token_files, "SAVE_EVERY", 2)
+    monkeypatch.setattr(long_texts, "NOTE_EVERY", 2)
 
 
 @pytest.fixture
@@ -100,33 +102,61 @@ class Killed(BaseException):
     """Nobody expects it"""
 
 
-@pytest.mark.parametrize("after", [0, 1, 3, 6])
+def until(work, stop, done):
+    """LongText._work, killed at a job"""
+    def stopping(self, make_work, setup, jobs, first, what):
+        for i, result in enumerate(work(self, make_work, setup, jobs, first, what), start=first):
+            if i == stop:
+                raise Killed
+            done.append(i)
+            yield result
+    return stopping
+
+
+@pytest.mark.parametrize("after", [0, 3, 6])
 def test_a_killed_process_leaves_no_whole_file_and_the_next_goes_on_from_its_note(files, monkeypatch, after):
-    tokenizer = BPE
-    whole = np.asarray(open_text(files)[0].ids(tokenizer)).tolist()
-    path = open_text(files)[0].ids(tokenizer).path
+    whole = np.asarray(open_text(files)[0].ids(BPE)).tolist()
+    path = open_text(files)[0].ids(BPE).path
     path.unlink()
-    done = []
-
-    def until(work, stop):
-        def stopping(self, make_work, setup, jobs, first, what):
-            for i, result in enumerate(work(self, make_work, setup, jobs, first, what), start=first):
-                if i == stop:
-                    raise Killed
-                done.append(i)
-                yield result
-        return stopping
-
-    work = LongText._work
-    monkeypatch.setattr(LongText, "_work", until(work, after))
+    done, work = [], LongText._work
+    monkeypatch.setattr(LongText, "_work", until(work, after, done))
     with pytest.raises(Killed):
-        open_text(files)[0].ids(tokenizer)
+        open_text(files)[0].ids(BPE)
     assert not path.exists()
-    monkeypatch.setattr(LongText, "_work", until(work, -1))
     n_first = len(done)
-    assert np.asarray(open_text(files)[0].ids(tokenizer)).tolist() == whole
+    monkeypatch.setattr(LongText, "_work", until(work, -1, done))
+    assert np.asarray(open_text(files)[0].ids(BPE)).tolist() == whole
     assert done[n_first:] == list(range(after // 2 * 2, done[-1] + 1))
     assert [p.suffix for p in path.parent.glob(f"{path.stem}.*") if p.suffix != ".lock"] == [".bin"]
+
+
+def test_counting_goes_on_from_its_note_too(files, monkeypatch):
+    for i, learn in enumerate((lambda text: text.characters(), lambda text: text.bpe(259))):
+        texts_ = [open_text(files)[0], open_text(files[:2])[0]]
+        expected = [learn(text) for text in texts_]
+        for learned in token_files.token_folder().glob("learned-*"):
+            learned.unlink()
+        done, work = [], LongText._work
+        with monkeypatch.context() as m:
+            m.setattr(LongText, "_work", until(work, 5, done))
+            with pytest.raises(Killed):
+                learn(texts_[0])
+            m.setattr(LongText, "_work", until(work, -1, done))
+            assert [learn(text) for text in texts_] == expected, i
+        assert done[5] == 4 and not list(token_files.token_folder().glob("*.part"))
+
+
+def test_who_needs_what_another_process_makes_waits_and_says_so(files, monkeypatch, capsys):
+    real = token_files.lock
+
+    def lock(path, timeout=0.0):
+        if timeout == 0:
+            raise LockedError(f"{path}: locked by process 7")
+        return real(path, timeout)
+
+    monkeypatch.setattr(token_files, "lock", lock)
+    open_text(files)[0].ids(BPE)
+    assert capsys.readouterr().err.startswith("waiting: ")
 
 
 def test_a_damaged_note_or_a_short_part_begins_anew(files):
