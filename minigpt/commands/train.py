@@ -12,20 +12,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..config import ConfigError, GPTConfig
 from ..models.gpt import GPT
 from ..nn.activations import ACTIVATIONS
 from ..system.shell import python, quoted
 from ..system.text import for_terminal, printable
-from ..tokenization import CharTokenizer, Tokenizer
+from ..tokenization import CharTokenizer
 from ..tokenization.sizing import RULE
 from ..training import checkpoint
 from ..training.batches import Batches
-from ..training.corpora import load_corpus
 from ..training.distributed import Alone
+from ..training.documents import paths_of, shared_name, shown_source, source_of_paths
 from ..training.log import loss_chart, read_log, save_loss_png
 from ..training.optim import OPTIMIZERS, SCHEDULES
 from ..training.recipe import PRESETS, Recipe
+from ..training.texts import open_text
 from ..training.trainer import EVALUATIONS, Trainer
 from .common import add_keep_bytes, command_parser, exit_status
 from .processes import add_mpi, on_processes, threads_of
@@ -51,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     text = parser.add_argument_group("the text")
-    text.add_argument("--data", metavar="FILE", help="a UTF-8 file, or the name shakespeare or python (default: shakespeare)")
+    text.add_argument("--data", metavar="FILE", nargs="+", help="UTF-8 files of any size, patterns such as "
+                      "'books/*.txt', or the name shakespeare or python (default: shakespeare)")
     text.add_argument("--tokenizer", choices=("char", "bpe"), help="characters or byte-level BPE (default: char)")
     add_keep_bytes(text)
     text.add_argument("--vocab-size", type=int, metavar="N", help=f"tokens of the BPE vocabulary (default: {RULE})")
@@ -140,7 +144,7 @@ def _run(trainer: Trainer) -> int:
 def _new(given: dict[str, Any], out: str | None, threads: int | None, group: Alone) -> Trainer:
     """Start a run in a new folder"""
     preset = given.pop("preset", DEFAULT_PRESET)
-    source, kind, vocab_size = given.pop("data", None), given.pop("tokenizer", "char"), given.pop("vocab_size", None)
+    sources, kind, vocab_size = given.pop("data", None), given.pop("tokenizer", "char"), given.pop("vocab_size", None)
     if {"steps", "minutes"} & given.keys():
         given = {"steps": None, "minutes": None, **given}
     model_fields, recipe_fields = PRESETS[preset]
@@ -150,18 +154,18 @@ def _new(given: dict[str, Any], out: str | None, threads: int | None, group: Alo
         GPTConfig(**model_fields)                       # check the sizes before any text is read
     except ConfigError as error:
         raise ConfigError(_with_flags(str(error))) from None
-    corpus = group.first(partial(load_corpus, source, given.pop("keep_bytes", False)))
-    print(for_terminal(corpus.note))
-    name = corpus.name if corpus.name in ("shakespeare", "python") else os.path.abspath(corpus.name)
-    folder = Path(out) if out else free_folder(preset if name == "shakespeare" else name_of_text(name))
+    progress = group.leads and sys.stderr.isatty()
+    text, note = group.first(partial(open_text, sources, given.pop("keep_bytes", False), progress))
+    print(for_terminal(note))
+    folder = Path(out) if out else free_folder(preset if text.name == "shakespeare" else name_of_text(shared_name(text.paths)))
     folder = Path(group.of_leader(str(folder)))
-    if kind == "char":
-        tokenizer: CharTokenizer | Tokenizer = CharTokenizer.train(corpus.text)
-    else:
-        tokenizer = Tokenizer.train(corpus.text, vocab_size, progress=group.leads and sys.stderr.isatty())
+    tokenizer = text.characters() if kind == "char" else text.bpe(vocab_size)
+    ids = text.ids(tokenizer)
+    if text.changes:
+        print(for_terminal(text.changes))
     config = GPTConfig(vocab_size=tokenizer.vocab_size, **model_fields)
     model = GPT(config, recipe.seed, threads=threads, fast=not given.get("textbook", False))
-    return Trainer(model, tokenizer, tokenizer.encode_array(corpus.text), recipe, folder, name, group=group)
+    return Trainer(model, tokenizer, ids, recipe, folder, text.name, group=group)
 
 
 def _resumed(given: dict[str, Any], out: str | os.PathLike[str] | None, threads: int | None, group: Alone) -> Trainer:
@@ -173,10 +177,10 @@ def _resumed(given: dict[str, Any], out: str | os.PathLike[str] | None, threads:
     if out is None:
         raise checkpoint.CheckpointError(f"{RUNS}: no run, expected one to resume; name its folder with --out")
     if (data := given.pop("data", None)) is not None:
-        learned = checkpoint.newest_metadata(Path(out)).get("data_source", data)
-        if learned not in (data, os.path.abspath(data)):
-            raise ValueError(f"--data: {printable(data)}, expected {printable(learned)}, from which the run in "
-                             f"{printable(out)} learns; leave it out, or start a new run without --resume")
+        learned = checkpoint.newest_metadata(Path(out)).get("data_source", "")
+        if data != [learned] and source_of_paths(paths_of(data)) != learned:
+            raise ValueError(f"--data: {' '.join(map(printable, data))}, expected {printable(shown_source(learned))}, from which "
+                             f"the run in {printable(out)} learns; leave it out, or start a new run without --resume")
     trainer = Trainer.resume(out, threads=threads, group=group, **given)
     print(f"continuing after step {trainer.step} of {printable(out)}, {trainer.seconds:.0f} s into the run")
     return trainer
@@ -189,7 +193,7 @@ def _summarize(trainer: Trainer) -> None:
     written = "checkpoints and log.csv"
     if rows:
         print(loss_chart(rows))
-        name = Path(trainer.data_source).name
+        name = Path(shown_source(trainer.data_source)).name
         name = printable(name).replace("$", r"\$")                  # between two $ matplotlib reads formulas
         name = name if max(name, default="") < "\u0530" else "training"         # the letters that matplotlib's own font has
         title = f"{name}: validation loss {best['val_loss']:.3f}" if best else name
@@ -227,7 +231,7 @@ def _spare(trainer: Trainer, rows: list[dict[str, Any]]) -> str:
 def _beginning(trainer: Trainer) -> str:
     """The first lines of the text that a run learns from"""
     batches = trainer.batches
-    text: str = trainer.tokenizer.decode(batches.ids[:1000].tolist()) if isinstance(batches, Batches) else ""
+    text: str = trainer.tokenizer.decode(np.asarray(batches.ids[:1000])) if isinstance(batches, Batches) else ""
     return text
 
 

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from .encodings import is_suspicious, likely_encodings
+from .encodings import SAMPLE, is_suspicious, likely_encodings
 from .shell import python, quoted
 from .text import for_terminal, printable
 
@@ -38,31 +38,54 @@ def read_text_file(path: str | os.PathLike[str], keep_bytes: bool = False) -> Te
     data = path.read_bytes()        # not as text: Python would turn \r\n into \n
     if not data:
         raise ValueError(f"{path}: 0 bytes, expected a text; give another file")
-    if not keep_bytes and is_suspicious(data) and (b"\0" in data or likely_encodings(data) != ["UTF-8"]):
-        found = f"{zeros:,} zero bytes" if (zeros := data.count(0)) else "bytes that seem to stand for other characters"
-        raise ValueError(f"{path}: {found}, which --keep-bytes keeps, expected UTF-8; {_remedy(path, data)}")
+    _refuse_other_encodings(path, data, keep_bytes)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        found = f"byte 0x{data[error.start]:02x} at offset {error.start} of {len(data):,}"
-        raise ValueError(f"{path}: {found} ({error.reason}), expected UTF-8; {_remedy(path, data)}") from error
+        raise not_utf8(path, data, error) from error
     read = TextFile(text, "") if keep_bytes else _as_meant(text)
     if not read.text:
         raise ValueError(f"{path}: a byte order mark and nothing after it, expected a text; give another file")
     return read
 
 
+def not_utf8(path: Path, data: bytes, error: UnicodeDecodeError, start: int = 0, size: int | None = None) -> ValueError:
+    """The error of a text in another encoding.  start, size: where in the file data begins, and how many bytes that has."""
+    found = f"byte 0x{data[error.start]:02x} at offset {start + error.start} of {len(data) if size is None else size:,}"
+    return ValueError(f"{path}: {found} ({error.reason}), expected UTF-8; {_remedy(path, data)}")
+
+
+def check_start(path: str | os.PathLike[str], keep_bytes: bool = False) -> None:
+    """Raise the ValueError of read_text_file() for a file that begins as none of UTF-8 does, without reading all of it."""
+    with open(path, "rb") as file:
+        _refuse_other_encodings(Path(path), file.read(SAMPLE), keep_bytes)
+
+
+def _refuse_other_encodings(path: Path, data: bytes, keep_bytes: bool) -> None:
+    """Refuse what may be UTF-8 by its bytes, but not by its characters."""
+    if not keep_bytes and is_suspicious(data) and (b"\0" in data or likely_encodings(data) != ["UTF-8"]):
+        found = f"{zeros:,} zero bytes" if (zeros := data.count(0)) else "bytes that seem to stand for other characters"
+        raise ValueError(f"{path}: {found}, which --keep-bytes keeps, expected UTF-8; {_remedy(path, data)}")
+
+
 def _as_meant(text: str) -> TextFile:
-    changes = []
-    if text.startswith("\ufeff"):
-        text = text[1:]
-        changes.append("the byte order mark was left out")
+    marks = int(text.startswith("\ufeff"))
+    text = text[marks:]
+    counts = []
     for end in ("\r\n", "\r"):
-        if n := text.count(end):
-            text = text.replace(end, "\n")
+        counts.append(text.count(end))
+        text = text.replace(end, "\n")
+    return TextFile(text, changes_note(marks, *counts))
+
+
+def changes_note(marks: int, pairs: int, returns: int) -> str:
+    r"""A sentence on what was read otherwise, "" for nothing: byte order marks, line ends \r\n and \r, how many of each."""
+    changes = [f"{'the byte order mark was' if marks == 1 else f'{marks:,} byte order marks were'} left out"] if marks else []
+    for n, end in ((pairs, "\r\n"), (returns, "\r")):
+        if n:
             changes.append(f"{n:,} line {'end' if n == 1 else 'ends'} {printable(end)} became \\n")
     note = f"{', '.join(changes)}; --keep-bytes keeps every byte." if changes else ""
-    return TextFile(text, note[:1].upper() + note[1:])
+    return note[:1].upper() + note[1:]
 
 
 def _remedy(path: Path, data: bytes) -> str:

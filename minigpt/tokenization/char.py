@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..system.text import printable
 from .checks import allowed_in, checked_text, shortened
+from .cutting import Cuts
 from .explain import Explanation
 from .formats import read_chars, write_chars
 from .ids import IdArray, checked_ids, id_dtype
@@ -111,6 +112,11 @@ class CharTokenizer:
     def special_tokens(self) -> dict[str, int]:
         """Empty: this tokenizer has characters only."""
         return {}
+
+    @property
+    def cuts(self) -> Cuts:
+        """The places where a text can be cut: all."""
+        return Cuts(anywhere=True)
 
     def __len__(self) -> int:
         return self.vocab_size

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 
 OFTEN = 10      # times that a character occurs for which room is made
 RULE = f"256 + 3 √bytes of the text + 2 for each character beyond ASCII that occurs {OFTEN} times"
 
 
-def fitting_vocab_size(text: str) -> int:
+def fitting_vocab_size(text: str | Mapping[str, int], n_bytes: int | None = None) -> int:
     """Return a vocabulary size for byte-level BPE that a text of this length and script fills with tokens seen often enough.
 
         V = 256 + 3 √n + 2 D
 
-    n: bytes of its UTF-8.  D: distinct characters beyond ASCII that occur at least 10 times.  256 tokens are the bytes.  3 √n
-    are for words and parts of words, whose number grows about so with a text (Heaps' law).  A character beyond ASCII is two to
-    four bytes; one merge joins its first bytes, often for others too, and one makes it a token: a Chinese text has thousands.
+    text: it, or how often each of its pieces occurs, with n_bytes, which is n: bytes of its UTF-8.  D: distinct characters
+    beyond ASCII that occur at least 10 times.  256 tokens are the bytes.  3 √n are for words and parts of words, whose number
+    grows about so with a text (Heaps' law).  A character beyond ASCII is two to four bytes; one merge joins its first bytes,
+    often for others too, and one makes it a token: a Chinese text has thousands.
     """
-    often = sum(n >= OFTEN for character, n in Counter(text).items() if character > "\x7f")
-    return 256 + math.isqrt(9 * len(text.encode("utf-8"))) + 2 * often
+    counts: Counter[str] = Counter()
+    for piece, count in [(text, 1)] if isinstance(text, str) else text.items():
+        if not piece.isascii():
+            for character, n in Counter(piece).items():
+                counts[character] += count * n
+    often = sum(n >= OFTEN for character, n in counts.items() if character > "\x7f")
+    n_bytes = len(text.encode("utf-8")) if isinstance(text, str) else n_bytes or 0
+    return 256 + math.isqrt(9 * n_bytes) + 2 * often

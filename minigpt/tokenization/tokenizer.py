@@ -17,7 +17,7 @@ import operator
 import os
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,12 @@ import numpy.typing as npt
 from .added import AddedToken, Span, split_added
 from .bpe import BYTE_NAMES, BYTE_ORDER, Pair, byte_ids, bytes_of_name, merge_steps, name_of_bytes
 from .checks import allowed_in, checked_special_tokens, checked_text
+from .cutting import Cuts
 from .explain import Explanation, explanation
 from .fast import PieceCache, learn_merges, split_pieces
 from .formats import gpt2_merges, means_gpt2, read_gpt2_files, read_ranks, write_gpt2_files
 from .ids import IdArray, check_id, checked_ids, id_dtype
+from .parallel import encode_long, processes_for
 from .ranked import RankedCache
 from .settings import END_OF_TEXT, Settings
 from .sizing import fitting_vocab_size
@@ -154,22 +156,14 @@ class Tokenizer:
         Raises TypeError for a text that is not str, ValueError for a vocab_size below 256 + len(special_tokens).
         Sennrich et al. 2016, algorithm 1, in bpe.learn_merges as one reads it.
         """
-        text = checked_text(text)
-        special_tokens = checked_special_tokens(special_tokens)
-        smallest = 256 + len(special_tokens)
+        text, special_tokens = checked_text(text), checked_special_tokens(special_tokens)
         size = fitting_vocab_size(text) + len(special_tokens) if vocab_size is None else vocab_size
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
-            raise TypeError(f"vocab_size: {size!r}, expected an integer; give a whole number of tokens")
-        if size < smallest:
-            raise ValueError(
-                f"vocab_size: {size}, expected at least {smallest}: 256 bytes and {len(special_tokens)} special "
-                "tokens; raise vocab_size"
-            )
+        _check_size(size, special_tokens)
         counts: Counter[str] = Counter()
         for document in split_special(text, special_tokens)[::2]:
             for pieces in split_pieces(document):
                 counts.update(pieces)
-        tokenizer = cls(learn_merges(counts, int(size) - smallest, progress), special_tokens)
+        tokenizer = cls.train_on_pieces(counts, size, special_tokens, progress)
         if vocab_size is not None and tokenizer.vocab_size < vocab_size:
             warnings.warn(
                 f"vocab_size: {vocab_size}, but the text has pairs for {tokenizer.vocab_size} tokens only; training "
@@ -177,6 +171,15 @@ class Tokenizer:
                 stacklevel=2,
             )
         return tokenizer
+
+    @classmethod
+    def train_on_pieces(
+        cls, counts: Mapping[str, int], vocab_size: int, special_tokens: Sequence[str] = (), progress: bool = False
+    ) -> Tokenizer:
+        """Learn the merges from the pieces of a text and how often each occurs; else as train(), without the warning."""
+        special_tokens = checked_special_tokens(special_tokens)
+        _check_size(vocab_size, special_tokens)
+        return cls(learn_merges(counts, int(vocab_size) - 256 - len(special_tokens), progress), special_tokens)
 
     @classmethod
     @functools.cache
@@ -361,6 +364,11 @@ class Tokenizer:
         """The texts that are one token wherever they stand, special or not, and their ids; a copy."""
         return dict(self._added)
 
+    @property
+    def cuts(self) -> Cuts:
+        """The places where a text can be cut, so that its parts have the ids of the whole."""
+        return Cuts(tokens=tuple(self._added), before_space=self._prefix_space)
+
     def token_names(self) -> dict[int, str]:
         """Return the name of each id as vocab.json writes it, a space as "Ġ"; without ids that no token has."""
         names = {id: name for name, id in self._as_vocabulary().ids.items()}
@@ -460,8 +468,19 @@ class Tokenizer:
         errors: str,
         name: str = "text",
     ) -> Iterator[bytes]:
-        """Yield the ids, a few thousand at a time, in four bytes each."""
-        numbers = self._pieces.ids(self._split(text, allowed_special, disallowed_special, errors, name), self._numbers)
+        """Yield the ids, a few thousand at a time, in four bytes each; those of a long text from all cores."""
+        if (processes := processes_for(text)) > 1:
+            text = checked_text(text, errors, name)
+            allowed = allowed_in(text, self._refused, allowed_special, disallowed_special, name)
+            return encode_long(self, text, sorted(allowed), processes)
+        return self._encode_pieces(self._split(text, allowed_special, disallowed_special, errors, name))
+
+    def encode_part(self, part: str, allowed_special: Collection[str]) -> bytes:
+        """Turn a part of a long text into ids in four bytes each, in this process; no special token is refused."""
+        return b"".join(self._encode_pieces(self._split(part, allowed_special, ())))
+
+    def _encode_pieces(self, pieces: Iterator[tuple[list[str], bool]]) -> Iterator[bytes]:
+        numbers = self._pieces.ids(pieces, self._numbers)
         return numbers if self._id_of_number is None else map(self._ids, numbers)
 
     def _ids(self, numbers: bytes) -> bytes:
@@ -521,3 +540,13 @@ class Tokenizer:
         ids = memoryview(numbers if self._id_of_number is None else self._ids(numbers)).cast("I").tolist()
         ends = np.cumsum([self._sizes[id] for id in ids], dtype=np.int64).tolist()
         return ids, [0, *ends[:-1]], ends
+
+
+def _check_size(vocab_size: Any, special_tokens: Sequence[str]) -> None:
+    """Raises TypeError, ValueError unless bytes and special tokens fit into a vocabulary of this size."""
+    if isinstance(vocab_size, bool) or not isinstance(vocab_size, (int, np.integer)):
+        raise TypeError(f"vocab_size: {vocab_size!r}, expected an integer; give a whole number of tokens")
+    smallest = 256 + len(special_tokens)
+    if vocab_size < smallest:
+        raise ValueError(f"vocab_size: {vocab_size}, expected at least {smallest}: 256 bytes and {len(special_tokens)} special "
+                         "tokens; raise vocab_size")

@@ -16,6 +16,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from .token_files import TokenFile
+
 
 class BatchSource(Protocol):
     """What a step of training reads: endless batches, and how many were given so far."""
@@ -40,14 +42,14 @@ class Batches:
                      The last (N − 1) mod T tokens are no window's targets.
 
     `position`, the number of batches given so far, is the whole state: set it to go on from there, in another process
-    too. ids may be a memory-mapped file: a batch reads what it needs.
+    too. ids may be a memory-mapped file: a batch reads what it needs. Of a TokenFile none of it stays in memory.
 
     Raises ValueError if N < T + 1, or for sizes below 1, an unknown order or a negative seed.
     """
 
     def __init__(
         self,
-        ids: np.ndarray,
+        ids: np.ndarray | TokenFile,
         batch_size: int,
         context: int,
         seed: int = 0,
@@ -57,7 +59,7 @@ class Batches:
             raise ValueError(f"order: {order!r}, expected 'crops' or 'windows'; choose one")
         if seed < 0:
             raise ValueError(f"seed: {seed}, expected an integer ≥ 0; choose another")
-        self.ids = as_tokens(ids)
+        self.ids = ids if isinstance(ids, TokenFile) else as_tokens(ids)
         _check_sizes(self.ids, batch_size, context)
         self.batch_size, self.context, self.seed, self.order = batch_size, context, seed, order
         self.position = 0
@@ -67,7 +69,8 @@ class Batches:
         """Return inputs and targets (B, T), int64, the caller's own, and advance position by one."""
         starts = self._crops() if self.order == "crops" else self._windows()
         at = starts[:, None] + np.arange(self.context)  # (B, T)
-        batch = self.ids[at].astype(np.int64), self.ids[at + 1].astype(np.int64)
+        ids = as_tokens(self.ids)
+        batch = ids[at].astype(np.int64), ids[at + 1].astype(np.int64)
         self.position += 1
         return batch
 
@@ -144,7 +147,7 @@ def as_tokens(ids: Any) -> np.ndarray:
     return ids
 
 
-def _check_sizes(ids: np.ndarray, batch_size: int, context: int) -> None:
+def _check_sizes(ids: np.ndarray | TokenFile, batch_size: int, context: int) -> None:
     for name, size in (("batch_size", batch_size), ("context", context)):
         if operator.index(size) < 1:  # a TypeError for 2.5, of which NumPy would make something
             raise ValueError(f"{name}: {size}, expected at least 1; choose a larger one")

@@ -7,6 +7,7 @@ import math
 import os
 import platform
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,11 @@ from ..system.text_files import read_text_file
 from ..weights.cache import cache_folder
 from ..weights.hub import DownloadError, fetch
 from .batches import as_tokens
+from .token_files import TokenFile
+
+Tokens = TypeVar("Tokens", np.ndarray, TokenFile)
+
+VALIDATION = 1 << 18        # tokens of a token file that an evaluation reads at most
 
 _SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 _SHAKESPEARE_FILE = "tinyshakespeare.txt"
@@ -72,12 +78,13 @@ def load_corpus(source: str | os.PathLike[str] | None = None, keep_bytes: bool =
     return Corpus(text, os.fspath(source), f"{note} {changes}".rstrip())
 
 
-def split(ids: np.ndarray, fraction: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+def split(ids: Tokens, fraction: float = 0.9) -> tuple[Tokens, Tokens]:
     """Cut ids (N,) in two, views: the first `fraction` for training, the end for validation.
 
     split(np.arange(10)) -> [0 … 8], [9].  Raises ValueError if either part would be empty.
     """
-    ids = as_tokens(ids)
+    if not isinstance(ids, TokenFile):
+        ids = as_tokens(ids)
     if not 0 < fraction < 1:
         raise ValueError(f"fraction: {fraction}, expected a number between 0 and 1; 0.9 leaves a tenth for validation")
     cut = int(fraction * len(ids))
@@ -88,12 +95,27 @@ def split(ids: np.ndarray, fraction: float = 0.9) -> tuple[np.ndarray, np.ndarra
     return ids[:cut], ids[cut:]
 
 
-def fingerprint(ids_or_text: np.ndarray | str) -> str:
+def spread(ids: np.ndarray | TokenFile, most: int = VALIDATION, stretches: int = 64) -> np.ndarray:
+    """Return at most so many ids of (N,): all of them, a view, or as many stretches at equal distances, a copy.
+
+    spread(np.arange(10), most=4, stretches=2) -> [0, 1, 8, 9].  An evaluation that reads all of a long text takes hours.
+    """
+    ids = as_tokens(ids)
+    if len(ids) <= most:
+        return ids
+    length = most // stretches
+    starts = np.linspace(0, len(ids) - length, stretches).astype(np.int64)
+    return np.concatenate([ids[start : start + length] for start in starts.tolist()])
+
+
+def fingerprint(ids_or_text: np.ndarray | TokenFile | str) -> str:
     """Return 16 hexadecimal digits of SHA-256, to notice that the data changed since a checkpoint.
 
     For ids the value depends on the numbers, not on their type. Other data has another value, but for an accident of
-    1 in 2^64.
+    1 in 2^64.  A token file has a fingerprint of its own.
     """
+    if isinstance(ids_or_text, TokenFile):
+        return ids_or_text.fingerprint
     digest = hashlib.sha256()
     if isinstance(ids_or_text, str):
         digest.update(ids_or_text.encode("utf-8"))

@@ -7,7 +7,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from dataclasses import fields as dataclass_fields
 from functools import partial
@@ -31,15 +30,18 @@ from ..weights.pretrained import save_pretrained
 from . import checkpoint
 from .batches import Batches, BatchSource, windows
 from .checkpoint import Checkpoint, CheckpointError, DamagedError
-from .corpora import fingerprint, load_corpus, split
+from .corpora import fingerprint, split, spread
 from .display import Display
 from .distributed import ALONE, Alone
+from .documents import shown_source
 from .facts import READERS, Readers, read_facts
 from .log import log_line, log_until
 from .optim import AdamW, Muon, schedule
 from .overfitting import Watch
 from .recipe import Recipe
 from .step import training_step
+from .texts import read_ids
+from .token_files import TokenFile
 
 CHANGEABLE = ("steps", "minutes", "eval_interval", "sample_tokens")   # what a resumed run may have otherwise
 FIRST_SAMPLE = 8        # seconds after the start
@@ -133,8 +135,8 @@ class Trainer:
             ids = cls._read_again(facts)
         if (found := cls._fingerprint(ids)) != facts["data_fingerprint"]:
             raise ValueError(
-                f"{facts['data_source'] or 'ids'}: fingerprint {found}, expected {facts['data_fingerprint']}: the text "
-                f"changed since the checkpoint; restore it or start a new run"
+                f"{shown_source(facts['data_source']) or 'ids'}: fingerprint {found}, expected {facts['data_fingerprint']}: "
+                f"the text changed since the checkpoint; restore it or start a new run"
             )
         if config.n_params > sum(array.size for array in saved.arrays.values()):      # before so many are allocated
             raise DamagedError(f"{source}: fewer arrays than {config.n_params:,} parameters; use the checkpoint before it")
@@ -149,15 +151,12 @@ class Trainer:
     @classmethod
     def _read_again(cls, facts: Mapping[str, Any]) -> Any:
         """The text of a run, from its source: as people mean it, or byte for byte if it is known so."""
-        source, encode = facts["data_source"], facts["tokenizer"].encode_array
-        with suppress(ValueError):              # a character that the run has never met
-            ids = encode(load_corpus(source, keep_bytes=True).text)
-            if cls._fingerprint(ids) == facts["data_fingerprint"]:
-                return ids
+        source = facts["data_source"]
         try:
-            return encode(load_corpus(source).text)
+            return read_ids(source, facts["tokenizer"], facts["data_fingerprint"])
         except ValueError as error:
-            raise ValueError(f"{source}: {error}: it changed since the checkpoint; restore it or start a new run") from error
+            changed = f"{shown_source(source)}: {error}: it changed since the checkpoint"
+            raise ValueError(f"{changed}; restore it or start a new run") from error
 
     def run(self) -> int:
         """Train to the end -> 0; or 130, 143, 138 after Ctrl-C, SIGTERM, SIGUSR1: the step was finished and a checkpoint saved.
@@ -323,13 +322,14 @@ class Trainer:
     def _read(self, ids: Any) -> Any:
         """The batches to train on; the rest is kept for validation."""
         n_positions = self.model.config.n_positions
-        train_ids, self.val_ids = split(ids)
+        train_ids, validation_ids = split(ids)
+        self.val_ids = spread(validation_ids) if isinstance(ids, TokenFile) else validation_ids
         if ids.max() >= self.model.config.vocab_size:
             raise ValueError(f"ids: up to {ids.max()}, expected below vocab_size {self.model.config.vocab_size}")
         if len(self.val_ids) <= n_positions:
             raise ValueError(
-                f"{self.data_source or 'ids'}: {len(ids)} tokens leave {len(self.val_ids)} for validation, expected more than "
-                f"n_positions {n_positions}; use a longer text or a smaller --context"
+                f"{shown_source(self.data_source) or 'ids'}: {len(ids)} tokens leave {len(self.val_ids)} for validation, "
+                f"expected more than n_positions {n_positions}; use a longer text or a smaller --context"
             )
         return Batches(train_ids, self.recipe.batch_size, n_positions, self.recipe.seed, self.recipe.order)
 

@@ -13,6 +13,7 @@ import pytest
 from minigpt.commands import generate, train
 from minigpt.commands.train import main
 from minigpt.system.shell import quoted
+from minigpt.training import long_texts, texts
 
 TINY = ["--layers", "1", "--heads", "1", "--channels", "4", "--context", "4", "--batch-size", "2", "--steps", "2"]
 CHINESE = "此开卷第一回也。作者自云：\n因曾历过一番梦幻之后，故将真事隐去。\n" * 20
@@ -68,12 +69,34 @@ def test_the_folder_is_named_after_the_text_and_shakespeares_after_the_preset(tm
     monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text("to be or not to be\n" * 40, encoding="utf-8")
     found = []
-    corpus = train.load_corpus("text.txt")
-    monkeypatch.setattr(train, "load_corpus", lambda source, *_: replace(corpus, name=source))
+    corpus = texts.load_corpus("text.txt")
+    monkeypatch.setattr(texts, "load_corpus", lambda source, *_: replace(corpus, name=source))
     for source, preset in [*2 * [("text.txt", "ten-minutes")], ("shakespeare", "nanogpt-cpu"), ("python", None)]:
         main(["--data", source, *(["--preset", preset] if preset else []), "--sample-tokens", "0", *TINY])
         found += re.findall(r"the run is saved in (.*)", capsys.readouterr().out)
     assert found == [os.path.join("out", name, "") for name in ("text", "text-2", "nanogpt-cpu", "python")]
+
+
+@pytest.mark.parametrize("kind", ["char", "bpe"])
+def test_several_files_are_one_text_whatever_their_size(tmp_path, monkeypatch, capsys, kind):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINIGPT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(long_texts, "cpu_count", lambda: 1)
+    Path("books").mkdir()
+    for i in range(3):
+        Path(f"books/{i}.txt").write_text(f"to be or not to be {i}\r\n" * 40, encoding="utf-8", newline="")
+    models = []
+    for size in (0, 1 << 23):
+        monkeypatch.setattr(texts, "IN_MEMORY", size)
+        flags = ["--data", "books/*.txt", "--tokenizer", kind, "--vocab-size", "266", "--sample-tokens", "0"]
+        assert main([*flags, *TINY]) == 0
+        out = capsys.readouterr().out
+        assert re.match("3 files, 2,[0-9]{3} (bytes, tokenized once and kept in|characters. In 3 of them)", out)
+        assert ("120 line ends \\r\\n became \\n" in out) is (size == 0)
+        assert main(["--resume", "--steps", "3"]) == 0
+        capsys.readouterr()
+        models.append(Path("out/books" if size == 0 else "out/books-2") / "model.safetensors")
+    assert models[0].read_bytes() == models[1].read_bytes()
 
 
 def test_windows_line_ends_and_a_byte_order_mark_are_not_learned_unless_asked_for(tmp_path, monkeypatch, capsys):
