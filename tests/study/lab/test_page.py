@@ -171,7 +171,7 @@ def test_the_text_shows_its_surprise_and_what_comes_next(lab, model):
     page.press("ArrowRight", "End", "ArrowLeft")
     assert page.data("#tokens [aria-selected=true]", "t") == [str(len(TEXT) - 2)]
     assert "at=17" in page.tab.run("location.hash")
-    page.tab.run("for (let i = 0; i < 40; i++) change({ at: i < 39 ? 3 : 4 }); 0")     # browsers let an address change less often
+    page.tab.run("for (let i = 0; i < 40; i++) change({ at: i < 39 ? 3 : 4 }); 0")   # oftener than browsers let it
     assert "at=4" not in page.tab.run("location.hash") and "at=4" in page.tab.run("address()")
     page.click("#tab-backward")
     assert "at=4" in page.tab.run("location.hash")
