@@ -51,7 +51,7 @@ class Connection:
     """Commands of the DevTools protocol, one after the other, and the events between."""
 
     def __init__(self, write, read):
-        self.write, self.read, self.count, self.events = write, read, 0, []
+        self.write, self.read, self.count, self.events, self.rest = write, read, 0, [], b""
 
     def call(self, method, session=None, **parameters):
         self.count += 1
@@ -68,10 +68,11 @@ class Connection:
             self.events.append(self._next())
 
     def _next(self):
-        message = bytearray()
-        while (byte := self.read.read(1)) != b"\0":
-            assert byte, "the browser ended"
-            message += byte
+        while b"\0" not in self.rest:
+            piece = self.read.read1(1 << 16)
+            assert piece, "the browser ended"
+            self.rest += piece
+        message, _, self.rest = self.rest.partition(b"\0")
         return json.loads(message)
 
     def blank(self):
@@ -81,15 +82,13 @@ class Connection:
 
     def open(self, path, *, dark=False, width=1280, height=900, touch=False, pixel_ratio=1):
         """A page, a file or an address, loaded and seen as by that reader"""
-        self.events.clear()
         page = self.blank()
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.call(f"{domain}.enable")
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         page.call("Emulation.setEmulatedMedia", features=[scheme])
         page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=pixel_ratio, mobile=touch)
-        page.call("Page.navigate", url=path if isinstance(path, str) else path.resolve().as_uri())
-        self.wait("Page.loadEventFired")
+        page.load(path if isinstance(path, str) else path.resolve().as_uri())
         return page
 
 
@@ -99,6 +98,12 @@ class Page:
 
     def call(self, method, **parameters):
         return self.connection.call(method, self.session, **parameters)
+
+    def load(self, address):
+        """Another page in its place; what was heard before is forgotten"""
+        self.connection.events.clear()
+        self.call("Page.navigate", url=address)
+        self.connection.wait("Page.loadEventFired")
 
     def run(self, script):
         """The value of a JavaScript expression"""

@@ -74,8 +74,11 @@ def chromium(tmp_path_factory):
 class Page:
     """A tab with the lab, at a view."""
 
-    def __init__(self, chromium, server, view, text=TEXT, **look):
-        self.server, self.tab = server, chromium.open(f"{server.address}#view={view}&text={text}", **look)
+    def __init__(self, tab, server, view, text=TEXT):
+        self.server, self.tab = server, tab
+        tab.call("Page.bringToFront")       # a tab behind another draws no frames
+        tab.load("about:blank")             # or only what follows # would change
+        tab.load(f"{server.address}#view={view}&text={text}")
         self.settle()
 
     def settle(self):
@@ -128,14 +131,19 @@ class Page:
         assert all(url.startswith(self.server.address) for url in self.tab.requests())
 
 
+@pytest.fixture(scope="module")
+def tab(chromium, server):
+    return chromium.open(server.address)
+
+
 @pytest.fixture
-def lab(chromium, server):
-    return lambda view, text=TEXT, **look: Page(chromium, server, view, text, **look)
+def lab(tab, server):
+    return lambda view, text=TEXT: Page(tab, server, view, text)
 
 
 @pytest.mark.parametrize("dark, width", [(False, 1280), (True, 360)], ids=["light and wide", "dark and narrow"])
-def test_every_view_is_drawn_without_complaint_or_other_hosts(lab, dark, width):
-    page = lab(VIEWS[0], dark=dark, width=width, touch=width < 500)
+def test_every_view_is_drawn_without_complaint_or_other_hosts(chromium, server, dark, width):
+    page = Page(chromium.open(server.address, dark=dark, width=width, touch=width < 500), server, VIEWS[0])
     for view in VIEWS:
         page.go(view)
         assert page.tab.run("document.documentElement.scrollWidth") <= width, view         # nothing sticks out
@@ -163,14 +171,14 @@ def test_the_text_shows_its_surprise_and_what_comes_next(lab, model):
     page.press("ArrowRight", "End", "ArrowLeft")
     assert page.data("#tokens [aria-selected=true]", "t") == [str(len(TEXT) - 2)]
     assert "at=17" in page.tab.run("location.hash")
-    page.tab.run("for (let i = 99; i >= 0; i--) change({ at: i % 5 + 4 }); 0")       # more than browsers let an address change
+    page.tab.run("for (let i = 0; i < 40; i++) change({ at: i < 39 ? 3 : 4 }); 0")   # oftener than browsers let it
     assert "at=4" not in page.tab.run("location.hash") and "at=4" in page.tab.run("address()")
     page.click("#tab-backward")
     assert "at=4" in page.tab.run("location.hash")
     page.check()
 
 
-def test_a_text_is_edited_in_its_place_and_markup_stays_text(chromium, server, lab):
+def test_a_text_is_edited_in_its_place_and_markup_stays_text(lab):
     page = lab("inside&pane=lens")
     page.click("#edit-text")
     page.tab.run("document.activeElement.select()")
@@ -443,7 +451,7 @@ def test_an_address_restores_all_of_a_view_whoever_made_it(lab, server):
 
 
 def test_two_tabs_at_once_each_show_their_own(chromium, server, lab, model):
-    one, other = lab("inside&name=logits", "Now me"), lab("backward", "To be")
+    one, other = lab("inside&name=logits", "Now me"), Page(chromium.open(server.address), server, "backward", "To be")
     one.tab.run("change({ at: 1 }); 0")
     other.tab.run("change({ of: 3 }); 0")
     one.settle()
@@ -453,7 +461,6 @@ def test_two_tabs_at_once_each_show_their_own(chromium, server, lab, model):
     assert len(other.data("#steps li")) > 90
     assert (one.number("#text-facts", "loss"), other.number("#text-facts", "loss")) == (
         model.run("Now me", targets=True).loss, model.run("To be", targets=True).loss)
-    one.check()
     other.check()
 
 
@@ -482,13 +489,13 @@ def test_it_works_by_keyboard_alone(lab):
     page.check()
 
 
-def test_a_text_longer_than_a_picture_and_a_model_without_words(chromium, tmp_path, monkeypatch):
+def test_a_text_longer_than_a_picture_and_a_model_without_words(tab, tmp_path, monkeypatch):
     monkeypatch.setenv("MINIGPT_CACHE", str(tmp_path))
     model = GPT(GPTConfig(vocab_size=9, n_positions=300, n_embd=6, n_layer=2, n_head=2, pre_norm=False), threads=1)
     ids = [i % 9 for i in range(300)]
     text = " ".join(map(str, ids))
     with serving(Lab(model)) as server:
-        page = Page(chromium, server, "inside&name=h.1.attn.att", text)
+        page = Page(tab, server, "inside&name=h.1.attn.att", text)
         assert page.tab.run("[value.matrix.rows, value.matrix.columns]") == [150, 150]
         att = model.trace(ids, names="h.1.attn.att")["h.1.attn.att"].value[0, 0]
         page.tab.point("#value canvas", 20.5 / 150, 99.5 / 150)
@@ -508,7 +515,7 @@ def test_a_text_longer_than_a_picture_and_a_model_without_words(chromium, tmp_pa
 
 def test_what_was_left_is_given_up(lab, model):
     page = lab("inside&name=h.0.in")
-    page.tab.run("for (const name of names.keys()) change({ name })")
+    page.tab.run("for (const name of [...names.keys()].slice(-9)) change({ name })")
     page.tab.run("change({ view: 'generate' }); change({ view: 'inside' }); 0")
     page.settle()
     last = page.tab.run("[...names.keys()].at(-1)")
