@@ -316,7 +316,7 @@ def compare(corpus: Corpus, steps: int = 1200, seed: int = 0, quiet: bool = True
     train, unseen = split(ids)
     rows = _spread([inputs for inputs, _ in windows(unseen, T, ROWS_AT_ONCE) if inputs.shape[1] == T])
     halves = [np.split(inputs, 2) for inputs, _ in NextSentenceBatches(unseen, ROWS_AT_ONCE, T, tokenizer.vocab_size).all()]
-    pairs = [_spread(half) for half in zip(*halves, strict=True)]       # texts behind what stands before them, and behind others
+    pairs = [_spread(half) for half in zip(*halves, strict=True)]       # behind what stands before, and behind others
     n = (T - 3) // 2
 
     def right(model: GPT, at: int) -> float:

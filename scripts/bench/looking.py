@@ -52,7 +52,7 @@ def transformer_lens_trace(gradients):
         ):
             loss = model(ids, return_type="loss")
             loss.backward()
-        return float(loss)
+        return loss.item()
 
     return pair.timed(work, lambda: model(torch.from_numpy(prompt(8, 0))[None]))
 

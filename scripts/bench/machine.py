@@ -42,7 +42,7 @@ def ceilings(kinds=("gemm", "elementwise", "tanh", "exp", "read")):
     pool = WorkerPool()
     rng = np.random.default_rng(0)
     pieces = [[rng.standard_normal(32_768, np.float32) for _ in range(3)] for _ in range(pool.threads)]
-    memory = rng.standard_normal((FLOATS // 768 if "read" in kinds else 0, 768), np.float32)   # equal pages may be kept but once
+    memory = rng.standard_normal((FLOATS // 768 if "read" in kinds else 0, 768), np.float32)   # equal pages may share memory
 
     def rate(amount, tasks):
         start = time.perf_counter()

@@ -10,7 +10,7 @@ from .report import Row
 
 
 def timed(work, wake):
-    """run(i) -> {"value": work(i), "seconds": those of work}; wake() gets a process that has slept going before the clock starts"""
+    """run(i) -> {"value": work(i), "seconds": how long it took}; wake() gets a process going that has slept, untimed"""
 
     def run(i):
         wake()

@@ -1,12 +1,13 @@
-"""How fast this machine reads memory and multiplies matrices: the best of several ways, since a limit is what nothing exceeds."""
+"""How fast this machine reads memory and multiplies matrices: the best of several ways, since nothing exceeds a limit."""
 
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import numpy as np
 
-FLOATS = 123_600_000        # 494 MB: what a token of GPT-2 124M reads, so that a large cache keeps as much of the one as of the other
+FLOATS = 123_600_000        # 494 MB, what a token of GPT-2 124M reads: a large cache keeps as much of the one as of the other
 PASSES = 3
 OPERATIONS = 2**32          # of each thread, in each way to multiply
 
@@ -49,8 +50,9 @@ def multiply_speed(pool):
             for _ in range(repeats):
                 np.dot(a, b, out=out)
 
-        for turn in (lambda a, b: (a, b), lambda a, b: (a, b.T), lambda a, b: (a.T, b)) if n == 1024 else (lambda a, b: (a, b),):
-            seconds = _seconds(pool, [lambda m=m, turn=turn: multiply(*turn(*m[:2]), m[2]) for m in matrices])
+        for ways in ((False, False), (False, True), (True, False)) if n == 1024 else ((False, False),):
+            turned = [[a.T if ways[0] else a, b.T if ways[1] else b, out] for a, b, out in matrices]
+            seconds = _seconds(pool, [partial(multiply, *three) for three in turned])
             best = max(best, repeats * 2 * n**3 * pool.threads / seconds)
     return best
 

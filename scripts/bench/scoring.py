@@ -45,6 +45,8 @@ def transformers_scoring():
 
 
 def rows(quick):
-    yield from pair.rows(f"score {ANSWERS:,} answers of {LENGTH} tokens", "transformers", Entry("bench.scoring.minigpt_scoring"),
-                         Entry("bench.scoring.transformers_scoring"), 1 if quick else 5, amount=ANSWERS, unit="answers/s",
-                         tolerance=1e-3, note=f"after a prompt of {PROMPT} tokens; theirs in batches of {BATCH}")
+    yield from pair.rows(
+        f"score {ANSWERS:,} answers of {LENGTH} tokens", "transformers", Entry("bench.scoring.minigpt_scoring"),
+        Entry("bench.scoring.transformers_scoring"), 1 if quick else 5, amount=ANSWERS, unit="answers/s", tolerance=1e-3,
+        note=f"after a prompt of {PROMPT} tokens; theirs in batches of {BATCH}",
+    )

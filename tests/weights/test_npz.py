@@ -172,7 +172,8 @@ BAD_NPZ = {
     "half an npy header": (npz([("x.npy", npy(data=b"")[:20])]), "'x.npy'"),
     "bomb": (BOMB, "bytes that unpack to 100,000,"),
     "bomb of many": (
-        npz([(f"{i}.npy", npy(data=bytes(10**7))) for i in range(10)], zipfile.ZIP_DEFLATED, 1), "bytes that unpack to 100,000,",
+        npz([(f"{i}.npy", npy(data=bytes(10**7))) for i in range(10)], zipfile.ZIP_DEFLATED, 1),
+        "bytes that unpack to 100,000,",
     ),
     "bomb that lies": (
         patched(BOMB, (10**8 + len(npy(data=b""))).to_bytes(4, "little"), len(npy()).to_bytes(4, "little")),
