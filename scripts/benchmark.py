@@ -1,4 +1,4 @@
-"""Race minigpt against PyTorch, transformers, tiktoken and tokenizers on this machine, side by side, and print the ratios.
+"""Race minigpt against what people would pick instead on this machine, side by side, and print the ratios.
 
 Each side runs in a fresh process of its own; they work in turn on the same inputs, and a ratio is the median over the
 rounds.  Needs the bench extra: pip install ".[bench]"; without a peer its rows say so and ours still print.
@@ -15,11 +15,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bench import gpt2, importing, machine, report, tokenizing, training
+from bench import gpt2, importing, looking, machine, report, scoring, tokenizing, training, tuning
 from minigpt.commands.common import command_parser, exit_status
 from minigpt.system.text import printable
 
-PARTS = ("train", "decode", "prefill", "load", "tokenize", "train-tokenizer", "import")     # in this order
+PARTS = ("train", "decode", "prefill", "load", "trace", "attention", "finetune", "score", "tokenize", "train-tokenizer",
+         "import")      # in this order
 
 
 def measurements(parts, quick, data) -> Iterator[tuple[str, report.Row | str]]:
@@ -29,6 +30,10 @@ def measurements(parts, quick, data) -> Iterator[tuple[str, report.Row | str]]:
         yield from (("train", line) for line in training.cost_table(quick))
     if pretrained := [part for part in gpt2.PARTS if part in parts]:
         yield from ((pretrained[-1], row) for row in gpt2.rows(pretrained, quick))
+    for part, rows in (("trace", looking.trace_rows), ("attention", looking.attention_rows), ("finetune", tuning.rows),
+                       ("score", scoring.rows)):
+        if part in parts:
+            yield from ((part, row) for row in rows(quick))
     if "tokenize" in parts:
         yield from (("tokenize", row) for row in tokenizing.encode_rows(data))
     if "train-tokenizer" in parts:

@@ -28,7 +28,7 @@ REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")       # the
 SUFFIXES = (".safetensors", ".npz", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".json")        # of files, which no model has
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = command_parser(
         "convert_gpt2.py", __doc__, "python scripts/convert_gpt2.py pytorch_model.bin --out gpt2 --dtype float16",
         "python scripts/convert_gpt2.py gpt2-medium --out gpt2-medium-gguf --to gguf --dtype q8_0",
@@ -45,7 +45,7 @@ def main() -> int:
         "--dtype", choices=sorted({name for names in DTYPES.values() for name in names}), default="float32",
         help="of the stored weights; bfloat16 is llm.c's, q8_0 is GGUF's",
     )
-    return exit_status(convert, parser, None, goes_on=lambda args: True)
+    return exit_status(convert, parser, argv, goes_on=lambda args: True)
 
 
 def convert(args) -> int:

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import gpt2, machine, tokenizing, training
-from bench.race import Entry, race, rate, ratio, spread
+from bench import gpt2, looking, machine, pair, reading, same_weights, scoring, tokenizing, training, tuning
+from bench.race import Entry, Laps, left, race, rate, ratio, spread
 from bench.report import Row, save_chart
 from minigpt import GPTConfig
 from minigpt.system.threads import WorkerPool
@@ -130,9 +130,53 @@ def test_ceilings_are_what_all_cores_compute_in_a_second(monkeypatch):
     monkeypatch.setattr(machine.time, "perf_counter", lambda: next(clock))          # by which each measurement takes 1 s
     threads = WorkerPool().threads
     elements = 400 * 32_768 * threads
-    assert machine.ceilings(("gemm", "elementwise", "tanh", "exp"))(0) == {
-        "gemm": 8 * 2 * 1024**3 * threads, "elementwise": elements, "tanh": elements, "exp": elements,
-    }
+    assert machine.ceilings(("elementwise", "tanh", "exp"))(0) == {"elementwise": elements, "tanh": elements, "exp": elements}
+
+
+def test_the_limits_are_the_best_of_all_ways(monkeypatch):
+    """On a clock by which each measurement takes the next of these numbers of seconds"""
+    pool = WorkerPool(2)
+    memory = np.ones((6, 4), np.float32)
+
+    def clock(*seconds):
+        ticks = itertools.chain.from_iterable((0.0, s) for s in seconds)
+        monkeypatch.setattr(reading.time, "perf_counter", lambda: next(ticks))
+
+    count = len(reading.read_ways(4)) * reading.PASSES
+    clock(*[8.0] * (count + 4), 2.0, *[8.0] * (count - 5))
+    assert reading.read_speed(pool, memory) == (memory.nbytes / 2, "dot, 2 threads")
+    monkeypatch.setattr(reading, "OPERATIONS", 1)
+    clock(8.0, 8.0, 8.0, 2.0, 8.0)                          # the product with the first matrix transposed
+    assert reading.multiply_speed(pool) == 2 * 1024**3 * 2 / 2
+
+
+def test_each_way_to_read_goes_over_all_of_the_matrix():
+    """What it gives depends on every element"""
+    for way in reading.read_ways(3).values():
+        results = []
+        for place in [None, *np.ndindex(5, 3)]:
+            matrix = np.ones((5, 3), np.float32)
+            if place is not None:
+                matrix[place] = 4
+            results.append(np.sum(way(matrix)))
+        assert all(result > results[0] for result in results[1:])
+
+
+def test_what_a_limit_leaves():
+    assert left((0.8, 0.7, 0.9)) == "left: 25%"
+    assert left((1.02, 1.0, 1.1)) == "left: 0%"
+
+
+@pytest.mark.parametrize(("theirs", "note"), [([2.0, 5.0], "as it is"), ([2.0, 5.1], "not the same: 2, 2")])
+def test_a_pair_says_where_its_sides_gave_something_else(monkeypatch, theirs, note):
+    def lap(seconds, values, peak):
+        return Laps(results=[{"seconds": s, "value": v} for s, v in zip(seconds, values, strict=True)], peak=peak)
+
+    laps = {"minigpt": lap([1.0, 2.0], [2.0, 5.0], 3_000_000), "peer": lap([4.0, 4.0], theirs, 4_000_000)}
+    monkeypatch.setattr(pair, "race", lambda *_, **__: (laps, {}))
+    speed, memory = pair.rows("work", "peer", Entry(""), Entry(""), 2, amount=8, tolerance=0.01, note="as it is")
+    assert (speed.ours, speed.theirs, speed.ratio[0], speed.note) == (6.0, 2.0, 3.0, note)
+    assert (memory.ours, memory.theirs, memory.ratio[0]) == (3.0, 4.0, 0.75)
 
 
 def test_both_sides_start_from_the_same_numbers():
@@ -197,9 +241,9 @@ def test_the_command_prints_rows_and_writes_them_as_json(tmp_path):
     written = json.loads((tmp_path / "rows.json").read_text(encoding="utf-8"))
     assert written["machine"]["numpy"] == np.__version__
     (row,) = written["rows"]
-    assert row["what"] == "import minigpt, over import numpy"
+    assert row["what"] == "import, over import numpy"
     assert 0 < row["ours"] < 60
-    assert "import minigpt, over import numpy" in done.stdout
+    assert "import, over import numpy" in done.stdout
 
 
 # Live
@@ -229,3 +273,32 @@ def test_transformers_continues_with_our_tokens(tmp_path):
     ours, theirs = (side(tmp_path, list(gpt2.PARTS))(0) for side in (gpt2.minigpt_side, gpt2.transformers_side))
     for part in gpt2.PARTS:
         assert ours[part]["tokens"] == theirs[part]["tokens"]
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(("package", "ours", "theirs"), [
+    ("transformer_lens", (looking.minigpt_trace, True), (looking.transformer_lens_trace, True)),
+    ("transformer_lens", (looking.minigpt_trace, False), (looking.transformer_lens_trace, False)),
+    ("transformers", (looking.minigpt_attention,), (looking.transformers_attention,)),
+    ("peft", (tuning.minigpt_tuning, "lora"), (tuning.transformers_tuning, "lora")),
+    ("transformers", (tuning.minigpt_tuning, "whole"), (tuning.transformers_tuning, "whole")),
+    ("transformers", (scoring.minigpt_scoring,), (scoring.transformers_scoring,)),
+])
+def test_peers_give_our_numbers(monkeypatch, package, ours, theirs):
+    pytest.importorskip(package)
+    small = dict(n_embd=16, n_layer=2, n_head=2, embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0)
+    for module in (same_weights, looking):
+        monkeypatch.setattr(module, "CONFIG", GPTConfig(**small))
+    monkeypatch.setattr(scoring, "ANSWERS", 40)
+    a, b = (side(*arguments) for side, *arguments in (ours, theirs))
+    for i in range(2):
+        assert a(i)["value"] == pytest.approx(b(i)["value"], rel=1e-3, abs=1e-5)     # float32; of LoRA both steps are taken
+
+
+@pytest.mark.reference
+def test_heads_alone_and_the_small_model_race_to_the_end(monkeypatch):
+    pytest.importorskip("transformers")
+    monkeypatch.setattr(same_weights, "CONFIG", GPTConfig(n_embd=16, n_layer=2, n_head=2))
+    assert 0 < tuning.minigpt_tuning("head")(0)["value"] < 2 and 0 < tuning.transformers_tuning("head")(0)["value"] < 2
+    pytest.importorskip("glassllm")
+    assert looking.minigpt_small()(0)["value"] > 70 and looking.glassllm_small()(0)["value"] > 70

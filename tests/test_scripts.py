@@ -15,6 +15,7 @@ import pytest
 
 import convert_gpt2
 from minigpt import GPT, GPTConfig
+from minigpt.commands.train import main as train_main
 from minigpt.tokenization import CharTokenizer, Tokenizer
 from minigpt.weights.pretrained import save_pretrained
 
@@ -29,6 +30,19 @@ def run(*command, **options):
     environment = {**os.environ, "MINIGPT_OFFLINE": "1", "PYTHONIOENCODING": "utf-8"}
     return subprocess.run([sys.executable, *map(str, command)], capture_output=True, encoding="utf-8", env=environment,
                           timeout=120, **options)
+
+
+@pytest.fixture
+def spoken(capsys, monkeypatch):
+    """spoken(main, *arguments): what run() gives, without a process of its own"""
+    monkeypatch.setenv("MINIGPT_OFFLINE", "1")
+
+    def call(main, *arguments):
+        status = main([*map(str, arguments)])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(returncode=status, stdout=out, stderr=err)
+
+    return call
 
 
 def train(folder, *flags):
@@ -140,8 +154,8 @@ def test_a_second_run_in_the_same_folder_fails_fast(tmp_path):
     (["--context", "100000"], "use a longer text or a smaller --context"),
     (["--threads", "0"], "threads: 0, expected at least 1"),
 ])
-def test_bad_flags_get_one_clear_line(tmp_path, flags, message):
-    done = run(SCRIPTS / "train_shakespeare.py", "--data", TEXT, "--out", tmp_path / "run", *flags)
+def test_bad_flags_get_one_clear_line(tmp_path, spoken, flags, message):
+    done = spoken(train_main, "--data", TEXT, "--out", tmp_path / "run", *flags)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
@@ -161,23 +175,22 @@ def make_model(**changes):
     return GPT(GPTConfig(vocab_size=9, n_positions=6, n_embd=8, n_layer=2, n_head=2, **changes), seed=3)
 
 
-def convert(source, out, *flags):
-    return run(SCRIPTS / "convert_gpt2.py", source, "--out", out, *flags)
+@pytest.fixture
+def convert(spoken):
+    """convert(source, out, *flags): the command's status and words"""
+    return lambda source, out, *flags: spoken(convert_gpt2.main, source, "--out", out, *flags)
 
 
 @pytest.fixture
-def without_torch(tmp_path, monkeypatch):
+def without_torch(monkeypatch):
     """As where torch and transformers are not installed"""
     for name in ("torch", "transformers"):
-        (tmp_path / "blocked" / name).mkdir(parents=True)
-        (tmp_path / "blocked" / name / "__init__.py").write_text("raise ImportError('blocked')", encoding="utf-8")
-    paths = [str(tmp_path / "blocked"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+        monkeypatch.setitem(sys.modules, name, None)
 
 
 @pytest.mark.parametrize(("source_format", "target_format"), [("safetensors", "npz"), ("npz", "safetensors")])
 @pytest.mark.parametrize("source", ["file", "folder"])
-def test_weights_are_converted_without_torch(tmp_path, without_torch, source_format, target_format, source):
+def test_weights_are_converted_without_torch(tmp_path, convert, without_torch, source_format, target_format, source):
     model = make_model()
     model.tokenizer = CharTokenizer.train("hello")
     save_pretrained(model, tmp_path / "a", model.tokenizer, weight_format=source_format)
@@ -193,14 +206,14 @@ def test_weights_are_converted_without_torch(tmp_path, without_torch, source_for
 def test_weights_are_converted_to_half_precision(tmp_path):
     model = make_model()
     model.save_pretrained(tmp_path / "a")
-    done = convert(tmp_path / "a", tmp_path / "b", "--to", "npz", "--dtype", "float16")
+    done = run(SCRIPTS / "convert_gpt2.py", tmp_path / "a", "--out", tmp_path / "b", "--to", "npz", "--dtype", "float16")
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "b" / "model.npz") as arrays:
         assert {array.dtype for array in arrays.values()} == {np.dtype(np.float16)}
         np.testing.assert_array_equal(arrays["wte.weight"], model.params["wte.weight"].astype(np.float16))
 
 
-def test_weights_too_large_for_half_precision_are_not_converted(tmp_path):
+def test_weights_too_large_for_half_precision_are_not_converted(tmp_path, convert):
     model = make_model()
     model.params["ln_f.weight"][0] = 1e5
     model.save_pretrained(tmp_path / "a")
@@ -209,14 +222,14 @@ def test_weights_too_large_for_half_precision_are_not_converted(tmp_path):
     assert "ln_f.weight: values beyond float16" in done.stderr
 
 
-def test_nanogpts_checkpoint_is_converted_without_torch(tmp_path, without_torch):
+def test_nanogpts_checkpoint_is_converted_without_torch(tmp_path, convert, without_torch):
     source = FIXTURES / "torch_nanogpt_2.13.0.pt"
     done = convert(source, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     np.testing.assert_array_equal(GPT.from_pretrained(tmp_path)([[1, 2]]), GPT.from_pretrained(source)([[1, 2]]))
 
 
-def test_llmc_gets_the_vocabulary_too(tmp_path):
+def test_llmc_gets_the_vocabulary_too(tmp_path, convert):
     model = make_model()
     model.tokenizer = CharTokenizer.train("hello")
     model.save_pretrained(tmp_path / "a")
@@ -235,7 +248,7 @@ def test_what_a_format_cannot_hold_is_not_converted(tmp_path):
     assert not (tmp_path / "b").exists()
 
 
-def test_a_name_that_needs_transformers_says_so(tmp_path, without_torch, monkeypatch):
+def test_a_name_that_needs_transformers_says_so(tmp_path, convert, without_torch, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     done = convert("gpt2-medium", tmp_path / "b")
     assert done.returncode == 1
@@ -267,7 +280,7 @@ def test_what_stands_beside_the_weights_is_converted_with_them(tmp_path):
     assert written == {**settings, "add_prefix_space": False}
 
 
-def test_weights_without_their_sizes_are_not_converted(tmp_path):
+def test_weights_without_their_sizes_are_not_converted(tmp_path, convert):
     make_model().save_pretrained(tmp_path)
     (tmp_path / "config.json").unlink()
     done = convert(tmp_path / "model.safetensors", tmp_path / "b")
@@ -277,7 +290,7 @@ def test_weights_without_their_sizes_are_not_converted(tmp_path):
 
 @pytest.mark.reference
 @pytest.mark.parametrize("name", ["pytorch_model.bin", ""])
-def test_pytorchs_state_dict_is_converted(tmp_path, name):
+def test_pytorchs_state_dict_is_converted(tmp_path, convert, name):
     import torch
 
     model = make_model()
@@ -291,7 +304,7 @@ def test_pytorchs_state_dict_is_converted(tmp_path, name):
 
 
 @pytest.mark.reference
-def test_nanogpts_checkpoint_is_converted(tmp_path):
+def test_nanogpts_checkpoint_is_converted(tmp_path, convert):
     import torch
 
     model = make_model(bias=False, activation_function="gelu")
@@ -309,7 +322,7 @@ def test_nanogpts_checkpoint_is_converted(tmp_path):
 
 
 @pytest.mark.reference
-def test_a_pickle_with_code_in_it_is_not_run(tmp_path):
+def test_a_pickle_with_code_in_it_is_not_run(tmp_path, convert):
     import torch
 
     class Evil:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -293,7 +293,8 @@ def compare(corpus: Corpus, steps: int = 1200, seed: int = 0, quiet: bool = True
 
     steps: updates of each model.  The models differ in `causal` alone and start from the same weights; tokens are characters.
     Each is asked three things about the last tenth of the text, which it has not seen: the token in the middle of a row, the
-    token at its end (guesses()), and which of two texts stands before a third (follows()).
+    token at its end (guesses()), and which of two texts stands before a third (follows()); of rows and texts it is asked about
+    at most 1,000, spread evenly.
     """
     tokenizer = CharTokenizer.train(corpus.text)
     ids = tokenizer.encode_array(corpus.text)
@@ -313,19 +314,17 @@ def compare(corpus: Corpus, steps: int = 1200, seed: int = 0, quiet: bool = True
             seconds[name] = time.perf_counter() - start
 
     train, unseen = split(ids)
-    rows = np.concatenate([inputs for inputs, _ in windows(unseen, T, ROWS_AT_ONCE) if inputs.shape[1] == T])
-    pairs = list(NextSentenceBatches(unseen, ROWS_AT_ONCE, T, tokenizer.vocab_size).all())
+    rows = _spread([inputs for inputs, _ in windows(unseen, T, ROWS_AT_ONCE) if inputs.shape[1] == T])
+    halves = [np.split(inputs, 2) for inputs, _ in NextSentenceBatches(unseen, ROWS_AT_ONCE, T, tokenizer.vocab_size).all()]
+    pairs = [_spread(half) for half in zip(*halves, strict=True)]       # behind what stands before, and behind others
     n = (T - 3) // 2
 
     def right(model: GPT, at: int) -> float:
         return float((guesses(model, rows, at) == rows[:, at]).mean())
 
     def order(model: GPT) -> float:
-        found = []
-        for inputs, _ in pairs:
-            true, other = np.split(follows(model, inputs[:, 1 : n + 1], inputs[:, n + 2 : -1]), 2)
-            found.append(true > other)
-        return float(np.concatenate(found).mean())
+        true, other = (follows(model, inputs[:, 1 : n + 1], inputs[:, n + 2 : -1]) for inputs in pairs)
+        return float((true > other).mean())
 
     common = np.bincount(train).argmax()
     middle, end = T // 2, T - 1
@@ -333,5 +332,11 @@ def compare(corpus: Corpus, steps: int = 1200, seed: int = 0, quiet: bool = True
         corpus, tokenizer, models,
         [Ability(name, seconds[name], right(model, middle), right(model, end), order(model)) for name, model in models.items()],
         (float((rows[:, middle] == common).mean()), float((rows[:, end] == common).mean())),
-        (len(rows), sum(len(inputs) // 2 for inputs, _ in pairs)),
+        (len(rows), len(pairs[0])),
     )
+
+
+def _spread(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """At most 1,000 rows of all parts, evenly spread"""
+    rows = np.concatenate(parts)
+    return rows[:: -(-len(rows) // 1000)]

@@ -11,7 +11,7 @@ from minigpt import GPT, GPTConfig
 from minigpt.system.threads import cpu_count
 
 from .machine import ceilings
-from .race import Entry, race, rate, ratio, spread
+from .race import Entry, left, race, rate, ratio, spread
 from .report import Row
 
 PROMPT, NEW, LONG = 32, 64, 512       # tokens
@@ -141,9 +141,9 @@ def rows(parts, quick):
             config = GPTConfig.preset("gpt2")
             read = 4 * (config.n_params - config.n_positions * config.n_embd)      # of the positions one row is read
             bandwidths = [result["read"] for result in ours]
-            yield Row("  share of the read bandwidth", "", None, "the machine",
-                      ratio=ratio([read / b for b in bandwidths], [result["step"] for result in ours]),
-                      note=f"{read / 1e6:.0f} MB a token at {spread(bandwidths)[0] / 1e9:.1f} GB/s")
+            share = ratio([read / b for b in bandwidths], [result["step"] for result in ours])
+            yield Row("  share of the read bandwidth", "", None, "the machine", ratio=share,
+                      note=f"{read / 1e6:.0f} MB a token at {spread(bandwidths)[0] / 1e9:.1f} GB/s; {left(share)}")
 
 
 def _value(tokens, seconds):

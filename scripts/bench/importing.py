@@ -1,25 +1,37 @@
-"""What importing the package costs."""
+"""What importing the package costs, in fresh processes."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-from .race import spread
+from .race import ratio, spread
 from .report import Row
 
 SCRIPT = """
 from time import perf_counter
 import numpy
 start = perf_counter()
-import minigpt
+{}
 print(perf_counter() - start)
 """
+IMPORTS = {"minigpt": "import minigpt", "transformers": "from transformers import GPT2LMHeadModel"}
 
 
 def rows(quick):
-    """import minigpt in a fresh process, after import numpy"""
-    seconds = []
+    """Here and in transformers, in turn, both after import numpy"""
+    seconds: dict[str, list[float]] = {name: [] for name in IMPORTS}
     for _ in range(1 + (5 if quick else 15)):
-        seconds.append(float(subprocess.run([sys.executable, "-c", SCRIPT], check=True, stdout=subprocess.PIPE).stdout))
-    yield Row("import minigpt, over import numpy", "s", spread(seconds[1:])[0], "", better="less")
+        for name, statement in IMPORTS.items():
+            done = subprocess.run([sys.executable, "-c", SCRIPT.format(statement)], capture_output=True, encoding="utf-8")
+            if done.returncode == 0:
+                seconds[name].append(float(done.stdout))
+            elif name == "minigpt" or "ModuleNotFoundError" not in done.stderr:
+                raise RuntimeError(f"benchmark: {statement}: {done.stderr}")
+    ours, theirs = (times[1:] for times in seconds.values())
+    row = Row("import, over import numpy", "s", spread(ours)[0], "transformers", better="less")
+    if theirs:
+        row.theirs, row.ratio = spread(theirs)[0], ratio(ours, theirs)
+    else:
+        row.note = "torch or transformers is not installed: pip install '.[bench]'"
+    yield row

@@ -11,7 +11,9 @@ import numpy as np
 from minigpt.system import machine
 from minigpt.system.threads import WorkerPool, cpu_count
 
-PACKAGES = ("numpy", "torch", "transformers", "tiktoken", "tokenizers")
+from .reading import FLOATS, multiply_speed, read_speed
+
+PACKAGES = ("numpy", "torch", "transformers", "peft", "transformer-lens", "glassllm", "tiktoken", "tokenizers")
 
 
 def describe():
@@ -33,14 +35,14 @@ def _version(name):
 def ceilings(kinds=("gemm", "elementwise", "tanh", "exp", "read")):
     """A side that measures, each round, what all cores reach together: {kind: operations or bytes per second}
 
-    gemm         floating-point operations of float32 matrices of 1024 × 1024
+    gemm         floating-point operations of products of float32 matrices, the best of several ways
     elementwise  elements a second of out = a · b on pieces that stay in a core's cache; tanh and exp likewise
-    read         bytes a second from memory, in a sum over 512 MB
+    read         bytes a second from memory, the best of several ways
     """
     pool = WorkerPool()
     rng = np.random.default_rng(0)
     pieces = [[rng.standard_normal(32_768, np.float32) for _ in range(3)] for _ in range(pool.threads)]
-    memory = rng.standard_normal(2**27 if "read" in kinds else 0, np.float32)      # equal pages a system may keep but once
+    memory = rng.standard_normal((FLOATS // 768 if "read" in kinds else 0, 768), np.float32)   # equal pages may share memory
 
     def rate(amount, tasks):
         start = time.perf_counter()
@@ -53,10 +55,9 @@ def ceilings(kinds=("gemm", "elementwise", "tanh", "exp", "read")):
 
     def measure(kind):
         if kind == "gemm":
-            return machine.matmul_flops(pool)
+            return multiply_speed(pool)
         if kind == "read":
-            parts = np.array_split(memory, pool.threads)
-            return rate(parts[0].nbytes, [lambda p=p: np.dot(p, p) for p in parts])
+            return read_speed(pool, memory)[0]
         function = {"elementwise": np.multiply, "tanh": np.tanh, "exp": np.exp}[kind]
         inputs = 2 if kind == "elementwise" else 1
         return rate(400 * 32_768, [lambda p=p: repeat(lambda: function(*p[:inputs], out=p[2])) for p in pieces])

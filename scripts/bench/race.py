@@ -100,3 +100,8 @@ def rate(amount, seconds):
 def ratio(above, below):
     """spread() of the ratios of two lists, taken round by round"""
     return spread([a / b for a, b in zip(above, below, strict=True)])
+
+
+def left(share):
+    """What a share of a limit, as ratio() gives it, leaves to be gained, in words"""
+    return f"left: {max(1 / share[0] - 1, 0):.0%}"

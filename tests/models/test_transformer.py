@@ -63,7 +63,9 @@ def check_model_gradients(model, samples):
     source, targets = batch(1)
 
     def forward(s):
-        return model.loss_and_grads(source, targets, dropout_key=(1,))[0]        # loss() takes no key
+        if model.config.dropout:
+            return model.loss_and_grads(source, targets, dropout_key=(1,))[0]        # loss() takes no key
+        return model.loss(source, targets)
 
     def backward(dloss, s):
         model.loss_and_grads(source, targets, scale=dloss, dropout_key=(1,))

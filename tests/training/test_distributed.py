@@ -188,7 +188,7 @@ def test_rows_of_a_batch_drop_what_they_drop_in_the_whole():
 
 
 @with_mpi
-@pytest.mark.parametrize(("n", "n_steps", "threads", "textbook"), [(2, 50, 2, ""), (3, 10, 1, "textbook")],
+@pytest.mark.parametrize(("n", "n_steps", "threads", "textbook"), [(2, 20, 2, ""), (3, 10, 1, "textbook")],
                          ids=["engine", "textbook"])
 def test_steps_on_several_processes_are_those_on_one(tmp_path, n, n_steps, threads, textbook):
     subprocess.run([sys.executable, str(PROGRAMS), "steps", str(tmp_path / "one.npz"), str(n_steps), "1"], check=True,
