@@ -179,8 +179,9 @@ def _resumed(given: dict[str, Any], out: str | os.PathLike[str] | None, threads:
     if (data := given.pop("data", None)) is not None:
         learned = checkpoint.newest_metadata(Path(out)).get("data_source", "")
         if data != [learned] and source_of_paths(paths_of(data)) != learned:
-            raise ValueError(f"--data: {' '.join(map(printable, data))}, expected {printable(shown_source(learned))}, from which "
-                             f"the run in {printable(out)} learns; leave it out, or start a new run without --resume")
+            found = " ".join(map(printable, data))
+            raise ValueError(f"--data: {found}, expected {printable(shown_source(learned))}, from which the run in "
+                             f"{printable(out)} learns; leave it out, or start a new run without --resume")
     trainer = Trainer.resume(out, threads=threads, group=group, **given)
     print(f"continuing after step {trainer.step} of {printable(out)}, {trainer.seconds:.0f} s into the run")
     return trainer
