@@ -260,9 +260,10 @@ const replies = new Map(), waiting = new Map();
 
 async function ask(name, body, signal) {
   let reply;
+  const fields = JSON.stringify({ model: model?.opened, ...body });
   try {
     reply = await fetch(`api/${name}`, {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal, credentials: "omit",
+      method: "POST", headers: { "Content-Type": "application/json" }, body: fields, signal, credentials: "omit",
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;

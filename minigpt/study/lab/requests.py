@@ -53,14 +53,17 @@ class Lab:
     def __init__(self, model: GPT, run: str | os.PathLike[str] | None = None) -> None:
         model.config.require_causal("the lab")
         self.run = None if run is None else Path(run)
-        self._models = {"start": model}
+        self._models = {"start": (Passes(model), Drawing(model))}
         self.waiting: deque[object] = deque()      # in the order in which they came; the first computes
         self._turn = threading.Condition()
         self._use("start")
 
     def _use(self, which: str) -> None:
-        self._opened, self.model = which, self._models[which]
-        self._passes, self._drawing = Passes(self.model), Drawing(self.model)
+        """Turn to the model that a request is about; each tab has its own."""
+        if which not in self._models:
+            raise ValueError("model: not open, expected one that this server has opened; reload the page")
+        self._opened, (self._passes, self._drawing) = which, self._models[which]
+        self.model = self._passes.model
 
     def answer(self, name: str, request: Mapping[str, Any], is_gone: Callable[[], bool] = lambda: False) -> tuple[str, bytes]:
         """The content type and the bytes of an answer.
@@ -76,8 +79,10 @@ class Lab:
             if is_gone():
                 raise Abandoned
 
+        fields = _Fields(request)
         with self._alone(is_gone):
-            return found(self, _Fields(request), watch)
+            self._use("start" if fields.get("model", None) is None else fields.one_of("model", ("start", "run")))
+            return found(self, fields, watch)
 
     @contextmanager
     def _alone(self, is_gone: Callable[[], bool]) -> Iterator[None]:
@@ -124,8 +129,8 @@ class Lab:
         })
 
     def _name(self, which: str) -> str:
-        model = self._models.get(which)
-        return printable(model.name) if model is not None and model.name else "model"
+        name = self._models[which][0].model.name
+        return printable(name) if name else "model"
 
     def _text(self) -> str:
         """A text to begin with that the model can read"""
@@ -144,7 +149,8 @@ class Lab:
         if which == "run":
             if self.run is None or not is_ready(self.run):
                 raise ValueError("open: no model in the run's folder yet, expected one after its first evaluation")
-            self._models["run"] = from_pretrained(self.run)     # anew each time: the best one may be another by now
+            model = from_pretrained(self.run)                   # anew each time: the best one may be another by now
+            self._models["run"] = Passes(model), Drawing(model)
         self._use(which)
         return self._model(fields, watch)
 

@@ -153,7 +153,8 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.FORBIDDEN, "Origin: another page, expected the lab's own")
         _, key, rest = [*self.path.partition("?")[0].split("/", 2), "", ""][:3]
         if not secrets.compare_digest(key.encode(), self.server.key.encode()):
-            raise Refused(HTTPStatus.FORBIDDEN, "key: not in the address, expected the address that `minigpt lab` printed")
+            raise Refused(HTTPStatus.FORBIDDEN, "key: not in the address, expected the address that `minigpt lab` printed; "
+                          "paste a link that was sent to you into Open a link there")
         is_page = rest == "" and self.command == "GET"          # which anyone may link to, and a notebook may frame
         if not is_page and self.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
             raise Refused(HTTPStatus.FORBIDDEN, "Sec-Fetch-Site: another page, expected the lab's own")

@@ -336,10 +336,13 @@ def test_the_model_of_a_run_opens_in_the_other_views(model, tmp_path):
     small.tokenizer = CharTokenizer.train("abc")
     lab = Lab(model, tmp_path)
     assert [entry["key"] for entry in ask(lab, "model")["models"]] == ["start"]
+    with pytest.raises(ValueError, match="reload the page"):
+        ask(lab, "pass", text="abc", model="run")
     small.save_pretrained(tmp_path)
     opened = ask(lab, "open", which="run")
     assert (opened["opened"], opened["text"], opened["parameters"]) == ("run", "ab", small.config.n_params)
-    assert ask(lab, "pass", text="abc")["loss"] == pytest.approx(small.loss("abc"))
+    assert ask(lab, "pass", text="abc", model="run")["loss"] == pytest.approx(small.loss("abc"))
+    assert ask(lab, "pass", text=TEXT, model="start")["loss"] == ask(Lab(model), "pass", text=TEXT)["loss"]     # another tab
     assert ask(lab, "open", which="start")["parameters"] == model.config.n_params
 
 
