@@ -3,12 +3,11 @@
 #
 # Guessed before: the converter carries every setting over that its engine knows (it has a layer_norm_epsilon), and refuses a model
 # with one that it does not.
-# Seen: activation functions and the width of the MLP are carried over, and an activation that it does not know is refused.
+# Seen: activation functions and the width of the MLP are carried over.
 # layer_norm_epsilon, scale_attn_weights and scale_attn_by_inverse_layer_idx are not read for GPT-2: the converted model has 1e-5
 # and the usual scale, and other logits, without a word; its config.json says "layer_norm_epsilon": null.
 #
-# scale_attn_by_inverse_layer_idx is in the settings of the GPT-2 models that were trained with Mistral's recipe.  Compare
-# one row of logits (Generator.forward_batch) after a conversion; the two scales can be put into the columns of q beforehand.
+# Compare one row of logits (Generator.forward_batch) after a conversion.
 # minigpt computes with all three (tests/models/test_settings.py).
 #
 # Usage: findings/ctranslate2_settings_left_out.sh        needs Python 3.10 or newer and PyPI; fails if this has changed

@@ -5,7 +5,7 @@
 # Seen: none of them.  torchao takes nn.Linear alone, and the layers of transformers' GPT-2 are Conv1D, which holds its matrix
 # transposed.  quantize_() finds one nn.Linear, the output layer, whose float32 matrix is the embedding and is kept: the file
 # grows.  from_pretrained(quantization_config=TorchAoConfig(…)) leaves the output layer out too, so that nothing at all is
-# quantized.  Neither says a word.  (bitsandbytes 0.50.2 through the same argument does quantize Conv1D.)
+# quantized.  Neither says a word.
 #
 # Measured losses and speeds are then those of float32.  Count the bytes before and after; replace Conv1D by nn.Linear first.
 #
