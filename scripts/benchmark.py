@@ -1,7 +1,7 @@
 """Race minigpt against what people would pick instead on this machine, side by side, and print the ratios.
 
 Each side runs in a fresh process of its own; they work in turn on the same inputs, and a ratio is the median over the
-rounds.  Needs the bench extra: pip install ".[bench]"; without a peer its rows say so and ours still print.
+rounds.  Needs the bench extra: pip install ".[bench,peers]"; without a peer its rows say so and ours still print.
 """
 
 from __future__ import annotations

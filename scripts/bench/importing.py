@@ -33,5 +33,5 @@ def rows(quick):
     if theirs:
         row.theirs, row.ratio = spread(theirs)[0], ratio(ours, theirs)
     else:
-        row.note = "torch or transformers is not installed: pip install '.[bench]'"
+        row.note = "torch or transformers is not installed: pip install '.[bench,peers]'"
     yield row

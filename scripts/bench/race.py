@@ -70,7 +70,7 @@ def race(entries: dict[str, Entry], rounds: int, warmup: int = 2) -> tuple[dict[
         sides = {name: stack.enter_context(contextlib.closing(_Side(entry))) for name, entry in entries.items()}
         for name, side in sides.items():            # all get ready at the same time
             if missing := side.hear().get("missing"):
-                notes[name] = f"{missing} is not installed: pip install '.[bench]'"
+                notes[name] = f"{missing} is not installed: pip install '.[bench,peers]'"
             else:
                 laps[name] = Laps()
         for i in range(warmup + rounds):
