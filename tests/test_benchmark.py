@@ -78,7 +78,7 @@ def test_a_side_whose_package_is_missing_is_noted_and_the_others_run(folder):
              "PyTorch": entry(folder, "bench.training.torch_steps", steps=1, **TINY)}
     laps, notes = race(sides, rounds=1)
     assert list(laps) == ["here"]
-    assert notes == {"PyTorch": "torch is not installed: pip install '.[bench]'"}
+    assert notes == {"PyTorch": "torch is not installed: pip install '.[bench,peers]'"}
 
 
 def test_a_worker_that_fails_ends_the_race(folder):
