@@ -85,10 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     learn.add_argument("--batch-size", type=int, metavar="B", help="sequences in a batch")
     learn.add_argument("--accumulate", type=int, metavar="N", help="batches per update")
     learn.add_argument("--order", choices=("crops", "windows"), help="random crops, or each window once per epoch")
-    learn.add_argument("--optimizer", choices=OPTIMIZERS, help="Muon for the blocks' matrices and AdamW for the "
-                       "rest, or AdamW for all")
+    learn.add_argument("--optimizer", choices=OPTIMIZERS, help="NorMuon or Muon for the blocks' matrices and "
+                       "AdamW for the rest, or AdamW for all")
     learn.add_argument("--lr", type=float, metavar="R", help="peak learning rate of AdamW")
-    learn.add_argument("--muon-lr", type=float, metavar="R", help="peak learning rate of Muon")
+    learn.add_argument("--muon-lr", type=float, metavar="R", help="peak learning rate of Muon and NorMuon")
     learn.add_argument("--schedule", choices=SCHEDULES, help="how the learning rates fall after the warm-up")
     learn.add_argument("--warmup-steps", type=int, metavar="N", help="steps over which the learning rates rise")
     learn.add_argument("--weight-decay", type=float, metavar="D", help="weight decay of matrices")

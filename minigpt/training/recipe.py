@@ -20,9 +20,9 @@ class Recipe:
     minutes: float | None = None    # time for the steps, without evaluations and samples; the schedule then follows it
     batch_size: int = 12            # sequences of n_positions tokens in a batch
     accumulate: int = 1             # batches for one update
-    optimizer: str = "muon"         # Muon for the blocks' matrices, AdamW for the rest; or AdamW for all
+    optimizer: str = "muon"         # Muon or NorMuon for the blocks' matrices, AdamW for the rest; or AdamW for all
     lr: float = 4e-3                # peak learning rate of AdamW
-    muon_lr: float = 0.014          # peak learning rate of Muon
+    muon_lr: float = 0.014          # peak learning rate of Muon and NorMuon
     beta1: float = 0.9
     beta2: float = 0.99
     weight_decay: float = 0.1
