@@ -24,6 +24,7 @@ from ..training.batches import Batches
 from ..training.corpora import load_corpus
 from ..training.distributed import TIMEOUT, Alone, ranks
 from ..training.log import loss_chart, read_log, save_loss_png
+from ..training.batches import ORDERS
 from ..training.optim import OPTIMIZERS, SCHEDULES
 from ..training.recipe import PRESETS, Recipe
 from ..training.trainer import Trainer
@@ -84,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     learn = parser.add_argument_group("the optimization")
     learn.add_argument("--batch-size", type=int, metavar="B", help="sequences in a batch")
     learn.add_argument("--accumulate", type=int, metavar="N", help="batches per update")
-    learn.add_argument("--order", choices=("crops", "windows"), help="random crops, or each window once per epoch")
+    learn.add_argument("--order", choices=ORDERS, help="crops from anywhere, or windows of the text, each once an epoch; "
+                       "shifted: they start elsewhere in each")
     learn.add_argument("--optimizer", choices=OPTIMIZERS, help="NorMuon or Muon for the blocks' matrices and "
                        "AdamW for the rest, or AdamW for all")
     learn.add_argument("--lr", type=float, metavar="R", help="peak learning rate of AdamW")

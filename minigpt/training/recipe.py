@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ..config import ConfigError
 from ..inputs import is_number, is_whole, names_options
+from .batches import ORDERS
 from .optim import OPTIMIZERS, SCHEDULES
 
 
@@ -30,7 +31,8 @@ class Recipe:
     warmup_steps: int = 20          # the learning rate rises from 0 over these
     schedule: str = "linear"        # how it falls afterwards
     final_lr: float = 0.0           # where it ends, as a fraction of the peak
-    order: Literal["crops", "windows"] = "crops"    # windows anywhere, or each window once an epoch
+    order: Literal["crops", "windows", "shifted"] = "crops"     # pieces from anywhere, or each window of the text once an
+                                    # epoch; shifted: from another start each epoch
     eval_interval: int | None = None    # updates between evaluations on the whole validation split, each with a checkpoint;
                                         # None: an eighth of the run, of its steps or of its minutes
     sample_tokens: int = 200        # tokens of the samples printed on the way
@@ -54,7 +56,7 @@ class Recipe:
             value = getattr(self, name)
             if not (is_number(value) and 0 <= value < 1):
                 bad.append(f"{name} {value!r}, expected a number from 0 to below 1")
-        for name, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("order", ("crops", "windows"))):
+        for name, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("order", ORDERS)):
             value = getattr(self, name)
             if not (isinstance(value, str) and value in choices):
                 bad.append(f"{name} {value!r}, expected {' or '.join(choices)}")
