@@ -20,11 +20,10 @@ from ..system.text import for_terminal, printable
 from ..tokenization import CharTokenizer, Tokenizer
 from ..tokenization.sizing import RULE, fitting_vocab_size
 from ..training import checkpoint
-from ..training.batches import Batches
+from ..training.batches import ORDERS, Batches
 from ..training.corpora import load_corpus
 from ..training.distributed import TIMEOUT, Alone, ranks
 from ..training.log import loss_chart, read_log, save_loss_png
-from ..training.batches import ORDERS
 from ..training.optim import OPTIMIZERS, SCHEDULES
 from ..training.recipe import PRESETS, Recipe
 from ..training.trainer import Trainer

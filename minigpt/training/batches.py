@@ -16,7 +16,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-
 ORDERS = ("crops", "windows", "shifted")
 
 
