@@ -66,7 +66,10 @@ class Recipe:
 
 # What --preset names: sizes of the model, fields of the recipe.
 PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "shakespeare-char": (dict(n_positions=128, n_embd=128, n_layer=4, n_head=4), dict(steps=2000, batch_size=12)),
+    "shakespeare-char": (
+        dict(n_positions=128, n_embd=128, n_layer=2, n_head=4),
+        dict(steps=2400, batch_size=12, optimizer="normuon", order="shifted"),
+    ),
     "nanogpt-cpu": (
         dict(n_positions=64, n_embd=128, n_layer=4, n_head=4, bias=False),
         dict(steps=2000, batch_size=12, optimizer="adamw", lr=1e-3, schedule="cosine", final_lr=0.1, warmup_steps=100),
