@@ -24,7 +24,7 @@ class NorMuon(Muon):
     Li et al. 2025, NorMuon (arXiv 2510.05491), algorithm 1; with the norm kept, as in github.com/microsoft/dion/pull/19.
     """
 
-    def __init__(self, model: Network, *, momentum: float = 0.95, beta2: float = 0.95, weight_decay: float = 0.1,
+    def __init__(self, model: Network, *, momentum: float = 0.9, beta2: float = 0.95, weight_decay: float = 0.1,
                  iterations: int = 4, group: Alone = ALONE) -> None:
         super().__init__(model, momentum=momentum, weight_decay=weight_decay, iterations=iterations, group=group)
         self.beta2 = beta2

@@ -68,7 +68,7 @@ class Recipe:
 PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "shakespeare-char": (
         dict(n_positions=128, n_embd=128, n_layer=2, n_head=4),
-        dict(steps=2400, batch_size=12, optimizer="normuon", order="shifted"),
+        dict(steps=3500, batch_size=8, optimizer="normuon", lr=3.3e-3, muon_lr=0.008, order="shifted"),
     ),
     "nanogpt-cpu": (
         dict(n_positions=64, n_embd=128, n_layer=4, n_head=4, bias=False),

@@ -13,7 +13,7 @@ from minigpt.training.normuon import NorMuon
 from minigpt.training.optim import Muon, orthogonalize
 
 H, C = 2, 12
-LR, MU, BETA, DECAY = 1e-2, 0.95, 0.95, 0.1
+LR, MU, BETA, DECAY = 1e-2, 0.9, 0.95, 0.1
 
 
 def gpt(threads=1, **changes):
