@@ -433,5 +433,5 @@ PRESETS: dict[str, dict] = {
     "gpt3-6.7b": {**_GPT3, "n_embd": 4096, "n_layer": 32, "n_head": 32},
     "gpt3-13b": {**_GPT3, "n_embd": 5120, "n_layer": 40, "n_head": 40},
     "gpt3-175b": {**_GPT3, "n_embd": 12_288, "n_layer": 96, "n_head": 96},
-    "shakespeare-char": {"vocab_size": 65, "n_positions": 128, "n_embd": 128, "n_layer": 4, "n_head": 4},
+    "shakespeare-char": {"vocab_size": 65, "n_positions": 128, "n_embd": 128, "n_layer": 2, "n_head": 4},
 }

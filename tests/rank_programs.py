@@ -18,7 +18,8 @@ from minigpt.training.adapters import add_lora
 from minigpt.training.batches import Batches
 from minigpt.training.distributed import ranks, starts_first
 from minigpt.training.finetune import FineTuner, answered
-from minigpt.training.optim import AdamW, Muon
+from minigpt.training.normuon import NorMuon
+from minigpt.training.optim import AdamW
 from minigpt.training.recipe import Recipe
 from minigpt.training.step import training_step
 from minigpt.training.trainer import Trainer
@@ -43,7 +44,7 @@ def steps(out, n_steps, threads, textbook=""):
         return inputs, targets
 
     batches.next = uneven
-    muon = Muon(model, group=group)
+    muon = NorMuon(model, group=group)
     adamw = AdamW(model, start=muon.stop)
     found = []
     for _ in range(int(n_steps)):
@@ -52,7 +53,7 @@ def steps(out, n_steps, threads, textbook=""):
         group.check_equal(model.flat_params, "parameters")
     muon.gather()
     if group.leads:
-        np.savez(out, steps=np.array(found), params=model.flat_params, momentum=muon.buffer)
+        np.savez(out, steps=np.array(found), params=model.flat_params, **muon.state())
 
 
 def trainer_of(group, folder, n_steps, **recipe):

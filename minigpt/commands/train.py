@@ -22,7 +22,7 @@ from ..system.text import for_terminal, printable
 from ..tokenization import CharTokenizer
 from ..tokenization.sizing import RULE
 from ..training import checkpoint
-from ..training.batches import Batches
+from ..training.batches import ORDERS, Batches
 from ..training.distributed import Alone
 from ..training.documents import paths_of, shared_name, shown_source, source_of_paths
 from ..training.log import loss_chart, read_log, save_loss_png
@@ -88,11 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     learn = parser.add_argument_group("the optimization")
     learn.add_argument("--batch-size", type=int, metavar="B", help="sequences in a batch")
     learn.add_argument("--accumulate", type=int, metavar="N", help="batches per update")
-    learn.add_argument("--order", choices=("crops", "windows"), help="random crops, or each window once per epoch")
-    learn.add_argument("--optimizer", choices=OPTIMIZERS, help="Muon for the blocks' matrices and AdamW for the "
-                       "rest, or AdamW for all")
+    learn.add_argument("--order", choices=ORDERS, help="crops from anywhere, or windows of the text, each once an epoch; "
+                       "shifted: they start elsewhere in each")
+    learn.add_argument("--optimizer", choices=OPTIMIZERS, help="NorMuon or Muon for the blocks' matrices and "
+                       "AdamW for the rest, or AdamW for all")
     learn.add_argument("--lr", type=float, metavar="R", help="peak learning rate of AdamW")
-    learn.add_argument("--muon-lr", type=float, metavar="R", help="peak learning rate of Muon")
+    learn.add_argument("--muon-lr", type=float, metavar="R", help="peak learning rate of Muon and NorMuon")
     learn.add_argument("--schedule", choices=SCHEDULES, help="how the learning rates fall after the warm-up")
     learn.add_argument("--warmup-steps", type=int, metavar="N", help="steps over which the learning rates rise")
     learn.add_argument("--weight-decay", type=float, metavar="D", help="weight decay of matrices")

@@ -18,6 +18,8 @@ import numpy as np
 
 from .token_files import TokenFile
 
+ORDERS = ("crops", "windows", "shifted")
+
 
 class BatchSource(Protocol):
     """What a step of training reads: endless batches, and how many were given so far."""
@@ -40,6 +42,9 @@ class Batches:
                      from default_rng([seed, epoch]). Rows are taken from one epoch after the other without a break: a
                      batch that meets the end of an epoch is filled up from the next, so that every batch has B rows.
                      The last (N − 1) mod T tokens are no window's targets.
+    order="shifted"  the same, but an epoch's windows start at o, o + T, o + 2T, …, o drawn from
+                     default_rng([seed, epoch, 1]): a token is at another position in each epoch, after other tokens.
+                     They are n = max(1, N // T − 1), so that they fit at any o below N − n T.
 
     `position`, the number of batches given so far, is the whole state: set it to go on from there, in another process
     too. ids may be a memory-mapped file: a batch reads what it needs. Of a TokenFile none of it stays in memory.
@@ -53,21 +58,22 @@ class Batches:
         batch_size: int,
         context: int,
         seed: int = 0,
-        order: Literal["crops", "windows"] = "crops",
+        order: Literal["crops", "windows", "shifted"] = "crops",
     ) -> None:
-        if order not in ("crops", "windows"):
-            raise ValueError(f"order: {order!r}, expected 'crops' or 'windows'; choose one")
+        if order not in ORDERS:
+            raise ValueError(f"order: {order!r}, expected {', '.join(map(repr, ORDERS))}; choose one")
         if seed < 0:
             raise ValueError(f"seed: {seed}, expected an integer ≥ 0; choose another")
         self.ids = ids if isinstance(ids, TokenFile) else as_tokens(ids)
         _check_sizes(self.ids, batch_size, context)
         self.batch_size, self.context, self.seed, self.order = batch_size, context, seed, order
         self.position = 0
-        self._shuffled = Shuffled((len(self.ids) - 1) // context, seed)
+        count = max(1, len(self.ids) // context - 1) if order == "shifted" else (len(self.ids) - 1) // context
+        self._shuffled = Shuffled(count, seed)
 
     def next(self) -> tuple[np.ndarray, np.ndarray]:
         """Return inputs and targets (B, T), int64, the caller's own, and advance position by one."""
-        starts = self._crops() if self.order == "crops" else self._windows()
+        starts = getattr(self, f"_{self.order}")()
         at = starts[:, None] + np.arange(self.context)  # (B, T)
         ids = as_tokens(self.ids)
         batch = ids[at].astype(np.int64), ids[at + 1].astype(np.int64)
@@ -88,6 +94,13 @@ class Batches:
         """Where the rows of the current batch start (B,)."""
         return self._shuffled.batch(self.position, self.batch_size) * self.context
 
+    def _shifted(self) -> np.ndarray:
+        """Where the rows of the current batch start (B,)."""
+        epochs = self._shuffled.epochs(self.position, self.batch_size)
+        below = len(self.ids) - self._shuffled.count * self.context
+        offsets = {n: np.random.default_rng([self.seed, n, 1]).integers(below) for n in np.unique(epochs).tolist()}
+        return self._windows() + np.array([offsets[n] for n in epochs.tolist()])
+
 
 class Shuffled:
     """The numbers 0 … count − 1 in a new order each epoch, drawn from default_rng([seed, epoch]).
@@ -101,13 +114,17 @@ class Shuffled:
 
     def batch(self, position: int, batch_size: int) -> np.ndarray:
         """Return batch number `position`, (B,): batches follow each other through all epochs without a break."""
-        rows = position * batch_size + np.arange(batch_size)
-        epochs, places = rows // self.count, rows % self.count
-        numbers = np.empty_like(rows)
+        epochs = self.epochs(position, batch_size)
+        places = (position * batch_size + np.arange(batch_size)) % self.count
+        numbers = np.empty_like(places)
         for epoch in np.unique(epochs).tolist():
             here = epochs == epoch
             numbers[here] = self._permutation(epoch)[places[here]]
         return numbers
+
+    def epochs(self, position: int, batch_size: int) -> np.ndarray:
+        """Return the epoch of each row of batch number `position`, (B,)."""
+        return (position * batch_size + np.arange(batch_size)) // self.count
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if self._epoch[0] != epoch:

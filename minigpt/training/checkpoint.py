@@ -24,8 +24,8 @@ from ..inputs import is_whole
 from ..system.streams import say
 from ..system.text import printable
 
-FORMAT = 4      # raised whenever the arrays or the metadata mean something else
-READABLE = (3, 4)
+FORMAT = 5      # raised whenever the arrays or the metadata mean something else
+READABLE = (3, 4, 5)
 KEPT = 2        # checkpoints kept, so that one remains if the newest is damaged
 
 _NAME = re.compile(r"checkpoint-([0-9]{8}|[1-9][0-9]{8,})\.safetensors")      # as _name() makes them

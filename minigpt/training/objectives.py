@@ -83,7 +83,7 @@ class MaskedBatches(Batches):
     """Batches of a text with gaps: the rows are those of batches.Batches, the gaps depend on seed and position alone."""
 
     def __init__(self, ids: np.ndarray, batch_size: int, context: int, n_tokens: int, seed: int = 0,
-                 order: Literal["crops", "windows"] = "crops") -> None:
+                 order: Literal["crops", "windows", "shifted"] = "crops") -> None:
         super().__init__(ids, batch_size, context, seed, order)
         self.n_tokens = n_tokens
 

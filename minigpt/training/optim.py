@@ -1,9 +1,9 @@
 """From gradients to new parameters: AdamW, Muon, the gradient norm and the schedules of the learning rate."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -130,6 +130,16 @@ class AdamW:
         self.m[...], self.v[...], self.t = arrays["m"], arrays["v"], int(arrays["t"][0])
 
 
+class Matrix(NamedTuple):
+    """What Muon updates at a time, as it lies in memory"""
+
+    w: np.ndarray       # parameters
+    g: np.ndarray       # gradient
+    b: np.ndarray       # momentum
+    inputs: int         # the axis along which the inputs of a neuron lie
+    v: Any = None       # NorMuon's second moment of each neuron
+
+
 class Muon:
     r"""Momentum whose update is made orthogonal: every direction of a matrix learns at the same rate.
 
@@ -150,39 +160,48 @@ class Muon:
         self.buffer = np.zeros(self.stop, model.dtype)
         self._scratch = [Store() for _ in range(model.pool.threads)]
 
-    def _matrices(self) -> Iterator[tuple[np.ndarray, ...]]:
-        """(parameters, gradients, momentum) of each matrix that is made orthogonal"""
+    def _matrices(self) -> list[Matrix]:
+        """The matrices that are made orthogonal"""
+        found = []
         for name, b in named_views(self.table, self.buffer).items():
             arrays: tuple[np.ndarray, ...] = self.model.params[name], self.model.grads[name], b
-            if b.flags.f_contiguous:         # as it lies in memory: orthogonal(uᵀ) is orthogonal(u)ᵀ
+            transposed = b.flags.f_contiguous       # taken as it lies in memory: orthogonal(uᵀ) is orthogonal(u)ᵀ
+            if transposed:
                 arrays = tuple(array.T for array in arrays)
             parts = b.shape[1] // b.shape[0] if name.endswith("c_attn.weight") else 1
-            yield from zip(*(np.split(array, parts, axis=1) for array in arrays), strict=True)
+            found += [Matrix(w, g, b, int(transposed))
+                      for w, g, b in zip(*(np.split(array, parts, axis=1) for array in arrays), strict=True)]
+        return found
 
     def step(self, lr: float) -> None:
         """One update with learning rate `lr`.  Ctrl-C leaves all or none of it."""
-        matrices, n = list(self._matrices()), self.model.pool.threads
+        matrices, n = self._matrices(), self.model.pool.threads
         own = matrices[self.group.rank :: self.group.size]
 
         def update(worker: int) -> None:
             scratch = self._scratch[worker]
-            for w, g, b in own[worker::n]:
+            for matrix in own[worker::n]:
+                w, b = matrix.w, matrix.b
                 b *= self.momentum
-                b += g
+                b += matrix.g
                 u = np.multiply(b, self.momentum, out=scratch.empty("u", b.shape, b.dtype))
-                u += g
-                o = orthogonalize(u, self.iterations, scratch)
+                u += matrix.g
+                o = self._direction(matrix, u, scratch)
                 o *= lr * 0.2 * math.sqrt(max(w.shape))
                 w *= 1 - lr * self.weight_decay
                 w -= o
 
         tasks = [partial(update, worker) for worker in range(n)]
         self.model.lock.write(partial(self.model.pool.run, tasks, whole=True))
-        self.group.exchange([w for w, _, _ in matrices])
+        self.group.exchange([matrix.w for matrix in matrices])
+
+    def _direction(self, matrix: Matrix, u: np.ndarray, scratch: Store) -> np.ndarray:
+        """A matrix's update but for its size, as an array in `scratch`"""
+        return orthogonalize(u, self.iterations, scratch)
 
     def gather(self) -> None:
         """Get the momentum of the matrices that other processes update, for a checkpoint."""
-        self.group.exchange([b for _, _, b in self._matrices()])
+        self.group.exchange([matrix.b for matrix in self._matrices()])
 
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint needs, after gather(): arrays by name, views."""
@@ -245,4 +264,4 @@ def schedule(name: str, progress: float) -> float:
 
 
 SCHEDULES = ("linear", "cosine", "constant")
-OPTIMIZERS = ("muon", "adamw")
+OPTIMIZERS = ("normuon", "muon", "adamw")

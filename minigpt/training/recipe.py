@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ..config import ConfigError
 from ..inputs import is_number, is_whole, names_options
+from .batches import ORDERS
 from .optim import OPTIMIZERS, SCHEDULES
 
 
@@ -20,9 +21,9 @@ class Recipe:
     minutes: float | None = None    # time for the steps, without evaluations and samples; the schedule then follows it
     batch_size: int = 12            # sequences of n_positions tokens in a batch
     accumulate: int = 1             # batches for one update
-    optimizer: str = "muon"         # Muon for the blocks' matrices, AdamW for the rest; or AdamW for all
+    optimizer: str = "muon"         # Muon or NorMuon for the blocks' matrices, AdamW for the rest; or AdamW for all
     lr: float = 4e-3                # peak learning rate of AdamW
-    muon_lr: float = 0.014          # peak learning rate of Muon
+    muon_lr: float = 0.014          # peak learning rate of Muon and NorMuon
     beta1: float = 0.9
     beta2: float = 0.99
     weight_decay: float = 0.1
@@ -30,7 +31,8 @@ class Recipe:
     warmup_steps: int = 20          # the learning rate rises from 0 over these
     schedule: str = "linear"        # how it falls afterwards
     final_lr: float = 0.0           # where it ends, as a fraction of the peak
-    order: Literal["crops", "windows"] = "crops"    # windows anywhere, or each window once an epoch
+    order: Literal["crops", "windows", "shifted"] = "crops"     # pieces from anywhere, or each window of the text once an
+                                    # epoch; shifted: from another start each epoch
     eval_interval: int | None = None    # updates between evaluations on the whole validation split, each with a checkpoint;
                                         # None: an eighth of the run, of its steps or of its minutes
     sample_tokens: int = 200        # tokens of the samples printed on the way
@@ -54,7 +56,7 @@ class Recipe:
             value = getattr(self, name)
             if not (is_number(value) and 0 <= value < 1):
                 bad.append(f"{name} {value!r}, expected a number from 0 to below 1")
-        for name, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("order", ("crops", "windows"))):
+        for name, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("order", ORDERS)):
             value = getattr(self, name)
             if not (isinstance(value, str) and value in choices):
                 bad.append(f"{name} {value!r}, expected {' or '.join(choices)}")
@@ -64,7 +66,10 @@ class Recipe:
 
 # What --preset names: sizes of the model, fields of the recipe.
 PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "shakespeare-char": (dict(n_positions=128, n_embd=128, n_layer=4, n_head=4), dict(steps=2000, batch_size=12)),
+    "shakespeare-char": (
+        dict(n_positions=128, n_embd=128, n_layer=2, n_head=4),
+        dict(steps=3500, batch_size=8, optimizer="normuon", lr=3.3e-3, muon_lr=0.008, order="shifted"),
+    ),
     "nanogpt-cpu": (
         dict(n_positions=64, n_embd=128, n_layer=4, n_head=4, bias=False),
         dict(steps=2000, batch_size=12, optimizer="adamw", lr=1e-3, schedule="cosine", final_lr=0.1, warmup_steps=100),

@@ -36,6 +36,7 @@ from .distributed import ALONE, Alone
 from .documents import shown_source
 from .facts import READERS, Readers, read_facts
 from .log import log_line, log_until
+from .normuon import NorMuon
 from .optim import AdamW, Muon, schedule
 from .overfitting import Watch
 from .recipe import Recipe
@@ -84,7 +85,8 @@ class Trainer:
         self.data_fingerprint = self._fingerprint(ids)
         self.batches: BatchSource = self._read(ids)
         self.bits_per_nat = self._bits_per_nat()        # makes bits per byte of a loss in nats per token; None: it says nothing
-        self.muon = Muon(model, weight_decay=recipe.weight_decay, group=group) if recipe.optimizer == "muon" else None
+        muon = {"muon": Muon, "normuon": NorMuon}.get(recipe.optimizer)
+        self.muon = muon(model, weight_decay=recipe.weight_decay, group=group) if muon else None
         self.adamw = AdamW(model, start=self.muon.stop if self.muon else 0, betas=(recipe.beta1, recipe.beta2),
                            weight_decay=recipe.weight_decay)
         self.step = 0

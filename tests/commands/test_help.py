@@ -66,8 +66,8 @@ def test_every_flag_that_takes_a_value_shows_its_default(programs):
 
 def test_training_shows_the_defaults_of_its_preset(programs):
     _, shown = programs["-m minigpt train"]
-    for flag, default in {"--layers L": 4, "--lr R": 0.004, "--dropout P": 0.0, "--bias, --no-bias": "--bias", "--seed N": 1337,
-                          "--preset": "shakespeare-char", "--optimizer": "muon"}.items():
+    for flag, default in {"--layers L": 2, "--lr R": 0.0033, "--dropout P": 0.0, "--bias, --no-bias": "--bias",
+                          "--seed N": 1337, "--preset": "shakespeare-char", "--optimizer": "normuon"}.items():
         assert re.search(rf"\n  {flag}\b[^(]*\(default: {default}\)", shown), flag
 
 

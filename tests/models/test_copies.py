@@ -13,7 +13,8 @@ from minigpt.models.classifier import Classifier
 from minigpt.models.transformer import Transformer
 from minigpt.tokenization import Tokenizer, WordPieceTokenizer
 from minigpt.training.adapters import add_lora
-from minigpt.training.optim import AdamW, Muon
+from minigpt.training.normuon import NorMuon
+from minigpt.training.optim import AdamW
 
 CONFIG = GPTConfig(vocab_size=9, n_positions=8, n_embd=8, n_layer=1, n_head=2)
 IDS = np.arange(16).reshape(2, 8) % 9
@@ -100,7 +101,7 @@ def test_gradients_of_a_copy_go_on_adding_up(how, fast):
 @pytest.mark.parametrize("make", [gpt, transformer])
 def test_a_model_and_its_optimizers_are_copied_as_one(make, how):
     model, batch = make()
-    muon = Muon(model)
+    muon = NorMuon(model)
     adamw = AdamW(model, start=muon.stop)
 
     def step(model, adamw, muon):

@@ -152,7 +152,7 @@ def test_split_refuses_an_empty_part(count, fraction, message):
 
 # --- batches
 
-ORDERS = pytest.mark.parametrize("order", ["crops", "windows"])
+ORDERS = pytest.mark.parametrize("order", ["crops", "windows", "shifted"])
 
 
 @ORDERS
@@ -288,6 +288,24 @@ def test_an_epoch_in_windows_covers_every_target_once():
     assert sorted(targets.ravel().tolist()) == list(range(1, 61))
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 7, 12])
+def test_shifted_windows_lie_side_by_side_in_an_epoch_and_elsewhere_in_the_next(batch_size):
+    ids, context = np.arange(3 + 5 * 4), 4  # 4 windows, wherever they start
+    batches = Batches(ids, batch_size, context, seed=1, order="shifted")
+    starts = np.concatenate([batches.next()[0][:, 0] for _ in range(40)])
+    epochs = np.sort(starts[: len(starts) // 4 * 4].reshape(-1, 4))
+    assert (np.diff(epochs) == context).all()
+    assert len(set(epochs[:, 0].tolist())) > 3
+    assert epochs[:, 0].tolist() == [np.random.default_rng([1, n, 1]).integers(23 - 4 * 4) for n in range(len(epochs))]
+
+
+@pytest.mark.parametrize("count", range(8, 25))
+def test_shifted_windows_use_short_texts_as_well(count):
+    batches = Batches(np.arange(count), 5, 7, order="shifted")
+    targets = np.concatenate([batches.next()[1].ravel() for _ in range(90)])
+    assert set(targets.tolist()) == set(range(1, count))
+
+
 def test_batches_read_a_memory_mapped_file(tmp_path):
     np.arange(50, dtype=np.uint16).tofile(tmp_path / "ids")
     mapped = np.memmap(tmp_path / "ids", np.uint16, "r")
@@ -329,7 +347,7 @@ def test_a_size_that_is_no_integer_is_refused():
 
 
 def test_an_unknown_order_is_refused():
-    with pytest.raises(ValueError, match="order: 'random', expected 'crops' or 'windows'"):
+    with pytest.raises(ValueError, match="order: 'random', expected 'crops', 'windows', 'shifted'"):
         Batches(np.arange(50), 5, 7, order="random")
 
 

@@ -128,15 +128,15 @@ def test_no_changed_byte_of_the_header_goes_unnoticed(tmp_path):
             noticed += 1
         else:                                                                   # the spaces that fill it up mean nothing
             assert_same(found, saved)
-            assert found.metadata == {"format": 4, "step": 2, **saved.metadata}
+            assert found.metadata == {"format": checkpoint.FORMAT, "step": 2, **saved.metadata}
     assert noticed > 0.9 * len(header)
 
 
 @pytest.mark.parametrize("damage", [
     lambda text: text.replace('"step": 2', '"step": 5'),
     lambda text: text.replace('"step"', '"stip"'),
-    lambda text: text.replace('"format": 4', '"format": 3'),
-    lambda text: text.replace('"format": 4', '"format": 9'),
+    lambda text: text.replace('"format": 5', '"format": 3'),
+    lambda text: text.replace('"format": 5', '"format": 9'),
     lambda text: text.replace('"format"', '"farmot"'),
     lambda text: text[:40],
     lambda text: "[" * 5000,

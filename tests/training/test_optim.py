@@ -10,6 +10,7 @@ from faults.engine import calls_of
 from minigpt import GPT, GPTConfig
 from minigpt.nn.fast.ops import CHUNK
 from minigpt.system.threads import WorkerPool
+from minigpt.training.normuon import NorMuon
 from minigpt.training.optim import SCHEDULES, AdamW, Muon, clip_scale, gradient_norm, orthogonalize, schedule
 
 SIZES = {"vocab_size": 13, "n_positions": 7, "n_embd": 48, "n_layer": 2, "n_head": 2}     # two chunks of parameters
@@ -134,7 +135,7 @@ def test_adamw_over_the_rest_of_the_buffer_leaves_the_beginning_alone():
     np.testing.assert_array_equal(model.flat_params[start:], whole.flat_params[start:])
 
 
-@pytest.mark.parametrize("make", [AdamW, Muon])
+@pytest.mark.parametrize("make", [AdamW, Muon, NorMuon])
 def test_an_optimizer_goes_on_exactly_from_its_state(make):
     whole, parts = make_model(), make_model()
     for model in (whole, parts):
@@ -148,7 +149,7 @@ def test_an_optimizer_goes_on_exactly_from_its_state(make):
     np.testing.assert_array_equal(parts.flat_params, whole.flat_params)
 
 
-@pytest.mark.parametrize("make", [AdamW, Muon])
+@pytest.mark.parametrize("make", [AdamW, Muon, NorMuon])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_one_and_two_threads_make_the_same_step(make, dtype):
     results = []
@@ -162,7 +163,7 @@ def test_one_and_two_threads_make_the_same_step(make, dtype):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("make", [AdamW, Muon])
+@pytest.mark.parametrize("make", [AdamW, NorMuon])      # whose step is Muon's
 def test_an_interrupted_step_is_made_whole_or_not_at_all(make, threads):
     model = make_model(threads)
     optimizer = make(model)

@@ -60,7 +60,7 @@ def everything(trainer):
 
 @pytest.mark.parametrize("stop", range(1, 7))
 @pytest.mark.parametrize("options", [
-    {"optimizer": "muon", "dropout": 0.2},
+    {"optimizer": "normuon", "dropout": 0.2},
     {"optimizer": "adamw", "accumulate": 2, "order": "windows", "bias": False, "schedule": "cosine"},
 ])
 def test_a_resumed_run_equals_an_uninterrupted_one_byte_for_byte(tmp_path, options, stop):
