@@ -12,6 +12,7 @@ CHINESE = "道可道，非常道。名可名，非常名。\n" * 12
 def test_the_size_fits_the_text_and_its_script():
     assert fitting_vocab_size("") == 256
     assert fitting_vocab_size("a" * 10_000) == 256 + 300
+    assert fitting_vocab_size({"a": 10**9}, 10**9) == 65_536                            # ids of two bytes
     assert fitting_vocab_size("道" * 9 + "可" * 10 + "a" * 43) == 256 + 30 + 2       # 3 √(27 + 30 + 43), one often enough
 
 
