@@ -148,7 +148,7 @@ def test_a_second_run_in_the_same_folder_fails_fast(tmp_path):
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    (["--channels", "30", "--heads", "4"], "n_embd 30 is not a multiple of n_head 4"),
+    (["--channels", "30", "--heads", "4"], "--channels 30 is not a multiple of --heads 4"),
     (["--steps", "0"], "steps 0, expected a whole number of at least 1"),
     (["--data", "no-such-file.txt"], "no such file"),
     (["--context", "100000"], "use a longer text or a smaller --context"),

@@ -140,7 +140,8 @@ def exit_status(
 def _refuse_empty_names(parser: ArgumentParser, args: Namespace) -> None:
     """End the program where a file's or folder's name is empty: it would mean the folder here."""
     for action in parser._actions:
-        if action.metavar in ("FILE", "FOLDER", "PRESET", "WHAT") and getattr(args, action.dest, None) == "":
+        given = getattr(args, action.dest, None)
+        if action.metavar in ("FILE", "FOLDER", "PRESET", "WHAT") and "" in (given if isinstance(given, list) else [given]):
             parser.error(f"argument {(action.option_strings or [action.metavar])[0]}: empty, expected a name; give one")
 
 

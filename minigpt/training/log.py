@@ -46,15 +46,15 @@ def log_until(path: Path, step: int) -> tuple[str, list[dict[str, Any]]]:
     return "".join(f"{line}\r\n" for line in (_HEADINGS[0], *lines)), [row for row, _ in rows]
 
 
-def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+def read_log(path: str | os.PathLike[str], quiet: bool = False) -> list[dict[str, Any]]:
     """The rows of a log.csv: numbers by column name, None where val_loss or the bits per byte are empty.
 
-    A damaged row is left out, and a line on stderr names it.
+    A damaged row is left out, and unless quiet a line on stderr names it.
     """
-    return [row for row, _ in _good_rows(path)]
+    return [row for row, _ in _good_rows(path, quiet)]
 
 
-def _good_rows(path: str | os.PathLike[str]) -> list[tuple[dict[str, Any], str]]:
+def _good_rows(path: str | os.PathLike[str], quiet: bool = False) -> list[tuple[dict[str, Any], str]]:
     """[(row, line)] of those whose cells are numbers and whose step lies between those of the rows around it"""
     lines = Path(path).read_bytes().decode("utf-8", "replace").replace("\r\n", "\n").split("\n")     # the last: no line
     numbered = [(i, line, _row(line) if i < len(lines) else None)
@@ -67,7 +67,7 @@ def _good_rows(path: str | os.PathLike[str]) -> list[tuple[dict[str, Any], str]]
         if row and before < row["step"] < (following[-1] if following else math.inf):
             good.append((row, line))
             before = row["step"]
-        else:
+        elif not quiet:
             say(f"{path}, line {i}: '{printable(line, 80)}', expected {_HEADINGS[0]} as numbers, the steps in order; the row "
                 "is left out", sys.stderr)
     return good

@@ -363,7 +363,7 @@ def test_all_is_well_with_the_default(capsys):
     assert out.startswith("minigpt doctor: an untrained model, shakespeare-char\n")
     assert out.endswith("\nAll is well.\n")
     assert re.findall(r"^  ok    (\w+)", out, re.MULTILINE) == ["first", "causality", "gradients", "one"]
-    assert re.search(r"run of 2,000 steps\s+takes", " ".join(out.split()))
+    assert re.search(r"run of 3,500 steps\s+takes", " ".join(out.split()))
 
 
 def test_all_is_well_with_the_model_that_comes_along(capsys):

@@ -1347,7 +1347,11 @@ function drawChange() {
   fill($("after-card"), "pass", { text, edits: state.edits.map(sent) }, reply => drawPredictions("after", reply));
 }
 
-const hundredths = x => Math.abs(x) < 0.005 ? "0" : `${x > 0 ? "+" : "−"}${Math.abs(x).toFixed(2)}`;
+// An effect on the loss, short: +1.22, −0.003, and 0 for what is none at all
+function effect(x) {
+  const size = Math.abs(x);
+  return size === 0 ? "0" : `${x > 0 ? "+" : "−"}${size < 5e-4 ? "0.000…" : size.toFixed(size < 0.1 ? 3 : 2)}`;
+}
 
 function drawGrid() {
   const full = Math.max(0.1, ...[...measured.values()].map(Math.abs));
@@ -1356,7 +1360,7 @@ function drawGrid() {
     const edit = state.edits.find(edit => isAt(edit, place)), change = measured.get(placeOf(place));
     cell.setAttribute("aria-pressed", Boolean(edit));
     cell.classList.toggle("chosen", place.name === state.name && (place.head === null || place.head === state.head));
-    cell.textContent = change !== undefined ? hundredths(change) : edit ? edit.how : "·";
+    cell.textContent = change !== undefined ? effect(change) : edit ? edit.how : "·";
     cell.dataset.value = change ?? "";
     cell.style.backgroundColor = change === undefined ? "" : color(tone(change, full), model.colors.under_text);
   }
@@ -1705,11 +1709,13 @@ function drawTraining() {
       "python -m minigpt lab --run FOLDER";
     return;
   }
+  if (document.hidden) return;                          // it goes on when one looks again
   replies.delete(JSON.stringify(["training", {}]));
+  const begun = performance.now();
   fill($("training-card"), "training", {}, reply => {
     drawRun(reply);
-    const goesOn = ["running", "waiting"].includes(reply.state);
-    if (goesOn) poll = setTimeout(() => state.view === "training" && drawTraining(), EVERY);
+    const goesOn = ["running", "waiting"].includes(reply.state), rest = 9 * (performance.now() - begun);   // of a long run
+    if (goesOn) poll = setTimeout(() => state.view === "training" && drawTraining(), Math.max(EVERY, rest));
   });
 }
 
@@ -1981,6 +1987,10 @@ async function start() {
   if (!await fill($("top"), "model", {}, takeModel)) return;
   restore();
   addEventListener("hashchange", restore);
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) pause();
+    else if (state.view === "training") drawTraining();
+  });
   let resized;
   addEventListener("resize", () => {
     clearTimeout(resized);

@@ -41,14 +41,18 @@ class Passes:
     def __init__(self, model: GPT) -> None:
         self.model = model
         self._kept: OrderedDict[str, Trace] = OrderedDict()
+        self._told: tuple[str, dict[str, Any]] = ("", {})       # the last way back, and what it is of
 
     # Texts
 
     def ids(self, text: str) -> np.ndarray:
         """The tokens of a text (1, T); without a tokenizer the text is ids with spaces between.  Raises ValueError."""
-        row = self._encoded(text)
+        row, most = self._encoded(text), self.model.config.n_positions
         if not row:
             raise ValueError("text: empty, expected at least one token; type something")
+        if len(row) > most:
+            raise ValueError(f"text: {len(row):,} tokens, expected at most {most:,}, all that the model reads at once; shorten "
+                             "it")
         return self.model.checked_ids(row)
 
     def _encoded(self, text: str) -> list[int]:
@@ -104,6 +108,12 @@ class Passes:
     def backward(self, text: str, of: Any, watch: Watch) -> dict[str, Any]:
         """The norm of the gradient at every activation, in the order of the backward pass, and the ways it came"""
         ids = self.ids(text)
+        key = json.dumps([ids.tolist(), of])
+        if key != self._told[0]:
+            self._told = key, self._way_back(ids, of, watch)
+        return self._told[1]
+
+    def _way_back(self, ids: np.ndarray, of: Any, watch: Watch) -> dict[str, Any]:
         found = self._backward(ids, of, watch)
         steps = []
         for name in reversed(list(activations(self.model.config))):

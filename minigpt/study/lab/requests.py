@@ -80,6 +80,8 @@ class Lab:
                 raise Abandoned
 
         fields = _Fields(request)
+        if name == "training":              # of a folder, not of a model: it waits for none
+            return found(self, fields, watch)
         with self._alone(is_gone):
             self._use("start" if fields.get("model", None) is None else fields.one_of("model", ("start", "run")))
             return found(self, fields, watch)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...training.checkpoint import newest_metadata
-from ...training.log import read_log, smooth
+from ...training.log import COLUMNS, read_log, smooth
 
 MOST_ROWS = 1000        # points of a curve
 MOST_SAMPLES = 20
@@ -23,9 +23,11 @@ def training(folder: Path) -> dict[str, Any]:
     A folder without log.csv is one in which training has yet to begin.
     """
     log = folder / "log.csv"
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no folder any more, expected that of a training run; start the lab with another --run")
     try:
-        rows = read_log(log)
         age = time.time() - log.stat().st_mtime
+        rows = _rows(log)
     except FileNotFoundError:
         rows, age = [], 0.0
     for row, loss in zip(rows, smooth([row["train_loss"] for row in rows]), strict=True):
@@ -50,6 +52,14 @@ def training(folder: Path) -> dict[str, Any]:
         "best": best and {"step": best["step"], "val_loss": best["val_loss"]}, "samples": _samples(folder / "samples.txt"),
         "ready": is_ready(folder),
     }
+
+
+def _rows(log: Path) -> list[dict[str, Any]]:
+    """The rows of a log.  Raises ValueError for one in which no line is a row."""
+    rows = read_log(log, quiet=True)    # each look at the run would name its damaged rows again
+    if not rows and len(log.read_bytes().splitlines()) > 1:
+        raise ValueError(f"{log}: no row that can be read, expected {', '.join(COLUMNS[:3])}, …; it was overwritten")
+    return rows
 
 
 def is_ready(folder: Path) -> bool:

@@ -44,6 +44,7 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads, block_on_close = True, False        # Ctrl-C waits for no computation
+    request_queue_size = 128                            # connections that wait to be taken
     allow_reuse_address = sys.platform != "win32"       # there it would share a port with whoever has it
 
     def __init__(self, lab: Lab, port: int = DEFAULT_PORT, framed: bool = False) -> None:
@@ -80,8 +81,17 @@ class Handler(BaseHTTPRequestHandler):
         """Requests."""
         self._reply(self._request)
 
+    def do_HEAD(self) -> None:
+        """What nothing here knows."""
+        self._reply(self._no_method)
+
+    do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_HEAD
+
+    def _no_method(self) -> tuple[str, bytes]:
+        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, f"{self.command}: expected GET for the page, POST for requests")
+
     def _reply(self, answer: Any) -> None:
-        self._is_read = self.command == "GET"
+        self._is_read = self.command in ("GET", "HEAD")
         try:
             kind, body = answer()
             status = HTTPStatus.OK
@@ -113,7 +123,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def _file(self) -> tuple[str, bytes]:
         rest = self._allowed()

@@ -171,7 +171,7 @@ WRONG = {
     "no text": ("pass", {}, "text: None"),
     "an empty text": ("pass", {"text": ""}, "text: empty"),
     "a character it has not met": ("pass", {"text": "中"}, "中"),
-    "a long text": ("pass", {"text": "a" * 300}, "n_positions 256"),
+    "a long text": ("pass", {"text": "a" * 300}, "300 tokens, expected at most 256"),
     "a text of a gigabyte": ("pass", {"text": "a" * 100_001}, "100,001 characters"),
     "one token, backward": ("backward", {"text": "a"}, "one token"),
     "one token, edits": ("edits", {"text": "a", "edits": EDITS["a head"]}, "one token"),
@@ -329,6 +329,23 @@ def test_a_run_is_shown_from_its_folder_before_while_and_after_it_trains(model, 
     assert len(found["samples"]) == 20 and found["samples"][-1] == {"step": 29, "text": "sample\n29"}
     (tmp_path / "run.lock").write_text("")
     assert ask(lab, "training")["state"] == "stopped"
+
+
+def test_a_run_that_is_gone_or_overwritten_is_said_to_be_and_no_row_twice(model, tmp_path, capsys):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    lab = Lab(model, folder)
+    row = log_line(1, 4.0, None, 1e-3, 1.0, 1000, 0.1)
+    (folder / "log.csv").write_text(f"{','.join(COLUMNS)}\n{row}damaged\n", encoding="utf-8")
+    assert [ask(lab, "training")["rows"][0][:2] for _ in range(2)] == [[1, 4.0]] * 2
+    assert capsys.readouterr().err == ""
+    (folder / "log.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="no row that can be read"):
+        ask(lab, "training")
+    (folder / "log.csv").unlink()
+    folder.rmdir()
+    with pytest.raises(ValueError, match="no folder any more"):
+        ask(lab, "training")
 
 
 def test_the_model_of_a_run_opens_in_the_other_views(model, tmp_path):
