@@ -128,7 +128,7 @@ def stopped(where, rank, name, *arguments):
         return then_signaled
 
     if where == "start":
-        train_command.threads_of, train_command.load_corpus = signaled(train_command.threads_of), wait
+        train_command.threads_of, train_command.open_text = signaled(train_command.threads_of), wait
     else:
         Trainer.run, train_command._summarize = signaled(Trainer.run), wait
     return main(list(arguments))
