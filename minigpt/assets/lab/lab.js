@@ -1178,14 +1178,20 @@ function scrollWithin(box, element) {
   if (inner.left < outer.left || inner.right > outer.right) box.scrollLeft += inner.left - outer.left - outer.width / 2;
 }
 
+// The chosen token, or where the loss does not depend on it, the one on which it depends most
+function reachedToken() {
+  const { inputs } = backward;
+  return inputs[state.at] ? state.at : inputs.indexOf(Math.max(...inputs));
+}
+
 // The terms whose sum is a gradient, each by the way from which it came.
 function drawWays(box, step, id, place = step.name) {
   if (!step.parts.length) return;
   make("h3", box, { textContent: `The ways by which the loss reaches ${place}` });
-  const table = make("table", box, { id, className: "wide ways" }), head = make("tr", make("thead", table));
-  for (const text of ["way", "all positions", `at ${placeOfToken(state.at)}`]) make("th", head, { textContent: text });
+  const table = make("table", box, { id, className: "wide ways" }), head = make("tr", make("thead", table)), at = reachedToken();
+  for (const text of ["way", "all positions", `at ${placeOfToken(at)}`]) make("th", head, { textContent: text });
   const body = make("tbody", table), most = Math.max(...step.parts.map(part => part.norm));
-  const here = part => part.per_token?.[state.at] ?? 0, mostHere = Math.max(...step.parts.map(here));
+  const here = part => part.per_token?.[at] ?? 0, mostHere = Math.max(...step.parts.map(here));
   for (const part of step.parts) {
     const row = make("tr", body, { "data-through": part.through, "data-value": part.norm, "data-at": here(part) });
     const words = make("td", row);
@@ -1198,6 +1204,10 @@ function drawWays(box, step, id, place = step.name) {
     }
   }
   note(box, { textContent: "Bars are linear. The terms add up as vectors, so that their norms need not add up to the whole." });
+  const norm = step.parts.map(part => /^(.*ln_1)\.xhat$/.exec(part.through)).find(found => found);
+  if (!norm || !model.config.pre_norm) return;           // with norms behind the sums, q, k and v are in the table
+  const line = note(box, { textContent: "What comes through ln_1 has come through the queries, keys and values: " });
+  button(line, `the ways to ${norm[1]}.out`, () => change({ name: `${norm[1]}.out` }));
 }
 
 function wayWords(name, through) {
