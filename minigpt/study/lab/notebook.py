@@ -41,7 +41,7 @@ def show(model: GPT, run: str | os.PathLike[str] | None = None, height: int = 72
         lab.show(model)
 
     run: the folder of a training run, for the view of its curves.  height: of the frame, in pixels.  The model is shared, not
-    copied: a weight that is changed in the notebook is changed in the lab.
+    copied, and passes are kept: after a change of its weights call show() again.
     Raises ValueError for a model whose attention looks ahead, for it predicts no next token.
     """
     return Frame(Lab(model, run), height)

@@ -9,13 +9,14 @@ import json
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...nn.cross_entropy import IGNORED
 from ...tokenization.formats import END_OF_TEXT
-from ..equations import activations
+from ..equations import activations, parameters
 from ..interventions import run
 from ..logit_lens import lens_points, read_stream
 from ..pictures import label, likeliest
@@ -140,7 +141,7 @@ class Passes:
             is_parameter = name in self.model.params
             step = (trace(self.model, ids, _targets(ids, of), name, watch=watch) if is_parameter and ids.shape[1] > 1
                     else found)[name] if grad or not is_parameter else None
-            axes = step.axes if step is not None else _axes_of_parameter(self.model, name)
+            axes = step.axes if step is not None else parameters(self.model.config)[name].axes
             value = step.value if step is not None else self.model.params[name]
             likely = self._likely(ids, found, most) if "V" in axes.split() else None
             for which, array in [("value", value), *([("gradient", step.grad)] if grad and step is not None else [])]:
@@ -186,7 +187,7 @@ class Passes:
             raise ValueError(f"text: {ids.shape[1]} tokens, expected at most {self.longest} for this model: the activations "
                              "and gradients of more do not fit into a gigabyte; shorten it")
 
-    @property
+    @cached_property
     def longest(self) -> int:
         """The most tokens of which all activations and gradients have room"""
         n = self.model.config.n_positions
@@ -273,12 +274,6 @@ def _shown(size: int, most: int, wanted: Sequence[int] | None, chosen: list[int]
 
 def _norm(array: np.ndarray) -> float:
     return math.sqrt(np.square(array, dtype=np.float64).sum())
-
-
-def _axes_of_parameter(model: GPT, name: str) -> str:
-    from ..equations import parameters
-
-    return parameters(model.config)[name].axes
 
 
 def _bytes(model: GPT, T: int) -> int:
