@@ -6,10 +6,11 @@ rounds.  Needs the bench extra: pip install ".[bench,peers]"; without a peer its
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,8 +24,8 @@ PARTS = ("train", "decode", "prefill", "load", "trace", "attention", "finetune",
          "import")      # in this order
 
 
-def measurements(parts, quick, data) -> Iterator[tuple[str, report.Row | str]]:
-    """(part, row or line of a table) one by one, as they are measured"""
+def measurements(parts: Collection[str], quick: bool, data: str) -> Iterator[tuple[str, report.Row | str]]:
+    """Measure one part after the other -> (part, row or line of a table)."""
     if "train" in parts:
         yield from (("train", row) for row in training.rows(quick))
         yield from (("train", line) for line in training.cost_table(quick))
@@ -57,7 +58,7 @@ def main() -> int:
     return exit_status(race, parser, None)
 
 
-def race(args) -> int:
+def race(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     facts = machine.describe()
     for name, value in facts.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 import time
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     return exit_status(convert, parser, argv, goes_on=lambda args: True)
 
 
-def convert(args) -> int:
+def convert(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     if args.dtype not in DTYPES[args.to]:
         raise ValueError(f"--dtype {args.dtype}: unknown to {args.to}, expected one of {', '.join(DTYPES[args.to])}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from pydoc_data.topics import topics
@@ -30,7 +31,7 @@ def main() -> int:
     return exit_status(train, parser, None, goes_on=lambda args: True)
 
 
-def train(args) -> int:
+def train(args: argparse.Namespace) -> int:
     progress = sys.stderr.isatty()
     if args.data:
         text, note = open_files(args.data, args.keep_bytes, progress)

@@ -22,7 +22,7 @@ from minigpt.system.threads import WorkerPool
 from minigpt.tokenization import Tokenizer
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
-TINY = dict(config=dict(vocab_size=17, n_positions=12, n_layer=2, n_head=2, n_embd=8, bias=True), batch_size=3)
+TINY = dict(settings=dict(vocab_size=17, n_positions=12, n_layer=2, n_head=2, n_embd=8, bias=True), batch_size=3)
 
 # The race
 

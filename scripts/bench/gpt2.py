@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from minigpt import GPT, GPTConfig
 from minigpt.system.threads import cpu_count
 
 from .machine import ceilings
-from .race import Entry, left, race, rate, ratio, spread
+from .race import Entry, Run, left, race, rate, ratio, spread
 from .report import Row
 
 PROMPT, NEW, LONG = 32, 64, 512       # tokens
@@ -22,23 +24,23 @@ PARTS = {                             # name: (row's title, tokens)
 }
 
 
-def save_gpt2(folder):
+def save_gpt2(folder: str) -> None:
     """Write a GPT-2 of 124M random weights, as Hugging Face lays it out."""
     GPT(GPTConfig.preset("gpt2"), seed=0).save_pretrained(folder)
 
 
-def prompt(length, i):
-    """The i-th prompt: random tokens, (length,)"""
+def prompt(length: int, i: int) -> np.ndarray:
+    """Return the i-th prompt: random tokens, (length,)."""
     return np.random.default_rng(i).integers(0, 50257, length)
 
 
-def _in_turn(work, parts, wake):
+def _in_turn(work: dict[str, Run], parts: Sequence[str], wake: Callable[[], None]) -> Run:
     """run(i) -> {part: what it returned, and its seconds} for work {part: function of i}
 
     A worker has slept while others ran: wake() gets it going before the clock starts.
     """
 
-    def run(i):
+    def run(i: int) -> dict[str, dict[str, Any]]:
         results = {}
         for part in parts:
             wake()
@@ -50,12 +52,12 @@ def _in_turn(work, parts, wake):
     return run
 
 
-def minigpt_side(folder, parts):
-    """minigpt's side of any of the parts"""
+def minigpt_side(folder: str, parts: Sequence[str]) -> Run:
+    """Make minigpt's side of any of the parts."""
     model = GPT.from_pretrained(folder)
     measured = ceilings(["read"] if "decode" in parts else [])
 
-    def decode(i):
+    def decode(i: int) -> dict[str, Any]:
         before = measured(i)["read"]                   # how fast memory is changes within seconds: before, after, and here
         tokens: list[int] = []
         start = time.perf_counter()
@@ -67,20 +69,20 @@ def minigpt_side(folder, parts):
         step = (stop - first) / (NEW - 1)              # without the prompt
         return {"tokens": tokens, "seconds": stop - start, "step": step, "read": max(before, measured(i)["read"])}
 
-    def prefill(i):
+    def prefill(i: int) -> dict[str, Any]:
         return {"tokens": model.generate(prompt(LONG, i), 1, temperature=0)[LONG:].tolist()}
 
-    def load(i):
+    def load(i: int) -> dict[str, Any]:
         return {"tokens": GPT.from_pretrained(folder).config.n_params}
 
-    def wake():
+    def wake() -> None:
         model.generate(prompt(PROMPT, 0), 4, temperature=0)
 
     return _in_turn({"decode": decode, "prefill": prefill, "load": load}, parts, wake)
 
 
-def transformers_side(folder, parts):
-    """The same in transformers; of a long prompt it computes the last position's logits alone, as minigpt does"""
+def transformers_side(folder: str, parts: Sequence[str]) -> Run:
+    """Make transformers'; of a long prompt it computes the last position's logits alone, as minigpt does."""
     import torch
     import transformers
 
@@ -88,33 +90,33 @@ def transformers_side(folder, parts):
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
 
-    def from_pretrained():
+    def from_pretrained() -> Any:
         return transformers.GPT2LMHeadModel.from_pretrained(folder).eval()
 
     model = from_pretrained()
 
-    def decode(i):
+    def decode(i: int) -> dict[str, Any]:
         ids = torch.from_numpy(prompt(PROMPT, i))[None]
         out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW, min_new_tokens=NEW,
                              do_sample=False, pad_token_id=50256)
         return {"tokens": out[0, PROMPT:].tolist()}
 
-    def prefill(i):
+    def prefill(i: int) -> dict[str, Any]:
         with torch.no_grad():
             logits = model(torch.from_numpy(prompt(LONG, i))[None], logits_to_keep=1).logits
         return {"tokens": [int(logits[0, -1].argmax())]}
 
-    def load(i):
+    def load(i: int) -> dict[str, Any]:
         return {"tokens": sum(p.numel() for p in from_pretrained().parameters())}
 
-    def wake():
+    def wake() -> None:
         model.generate(torch.from_numpy(prompt(PROMPT, 0))[None], max_new_tokens=4, do_sample=False, pad_token_id=50256)
 
     return _in_turn({"decode": decode, "prefill": prefill, "load": load}, parts, wake)
 
 
-def rows(parts, quick):
-    """Rows of the parts asked for, in one race"""
+def rows(parts: Sequence[str], quick: bool) -> Iterator[Row]:
+    """Measure the parts that are asked for, in one race."""
     with tempfile.TemporaryDirectory() as folder:
         save_gpt2(folder)
         arguments = {"folder": folder, "parts": parts}
@@ -146,6 +148,6 @@ def rows(parts, quick):
                       note=f"{read / 1e6:.0f} MB a token at {spread(bandwidths)[0] / 1e9:.1f} GB/s; {left(share)}")
 
 
-def _value(tokens, seconds):
+def _value(tokens: int, seconds: list[float]) -> float:
     """The median of the seconds, or of tokens per second"""
     return rate(tokens, seconds) if tokens else spread(seconds)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 from .race import ratio, spread
 from .report import Row
@@ -18,8 +19,8 @@ print(perf_counter() - start)
 IMPORTS = {"minigpt": "import minigpt", "transformers": "from transformers import GPT2LMHeadModel"}
 
 
-def rows(quick):
-    """Here and in transformers, in turn, both after import numpy"""
+def rows(quick: bool) -> Iterator[Row]:
+    """Measure it here and in transformers, in turn, both after import numpy."""
     seconds: dict[str, list[float]] = {name: [] for name in IMPORTS}
     for _ in range(1 + (5 if quick else 15)):
         for name, statement in IMPORTS.items():

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from .race import Entry, race, rate, ratio, spread
+from .race import Entry, Run, race, rate, ratio, spread
 from .report import Row
 
 
-def timed(work, wake):
-    """run(i) -> {"value": work(i), "seconds": how long it took}; wake() gets a process going that has slept, untimed"""
+def timed(work: Run, wake: Callable[[], Any]) -> Run:
+    """Make run(i) -> {"value": work(i), "seconds": how long it took}; wake() gets a process going that has slept, untimed."""
 
-    def run(i):
+    def run(i: int) -> dict[str, Any]:
         wake()
         start = time.perf_counter()
         value = work(i)
@@ -21,10 +23,15 @@ def timed(work, wake):
     return run
 
 
-def rows(what, peer, ours: Entry, theirs: Entry, rounds, *, amount=0, unit="s", note="", tolerance=None):
-    """The row of what is compared, and its memory's; amount: what a round does, in units, or 0 for the seconds it takes
+def rows(
+    what: str, peer: str, ours: Entry, theirs: Entry, rounds: int, *,
+    amount: int = 0, unit: str = "s", note: str = "", tolerance: float | None = None,
+) -> list[Row]:
+    """Race two sides -> the row of what is compared, and its memory's.
 
-    tolerance: how far the two values of a round may lie apart, relatively; a row says so where they lie further.
+    amount: what a round does, in units, or 0 for the seconds that it takes
+
+    tolerance: how far the two values of a round may lie apart, relatively; a row says so where they lie further
     """
     laps, notes = race({"minigpt": ours, peer: theirs}, rounds, warmup=1)
     shown = partial(rate, amount) if amount else lambda seconds: spread(seconds)[0]

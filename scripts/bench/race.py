@@ -7,10 +7,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
+
+Run = Callable[[int], Any]           # the work of round i, whose result is JSON
+Spread = tuple[float, float, float]  # median, lower and upper quartile
 
 
 @dataclass
@@ -35,7 +39,7 @@ class Laps:
 class _Side:
     """A worker process that waits until it is told to run."""
 
-    def __init__(self, entry):
+    def __init__(self, entry: Entry) -> None:
         path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
@@ -43,18 +47,18 @@ class _Side:
         )
         self.tell(json.dumps({"function": entry.function, "arguments": entry.arguments, "one_core": entry.one_core}))
 
-    def tell(self, line):
+    def tell(self, line: str) -> None:
         assert self._process.stdin is not None
         print(line, file=self._process.stdin, flush=True)
 
-    def hear(self):
+    def hear(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError(f"benchmark: a worker ended with exit code {self._process.wait()}; its error stands above")
         return json.loads(answer)
 
-    def close(self):
+    def close(self) -> None:
         self._process.kill()
         self._process.communicate()
 
@@ -84,24 +88,24 @@ def race(entries: dict[str, Entry], rounds: int, warmup: int = 2) -> tuple[dict[
     return laps, notes
 
 
-def spread(values):
-    """(median, lower quartile, upper quartile) of a few numbers"""
+def spread(values: Sequence[float]) -> Spread:
+    """Return the median and the quartiles of a few numbers."""
     if len(values) < 2:
         return values[0], values[0], values[0]
     low, _, high = quantiles(values, n=4, method="inclusive")
     return median(values), low, high
 
 
-def rate(amount, seconds):
+def rate(amount: float, seconds: Sequence[float]) -> float:
     """How much of a work that comes in this amount was done per second, the median"""
     return spread([amount / s for s in seconds])[0]
 
 
-def ratio(above, below):
-    """spread() of the ratios of two lists, taken round by round"""
+def ratio(above: Sequence[float], below: Sequence[float]) -> Spread:
+    """Return the spread() of the ratios of two lists, taken round by round."""
     return spread([a / b for a, b in zip(above, below, strict=True)])
 
 
-def left(share):
-    """What a share of a limit, as ratio() gives it, leaves to be gained, in words"""
+def left(share: Spread) -> str:
+    """Say what a share of a limit, as ratio() gives it, leaves to be gained."""
     return f"left: {max(1 / share[0] - 1, 0):.0%}"

@@ -22,8 +22,8 @@ class Row:
     better: Literal["more", "less"] = "more"
     note: str = ""
 
-    def __str__(self):
-        def number(value):
+    def __str__(self) -> str:
+        def number(value: float | None) -> str:
             if value is None:
                 return ""
             return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}" if value >= 10 else f"{value:.2f}"

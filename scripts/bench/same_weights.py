@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from minigpt import GPT, GPTConfig
 from minigpt.system.threads import cpu_count
 
@@ -10,15 +14,16 @@ from .training import weights
 CONFIG = GPTConfig.preset("gpt2", embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0)
 
 
-def minigpt_model():
+def minigpt_model() -> GPT:
+    """Make minigpt's."""
     model = GPT(CONFIG, seed=None)
     for name, array in model.params.items():
         array[...] = weights(name, array.shape)
     return model
 
 
-def transformers_model(kind="GPT2LMHeadModel", **settings):
-    """One of transformers' GPT-2s with these weights; a head of its own stays at transformers' random start"""
+def transformers_model(kind: str = "GPT2LMHeadModel", **settings: Any) -> Any:
+    """Make one of transformers' GPT-2s with these weights; a head of its own stays at transformers' random start."""
     import torch
     import transformers
 
@@ -36,8 +41,8 @@ def transformers_model(kind="GPT2LMHeadModel", **settings):
     return model
 
 
-def transformer_lens_model():
-    """HookedTransformer: query, key and value apart, a matrix for each head, and an output table that is not the input's"""
+def transformer_lens_model() -> Any:
+    """Make a HookedTransformer: query, key and value apart, a matrix for each head, the output table not the input's."""
     import torch
     from transformer_lens import HookedTransformer, HookedTransformerConfig
 
@@ -48,23 +53,24 @@ def transformer_lens_model():
         d_vocab=CONFIG.vocab_size, act_fn="gelu_new", normalization_type="LN", init_weights=False, device="cpu",
     ))
 
-    def fill(parameter, name, shape, change=lambda array: array):
-        parameter.copy_(torch.from_numpy(change(weights(name, shape)).copy()))
+    def fill(parameter: Any, array: np.ndarray) -> None:
+        parameter.copy_(torch.from_numpy(array.copy()))
 
     with torch.no_grad():
-        fill(model.embed.W_E, "wte.weight", (CONFIG.vocab_size, C))
-        fill(model.unembed.W_U, "wte.weight", (CONFIG.vocab_size, C), lambda array: array.T)
+        wte = weights("wte.weight", (CONFIG.vocab_size, C))
+        fill(model.embed.W_E, wte)
+        fill(model.unembed.W_U, wte.T)
         model.unembed.b_U.zero_()
-        fill(model.pos_embed.W_pos, "wpe.weight", (CONFIG.n_positions, C))
+        fill(model.pos_embed.W_pos, weights("wpe.weight", (CONFIG.n_positions, C)))
         for i, block in enumerate(model.blocks):
             at, attn, mlp = f"h.{i}", block.attn, block.mlp
-            for k, kind in enumerate("QKV"):
-                fill(getattr(attn, f"W_{kind}"), f"{at}.attn.c_attn.weight", (C, 3 * C),
-                     lambda array, k=k: array[:, k * C : (k + 1) * C].reshape(C, H, D).transpose(1, 0, 2))
+            c_attn = weights(f"{at}.attn.c_attn.weight", (C, 3 * C))
+            for kind, array in zip("QKV", np.split(c_attn, 3, axis=1), strict=True):
+                fill(getattr(attn, f"W_{kind}"), array.reshape(C, H, D).transpose(1, 0, 2))
                 getattr(attn, f"b_{kind}").zero_()          # as weights() makes all biases
-            fill(attn.W_O, f"{at}.attn.c_proj.weight", (C, C), lambda array: array.reshape(H, D, C))
-            fill(mlp.W_in, f"{at}.mlp.c_fc.weight", (C, 4 * C))
-            fill(mlp.W_out, f"{at}.mlp.c_proj.weight", (4 * C, C))
+            fill(attn.W_O, weights(f"{at}.attn.c_proj.weight", (C, C)).reshape(H, D, C))
+            fill(mlp.W_in, weights(f"{at}.mlp.c_fc.weight", (C, 4 * C)))
+            fill(mlp.W_out, weights(f"{at}.mlp.c_proj.weight", (4 * C, C)))
             for bias in (attn.b_O, mlp.b_in, mlp.b_out):
                 bias.zero_()
         for norm in (model.ln_final, *(norm for block in model.blocks for norm in (block.ln1, block.ln2))):

@@ -7,13 +7,15 @@ import random
 import sysconfig
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from minigpt.tokenization import Tokenizer
 from minigpt.training.corpora import load_corpus
 
-from .race import Entry, race, ratio, spread
+from .race import Entry, Run, race, ratio, spread
 from .report import Row
 
 SIZE = 56_000                        # characters of a text to encode, about
@@ -28,8 +30,8 @@ WAYS = {"line by line": 1, "400 lines at a time": 400, "as one string": None}   
 LEXICON = 4000                       # words of an alphabet
 
 
-def text(kind, corpus, i):
-    """The i-th text of a kind, a new one for each i
+def text(kind: str, corpus: str, i: int) -> str:
+    """Return the i-th text of a kind, a new one for each i.
 
     English is from the corpus, code from the standard library.  Mixed Unicode has invented words of ten alphabets
     as a language uses its own, the one of rank r as often as 1/r (Zipf), Han and Kana without spaces between a few of them.
@@ -61,30 +63,30 @@ def text(kind, corpus, i):
     return "".join(words)
 
 
-def _word(rng, first, last, length):
+def _word(rng: random.Random, first: int, last: int, length: int) -> str:
     return "".join(chr(rng.randint(first, last)) for _ in range(rng.randint(1, 2 * length - 1)))
 
 
-def _choices(rng, first, last, length, k):
+def _choices(rng: random.Random, first: int, last: int, length: int, k: int) -> list[str]:
     words, cumulative = _lexicon(first, last, length)
     return rng.choices(words, cum_weights=cumulative, k=k)
 
 
 @functools.cache
-def _lexicon(first, last, length):
+def _lexicon(first: int, last: int, length: int) -> tuple[list[str], list[float]]:
     rng = random.Random(first)
     words = [_word(rng, first, last, length) for _ in range(LEXICON)]
     return words, list(accumulate(1 / rank for rank in range(1, LEXICON + 1)))
 
 
-def _encoder(kind, corpus, encode):
+def _encoder(kind: str, corpus: str, encode: Callable[[str], Sequence[int]]) -> Run:
     """run(i) -> the seconds for the i-th text, and what identifies its ids
 
     A worker has slept while others ran: the second text, which it knows from warming up, wakes it before the clock starts.
     """
     texts = [text(kind, corpus, i) for i in range(TEXTS)]
 
-    def run(i):
+    def run(i: int) -> dict[str, Any]:
         encode(texts[1])
         start = time.perf_counter()
         ids = encode(texts[i])
@@ -93,14 +95,14 @@ def _encoder(kind, corpus, encode):
     return run
 
 
-def minigpt_encode(kind, corpus):
-    """minigpt's side"""
+def minigpt_encode(kind: str, corpus: str) -> Run:
+    """Make minigpt's side."""
     tokenizer = Tokenizer.gpt2()
     return _encoder(kind, corpus, lambda text: tokenizer.encode(text, disallowed_special=()))
 
 
-def tiktoken_encode(kind, corpus):
-    """tiktoken's, with its vocabulary from ours"""
+def tiktoken_encode(kind: str, corpus: str) -> Run:
+    """Make tiktoken's, with its vocabulary from ours."""
     import tiktoken
 
     ours = Tokenizer.gpt2()
@@ -112,8 +114,8 @@ def tiktoken_encode(kind, corpus):
     return _encoder(kind, corpus, lambda text: encoding.encode(text, disallowed_special=()))
 
 
-def tokenizers_encode(kind, corpus):
-    """Hugging Face tokenizers', from the files that ours writes"""
+def tokenizers_encode(kind: str, corpus: str) -> Run:
+    """Make that of Hugging Face's tokenizers, from the files that ours writes."""
     import tokenizers
 
     with tempfile.TemporaryDirectory() as folder:
@@ -122,21 +124,21 @@ def tokenizers_encode(kind, corpus):
     return _encoder(kind, corpus, lambda text: tokenizer.encode(text).ids)
 
 
-def minigpt_train(corpus, vocab_size):
-    """run() -> how many tokens the vocabulary has"""
+def minigpt_train(corpus: str, vocab_size: int) -> Run:
+    """Make minigpt's side: how many tokens the vocabulary has."""
     content = load_corpus(corpus).text
     return lambda i: Tokenizer.train(content, vocab_size).vocab_size
 
 
-def tokenizers_train(corpus, vocab_size, lines):
-    """The same by tokenizers' BpeTrainer, fed so many lines at a time, or with None the whole text as one string"""
+def tokenizers_train(corpus: str, vocab_size: int, lines: int | None) -> Run:
+    """Make that of tokenizers' BpeTrainer, fed so many lines at a time, or with None the whole text as one string."""
     import tokenizers
 
     content = load_corpus(corpus).text
     each = content.splitlines(keepends=True)
     fed = ["".join(each[i : i + lines]) for i in range(0, len(each), lines)] if lines else [content]
 
-    def run(i):
+    def run(i: int) -> int:
         tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
         tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
         trainer = tokenizers.trainers.BpeTrainer(
@@ -149,8 +151,8 @@ def tokenizers_train(corpus, vocab_size, lines):
     return run
 
 
-def encode_rows(corpus):
-    """Encoding text that the tokenizer has not seen, of three kinds"""
+def encode_rows(corpus: str) -> Iterator[Row]:
+    """Encode text that the tokenizer has not seen, of each kind."""
     for kind in KINDS:
         names = ("minigpt", "tiktoken", "tokenizers")
         arguments = {"kind": kind, "corpus": corpus}
@@ -168,8 +170,8 @@ def encode_rows(corpus):
             yield row
 
 
-def train_rows(corpus, quick):
-    """Training a vocabulary, against tokenizers by its fastest way of feeding"""
+def train_rows(corpus: str, quick: bool) -> Iterator[Row]:
+    """Train a vocabulary, against tokenizers by its fastest way of feeding."""
     for vocab_size in (1024, 8192):
         arguments = dict(corpus=corpus, vocab_size=vocab_size)
         laps, notes = race({

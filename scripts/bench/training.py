@@ -8,6 +8,7 @@ import sys
 import time
 import tracemalloc
 import zlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from minigpt.nn import multihead
 from minigpt.system.threads import cpu_count
 from minigpt.training.optim import AdamW, clip_scale, gradient_norm
 
-from .race import Entry, left, race, rate, ratio, spread
+from .race import Entry, Run, left, race, rate, ratio, spread
 from .report import Row
 
 SIZES: dict[str, tuple[dict[str, Any], int, int]] = {       # (configuration, batch size, steps in a round)
@@ -34,8 +35,8 @@ LR, BETAS, WEIGHT_DECAY, CLIP = 1e-3, (0.9, 0.95), 0.1, 1.0
 MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}     # glibc keeps memory: no page faults
 
 
-def weights(name, shape):
-    """The weights that both sides start from"""
+def weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the weights that both sides start from."""
     if name.endswith("bias"):
         return np.zeros(shape, np.float32)
     if len(shape) == 1:
@@ -46,22 +47,22 @@ def weights(name, shape):
     return array
 
 
-def batch(config, batch_size):
-    """ids, targets (B, T): random tokens"""
+def batch(config: GPTConfig, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return ids and targets (B, T): random tokens."""
     tokens = np.random.default_rng(0).integers(0, config.vocab_size, (batch_size, config.n_positions + 1))
     return tokens[:, :-1], tokens[:, 1:]
 
 
-def minigpt_step(config, batch_size, fast=True):
-    """step() takes a training step and gives its loss; fast=False: by the textbook's layers"""
-    config = GPTConfig(**config)
+def minigpt_step(settings: dict[str, Any], batch_size: int, fast: bool = True) -> Callable[[], float]:
+    """Make step(), which takes a training step and gives its loss; fast=False: by the textbook's layers."""
+    config = GPTConfig(**settings)
     model = GPT(config, seed=None, fast=fast)
     for name, array in model.params.items():
         array[...] = weights(name, array.shape)
     optimizer = AdamW(model, betas=BETAS, weight_decay=WEIGHT_DECAY)
     ids, targets = batch(config, batch_size)
 
-    def step():
+    def step() -> float:
         loss, _ = model.loss_and_grads(ids, targets)
         optimizer.step(LR, clip_scale(gradient_norm(model.flat_grads, model.pool), CLIP))
         return loss
@@ -69,20 +70,20 @@ def minigpt_step(config, batch_size, fast=True):
     return step
 
 
-def torch_step(config, batch_size):
-    """The same in PyTorch, eager"""
+def torch_step(settings: dict[str, Any], batch_size: int) -> Callable[[], float]:
+    """Make the same in PyTorch, eager."""
     import torch
 
     from .torch_gpt import TorchGPT, adamw
 
     torch.set_num_threads(cpu_count())
-    config = GPTConfig(**config)
+    config = GPTConfig(**settings)
     model = TorchGPT(config)
     model.set_weights(weights)
     optimizer = adamw(model, LR, BETAS, WEIGHT_DECAY)
     ids, targets = (torch.from_numpy(array.copy()) for array in batch(config, batch_size))
 
-    def step():
+    def step() -> float:
         loss = model(ids, targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -93,17 +94,17 @@ def torch_step(config, batch_size):
     return step
 
 
-def minigpt_steps(config, batch_size, steps, fast=True):
-    """minigpt's side of a race"""
-    return _lap(minigpt_step(config, batch_size, fast), steps)
+def minigpt_steps(settings: dict[str, Any], batch_size: int, steps: int, fast: bool = True) -> Run:
+    """Make minigpt's side of a race."""
+    return _lap(minigpt_step(settings, batch_size, fast), steps)
 
 
-def torch_steps(config, batch_size, steps):
-    """PyTorch's side"""
-    return _lap(torch_step(config, batch_size), steps)
+def torch_steps(settings: dict[str, Any], batch_size: int, steps: int) -> Run:
+    """Make PyTorch's."""
+    return _lap(torch_step(settings, batch_size), steps)
 
 
-def _lap(step, steps):
+def _lap(step: Callable[[], float], steps: int) -> Run:
     """run(i) -> the last loss of `steps` steps, and the seconds they took
 
     One before them is not timed: this process has slept, and the threads of the one that ran may not have gone to sleep yet.
@@ -111,7 +112,7 @@ def _lap(step, steps):
     """
     step()
 
-    def run(i):
+    def run(i: int) -> dict[str, float]:
         step()
         start = time.perf_counter()
         for _ in range(steps):
@@ -121,8 +122,8 @@ def _lap(step, steps):
     return run
 
 
-def floor_seconds(config, batch_size, ceiling):
-    """The time a step would take if every operation that the equations name ran at this machine's measured rate.
+def floor_seconds(config: GPTConfig, batch_size: int, ceiling: dict[str, float]) -> float:
+    """Return the time a step would take if every operation that the equations name ran at this machine's measured rate.
 
     Matrix products at the rate of large ones: 6 operations for each weight and token, attention over visible pairs alone.
     Elementwise: for each token and layer 32 C in the layer norms, 4 C in the residual stream, 18 C for biases, 2 C for the
@@ -130,7 +131,7 @@ def floor_seconds(config, batch_size, ceiling):
     """
     c, N = config, batch_size * config.n_positions
     pairs = c.n_layer * N * (c.n_positions + 1) / 2                    # of query and visible key
-    products = 6 * N * (c.n_layer * (4 * c.n_embd**2 + 2 * c.n_embd * c.mlp_width) + c.vocab_size * c.n_embd)
+    products = 6.0 * N * (c.n_layer * (4 * c.n_embd**2 + 2 * c.n_embd * c.mlp_width) + c.vocab_size * c.n_embd)
     products += 12 * pairs * c.n_embd                                  # two products forward, four backward
     ops = c.n_layer * N * c.n_embd * (98 + 18 * c.bias) + 7 * pairs * c.n_head + 4 * N * c.vocab_size
     ops += 14 * c.n_params                                             # AdamW
@@ -141,11 +142,11 @@ def floor_seconds(config, batch_size, ceiling):
     )
 
 
-def compare(name, rounds, environment=None, label="PyTorch"):
-    """One configuration against PyTorch -> its rows"""
+def compare(name: str, rounds: int, environment: dict[str, str] | None = None, label: str = "PyTorch") -> list[Row]:
+    """Race one configuration against PyTorch -> its rows: speed, share of the floor, memory."""
     settings, batch_size, steps = SIZES[name]
     config = GPTConfig(**settings)
-    arguments = dict(config=settings, batch_size=batch_size, steps=steps)
+    arguments = dict(settings=settings, batch_size=batch_size, steps=steps)
     tokens = batch_size * config.n_positions * steps
     what = f"{name}, {config.n_embd} channels"
     laps, notes = race({
@@ -174,8 +175,8 @@ def compare(name, rounds, environment=None, label="PyTorch"):
 
 
 @contextlib.contextmanager
-def busy_process():
-    """Another process that keeps one core busy, until this block or this process ends"""
+def busy_process() -> Iterator[int]:
+    """Keep one core busy with another process, until this block or this process ends -> its id."""
     process = subprocess.Popen([sys.executable, "-c", BUSY], stdin=subprocess.PIPE)
     try:
         time.sleep(0.2)
@@ -185,8 +186,8 @@ def busy_process():
         process.communicate()
 
 
-def rows(quick):
-    """All rows of training, one after the other as they are measured"""
+def rows(quick: bool) -> Iterator[Row]:
+    """Measure all rows of training, one after the other."""
     yield from compare("S", 3 if quick else 30)
     with busy_process():
         speed, _, _ = compare("S", 1 if quick else 10)
@@ -203,10 +204,10 @@ def rows(quick):
     yield from memory_over_time(quick)
 
 
-def textbook_row(name, rounds):
-    """What the tuning is worth: steps by the textbook's layers against steps by the engine's"""
+def textbook_row(name: str, rounds: int) -> Row:
+    """Race steps by the textbook's layers against steps by the engine's: what the tuning is worth."""
     settings, batch_size, steps = SIZES[name]
-    arguments = dict(config=settings, batch_size=batch_size, steps=steps)
+    arguments = dict(settings=settings, batch_size=batch_size, steps=steps)
     laps, _ = race({
         "textbook": Entry("bench.training.minigpt_steps", {**arguments, "fast": False}),
         "engine": Entry("bench.training.minigpt_steps", arguments),
@@ -217,8 +218,8 @@ def textbook_row(name, rounds):
                rate(tokens, seconds["engine"]), ratio(seconds["engine"], seconds["textbook"]))
 
 
-def memory_over_time(quick):
-    """What later steps allocate, on one small model: nothing large in the second, nothing more in the last"""
+def memory_over_time(quick: bool) -> Iterator[Row]:
+    """Measure what later steps allocate, on one small model: nothing large in the second, nothing more in the last."""
     settings, batch_size, _ = SIZES["S"]
     step = minigpt_step({**settings, "n_layer": 1, "n_embd": 64}, batch_size)
     steps = 500 if quick else 10_000
@@ -243,15 +244,15 @@ def memory_over_time(quick):
               note=f"{(end - after - seconds.nbytes) / 1e3:.0f} kB kept; last tenth of the steps ÷ first: {drift:.2f} in time")
 
 
-def attention_share(n_positions, batch_size, seconds=1.0):
-    """(tokens per second, share of the time that goes into attention) of forward and backward at size S on one thread"""
+def attention_share(n_positions: int, batch_size: int, seconds: float = 1.0) -> tuple[float, float]:
+    """Return (tokens per second, attention's share of the time) of forward and backward at size S on one thread."""
     config = GPTConfig(**{**SIZES["S"][0], "n_positions": n_positions})
     model = GPT(config, threads=1)
     ids, targets = batch(config, batch_size)
     spent = 0.0
 
-    def timed(function):
-        def run(*arguments, **options):
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
             nonlocal spent
             start = time.perf_counter()
             result = function(*arguments, **options)
@@ -261,7 +262,7 @@ def attention_share(n_positions, batch_size, seconds=1.0):
         return run
 
     originals = multihead.attention_forward, multihead.attention_backward
-    multihead.attention_forward, multihead.attention_backward = map(timed, originals)
+    multihead.attention_forward, multihead.attention_backward = timed(originals[0]), timed(originals[1])
     try:
         model.loss_and_grads(ids, targets)
         spent, passes, start = 0.0, 0, time.perf_counter()
@@ -274,8 +275,8 @@ def attention_share(n_positions, batch_size, seconds=1.0):
     return passes * ids.size / total, spent / total
 
 
-def cost_table(quick):
-    """Lines of a table: tokens per second and attention's share, by context and by batch"""
+def cost_table(quick: bool) -> Iterator[str]:
+    """Measure tokens per second and attention's share, by context and by batch -> the lines of a table."""
     seconds = 0.2 if quick else 1.5
     yield "cost of forward and backward at size S on one thread"
     yield f"{'context':>10} {'batch':>6} {'tokens/s':>10} {'attention':>10}"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from minigpt import GPT
 from minigpt.models.classifier import Classifier
 from minigpt.training.adapters import add_lora, train_head
 from minigpt.training.optim import AdamW
 
 from . import pair
-from .race import Entry
+from .race import Entry, Run
+from .report import Row
 from .same_weights import minigpt_model, transformers_model
 
 ROWS, TOKENS = 4, 128
@@ -17,19 +21,19 @@ WAYS = {"head": "head alone", "lora": "LoRA, rank 8", "whole": "all weights"}
 LR, BETAS, WEIGHT_DECAY = 1e-4, (0.9, 0.95), 0.1
 
 
-def _ids(i):
+def _ids(i: int) -> np.ndarray:
     """(ROWS, TOKENS): never the last token of the vocabulary, which pads in transformers"""
     return np.random.default_rng(i).integers(0, 50256, (ROWS, TOKENS))
 
 
-def _shifted(ids):
+def _shifted(ids: np.ndarray) -> np.ndarray:
     """The next tokens as targets, as transformers' loss takes them"""
     return np.concatenate([ids[:, 1:], np.full_like(ids[:, :1], -100)], axis=1)
 
 
-def minigpt_tuning(way):
-    """minigpt's side: a step of AdamW -> the loss"""
-    model = minigpt_model()
+def minigpt_tuning(way: str) -> Run:
+    """Make minigpt's side: a step of AdamW -> the loss."""
+    model: GPT | Classifier = minigpt_model()
     if way == "head":
         model = Classifier.from_model(model, ["no", "yes"])
         train_head(model)
@@ -37,7 +41,7 @@ def minigpt_tuning(way):
         add_lora(model, rank=8, alpha=16)
     optimizer = AdamW(model, betas=BETAS, weight_decay=WEIGHT_DECAY)
 
-    def work(i):
+    def work(i: int) -> float:
         ids = _ids(i)
         targets = _shifted(ids)
         if way == "head":
@@ -50,8 +54,8 @@ def minigpt_tuning(way):
     return pair.timed(work, lambda: model.loss(_ids(0)[:1, :8], np.zeros((1, 8), int)))
 
 
-def transformers_tuning(way):
-    """transformers', with peft's adapters"""
+def transformers_tuning(way: str) -> Run:
+    """Make transformers', with peft's adapters."""
     import torch
 
     if way == "head":
@@ -67,7 +71,7 @@ def transformers_tuning(way):
     optimizer = torch.optim.AdamW(learning, lr=LR, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True)
     model.train()
 
-    def work(i):
+    def work(i: int) -> float:
         ids = torch.from_numpy(_ids(i))
         loss = model(input_ids=ids, labels=torch.arange(ROWS) % 2 if way == "head" else ids).loss
         optimizer.zero_grad(set_to_none=True)
@@ -75,15 +79,15 @@ def transformers_tuning(way):
         optimizer.step()
         return loss.item()
 
-    def wake():
+    def wake() -> None:
         with torch.no_grad():
             model(input_ids=torch.from_numpy(_ids(0)[:1, :8]))
 
     return pair.timed(work, wake)
 
 
-def rows(quick):
-    """One race for each way"""
+def rows(quick: bool) -> Iterator[Row]:
+    """Race each way."""
     for way, label in WAYS.items():
         yield from pair.rows(
             f"fine-tune 124M, {label}", "transformers + peft" if way == "lora" else "transformers",

@@ -4,6 +4,8 @@ The first line is {"function": "bench.training.minigpt_steps", "arguments": {…
 everything and returns run(i), the work to be timed; each further line is an i.
 """
 
+from __future__ import annotations
+
 import contextlib
 import importlib
 import json
@@ -11,10 +13,11 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 
-def peak_memory():
-    """The most memory this process has held so far, in bytes; None on Windows, which does not tell."""
+def peak_memory() -> int | None:
+    """Return the most memory this process has held so far, in bytes; None on Windows, which does not tell."""
     with contextlib.suppress(OSError):          # Linux; its getrusage starts from what the parent process held
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM"):
@@ -27,11 +30,12 @@ def peak_memory():
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def main():
+def main() -> None:
+    """Answer one request after the other."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)                                   # what a library prints must not stand between the answers
 
-    def answer(**facts):
+    def answer(**facts: Any) -> None:
         print(json.dumps(facts), file=answers, flush=True)
 
     request = json.loads(sys.stdin.readline())
