@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
-from .inputs import is_whole, names_options
+from .inputs import is_whole
 from .nn.activations import ACTIVATIONS
 from .system.json_reader import parse_json, read_json
+from .system.option_names import names_options
 from .system.text import listed, printable
 
 # An activation function's other names, each with the one that the configuration keeps

@@ -9,7 +9,7 @@ import minigpt
 from minigpt import GPT, GPTConfig, Recipe
 from minigpt.config import TransformerConfig
 from minigpt.generation.options import Sampling
-from minigpt.inputs import nearest
+from minigpt.system.option_names import nearest
 
 
 def test_what_one_would_import_is_there_in_a_new_process():

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs import check_count, check_options, only_row, plain
+from ..inputs import check_count, only_row, plain
 from ..nn.softmax import softmax
 from ..system.columns import columns, padded
+from ..system.option_names import check_options
 from .generate import begin, options_for
 from .options import OPTION_NAMES, Sampling
 

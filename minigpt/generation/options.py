@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs import check_count, check_number, check_options, checked_row, names_options, plain
+from ..inputs import check_count, check_number, checked_row, plain
+from ..system.option_names import check_options, names_options
 from .warpers import (
     add_bias,
     forbid,

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs import check_options, checked_texts, only_row, require_tokenizer
+from ..inputs import checked_texts, only_row, require_tokenizer
+from ..system.option_names import check_options
 from .characters import bytes_of, whole_characters
 from .generate import stream, with_ends
 from .options import OPTION_NAMES

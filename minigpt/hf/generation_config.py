@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..config import ConfigError, GPTConfig
-from ..inputs import is_number, is_whole, nearest
+from ..inputs import is_number, is_whole
 from ..system.files import write_atomic
 from ..system.json_reader import read_json
+from ..system.option_names import nearest
 from ..system.text import listed, printable
 from ..tokenization.checks import shortened
 from .config import SPECIAL_IDS, without_negative

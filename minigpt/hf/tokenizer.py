@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..inputs import is_whole, nearest
+from ..inputs import is_whole
 from ..system.files import write_atomic
 from ..system.json_reader import read_json
+from ..system.option_names import nearest
 from ..system.text import printable
 from ..tokenization import Tokenizer
 from ..tokenization.checks import shortened

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ..inputs import nearest
+from ..system.option_names import nearest
 from ..tokenization.checks import shortened
 from .generation_config import PASSED_OVER, SETTINGS, asks_for_nothing
 

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..config import GPTConfig
-from ..inputs import as_array, as_batch, checked_batch, checked_targets, names_arguments, next_tokens, plain
+from ..inputs import as_array, as_batch, checked_batch, checked_targets, next_tokens, plain
 from ..nn.block import block_backward, block_forward
 from ..nn.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..nn.dropout import dropout_backward, dropout_forward
 from ..nn.embedding import embedding_backward, embedding_forward, unembedding_backward, unembedding_forward
 from ..nn.layernorm import layernorm_backward, layernorm_forward
 from ..nn.scope import Gradients, Scope
+from ..system.option_names import names_arguments
 from .network import Network, Table
 from .shortcuts import Shortcuts
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from ..inputs import names_arguments
+from ..system.option_names import names_arguments
 
 if TYPE_CHECKING:
     from ..config import GPTConfig

@@ -63,19 +63,27 @@ def load_corpus(source: str | os.PathLike[str] | None = None, keep_bytes: bool =
             f"  {cache_folder() / _SHAKESPEARE_FILE}"
         )
         return replace(python, note=note)
-    if source == "shakespeare":
-        path = fetch(_SHAKESPEARE_URL, _SHAKESPEARE_FILE, _SHAKESPEARE_SHA256, _SHAKESPEARE_SIZE)
-        text = read_text_file(path).text
-        return Corpus(text, source, f"Tiny Shakespeare, {len(text):,} characters of his plays.")
-    if source == "python":
-        from pydoc_data.topics import topics  # here, because it is large and seldom needed
-
-        text = "\n\n".join(topics[topic] for topic in sorted(topics))
-        version = platform.python_version()
-        return Corpus(text, source, f"The language reference of Python {version}, {len(text):,} characters.")
+    if source in NAMED_TEXTS:
+        return NAMED_TEXTS[str(source)]()
     text, changes = read_text_file(source, keep_bytes)
     note = f"The file {os.fspath(source)}, {len(text):,} characters."
     return Corpus(text, os.fspath(source), f"{note} {changes}".rstrip())
+
+
+def _shakespeare() -> Corpus:
+    path = fetch(_SHAKESPEARE_URL, _SHAKESPEARE_FILE, _SHAKESPEARE_SHA256, _SHAKESPEARE_SIZE)
+    text = read_text_file(path).text
+    return Corpus(text, "shakespeare", f"Tiny Shakespeare, {len(text):,} characters of his plays.")
+
+
+def _python() -> Corpus:
+    from pydoc_data.topics import topics  # here, because it is large and seldom needed
+
+    text = "\n\n".join(topics[topic] for topic in sorted(topics))
+    return Corpus(text, "python", f"The language reference of Python {platform.python_version()}, {len(text):,} characters.")
+
+
+NAMED_TEXTS = {"shakespeare": _shakespeare, "python": _python}      # by the names of load_corpus(); others are paths
 
 
 def split(ids: Tokens, fraction: float = 0.9) -> tuple[Tokens, Tokens]:

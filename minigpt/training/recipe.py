@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..config import ConfigError
-from ..inputs import is_number, is_whole, names_options
+from ..inputs import is_number, is_whole
+from ..system.option_names import names_options
 from .batches import ORDERS
 from .optim import OPTIMIZERS, SCHEDULES
 

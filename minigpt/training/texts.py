@@ -18,13 +18,12 @@ from ..system.text_files import check_start
 from ..tokenization import CharTokenizer, Tokenizer
 from ..tokenization.ids import IdArray
 from ..tokenization.settings import END_OF_TEXT
-from .corpora import Corpus, fingerprint, load_corpus
+from .corpora import NAMED_TEXTS, Corpus, fingerprint, load_corpus
 from .documents import BETWEEN, joined, paths_of, paths_of_source, separator, source_of_paths, special_between
 from .long_texts import LongText
 from .token_files import TokenFile, token_folder
 
 IN_MEMORY = 1 << 23     # bytes of all files together up to which they are read at once
-NAMED = ("shakespeare", "python")
 
 
 class ShortText:
@@ -32,11 +31,10 @@ class ShortText:
 
     changes = ""
 
-    def __init__(self, corpora: Sequence[Corpus], progress: bool = False) -> None:
+    def __init__(self, corpora: Sequence[Corpus], name: str, progress: bool = False) -> None:
         self.documents = [corpus.text for corpus in corpora]
-        self.progress = progress
         self.paths = [corpus.name for corpus in corpora]        # or the text's name
-        self.name = self.paths[0] if self.paths[0] in NAMED else source_of_paths(self.paths)
+        self.name, self.progress = name, progress
 
     def characters(self) -> CharTokenizer:
         """The tokenizer of the text's characters; with several files of the separator's too."""
@@ -65,9 +63,9 @@ def open_text(
     sources: files, patterns of files, or a single name that load_corpus() knows; None is its default.
     Raises what load_corpus() does.
     """
-    if sources is None or (len(sources) == 1 and sources[0] in NAMED):
+    if sources is None or (len(sources) == 1 and sources[0] in NAMED_TEXTS):
         corpus = load_corpus(None if sources is None else sources[0])
-        return ShortText([corpus], progress), corpus.note
+        return ShortText([corpus], corpus.name, progress), corpus.note
     return open_files(sources, keep_bytes, progress)
 
 
@@ -81,7 +79,7 @@ def open_files(
         return _long(paths, sizes, keep_bytes, progress)
     paths = [path for path, size in zip(paths, sizes, strict=True) if size or not os.path.isfile(path)] or paths[:1]
     corpora = [load_corpus(_as_file(path), keep_bytes) for path in paths]
-    return ShortText(corpora, progress), _note_of(corpora)
+    return ShortText(corpora, source_of_paths([corpus.name for corpus in corpora]), progress), _note_of(corpora)
 
 
 def read_ids(source: str, tokenizer: CharTokenizer | Tokenizer, known: str) -> np.ndarray | TokenFile:
@@ -90,7 +88,7 @@ def read_ids(source: str, tokenizer: CharTokenizer | Tokenizer, known: str) -> n
     source: the name of a ShortText or LongText.  Of a short text that has neither the ids are returned as they are now.
     Raises ValueError for a long text that has neither, and for one that the tokenizer does not know.
     """
-    sources = [source] if source in NAMED else [*map(_as_file, paths_of_source(source))]
+    sources = [source] if source in NAMED_TEXTS else [*map(_as_file, paths_of_source(source))]
     for keep_bytes in (True, False):
         text, _ = open_text(sources, keep_bytes)
         if isinstance(text, LongText) and known.startswith("file:"):
@@ -127,4 +125,4 @@ def _note_of(corpora: Sequence[Corpus]) -> str:
 
 def _as_file(path: str) -> str | Path:
     """A path that load_corpus() takes for one"""
-    return Path(path) if path in NAMED else path
+    return Path(path) if path in NAMED_TEXTS else path

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..config import GPTConfig
-from ..inputs import nearest
 from ..models.gpt import GPT, parameter_table
 from ..system.files import write_atomic
+from ..system.option_names import nearest
 from ..system.text import printable
 from ..tokenization import CharTokenizer, Settings, Tokenizer
 from ..tokenization.formats import GPT2_REPOSITORIES, means_gpt2

@@ -3,6 +3,7 @@
 import json
 import os
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -284,6 +285,19 @@ def test_an_evaluation_reads_stretches_from_everywhere():
     ids = np.arange(1000)
     assert spread(ids, most=1000) is ids and len(spread(ids, most=640)) == 640
     assert np.all(np.isin(spread(split(ids)[1], 64), split(ids)[1]))
+
+
+def test_a_run_on_files_finds_them_again_even_where_the_first_is_called_like_a_text_that_minigpt_knows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("python", "shakespeare"):
+        (tmp_path / name).write_text(f"to {name}", encoding="utf-8")
+    for sources in (["pyth*"], ["./python"], [Path("python")], ["python", "shakespeare"]):
+        for most in (0, 1 << 23):           # long, short
+            monkeypatch.setattr(texts, "IN_MEMORY", most)
+            text, _ = open_text(sources)
+            ids = text.ids(tokenizer := text.characters())
+            again = np.asarray(read_ids(text.name, tokenizer, fingerprint(ids)))
+            assert tokenizer.decode(again).startswith("to python") and str(tmp_path / "python") in text.name
 
 
 def test_a_token_file_is_an_array_that_reads_what_it_needs(files):
