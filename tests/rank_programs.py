@@ -134,6 +134,17 @@ def stopped(where, rank, name, *arguments):
     return main(list(arguments))
 
 
+def reads_long():
+    """Each of two ranks reads its files for longer than anybody waits for anything else"""
+    group = ranks(timeout=60)
+    group.wait()
+    group.timeout = 0.01
+    read = group.first(lambda: time.sleep(0.2) or "read")
+    group.timeout = 60
+    print(read, flush=True)
+    return 0
+
+
 def absent():
     """A rank that ends before MPI has started"""
     if starts_first():

@@ -162,6 +162,7 @@ def _new(given: dict[str, Any], out: str | None, threads: int | None, group: Alo
     folder = Path(group.of_leader(str(folder)))
     tokenizer = text.characters() if kind == "char" else text.bpe(vocab_size)
     ids = text.ids(tokenizer)
+    group.wait_for_files()              # each machine may have a cache of its own
     if text.changes:
         print(for_terminal(text.changes))
     config = GPTConfig(vocab_size=tokenizer.vocab_size, **model_fields)

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from hashlib import blake2b
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 
@@ -30,6 +30,7 @@ Result = TypeVar("Result")
 
 TIMEOUT = 300.0         # seconds that a rank waits for the others before it ends the job
 _SPIN = 0.002           # seconds of asking again and again before sleeping in between
+_LONG_NAP = 0.05        # seconds between two questions in a wait of minutes or hours
 
 # What launchers tell their processes: Open MPI; MPICH and Intel MPI; Slurm's srun
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
@@ -84,6 +85,9 @@ class Alone:
 
     def wait(self) -> None:
         """Wait until all ranks are here."""
+
+    def wait_for_files(self) -> None:
+        """Wait until all ranks have read their files, however long that takes: a text may be larger than memory."""
 
     def threads(self) -> int | None:
         """How many threads this rank should use, its share of the machine's cores; None for all there are."""
@@ -154,12 +158,11 @@ class Ranks(Alone):
         return os.fsdecode(data.tobytes())
 
     def first(self, work: Callable[[], Result]) -> Result:
-        if self.leads:
-            result = work()
-            self.wait()
-            return result
-        self.wait()
-        return work()
+        result = work() if self.leads else None
+        self.wait_for_files()
+        result = result if self.leads else work()
+        self.wait_for_files()
+        return cast(Result, result)
 
     def block_done(self, model: Network, name: str) -> None:
         with self._lock:
@@ -205,6 +208,9 @@ class Ranks(Alone):
     def wait(self) -> None:
         self._await(self._comm.Ibarrier(), "all ranks")
 
+    def wait_for_files(self) -> None:
+        self._await(self._comm.Ibarrier(), "another rank to read its files", patiently=True)
+
     def threads(self) -> int:
         return max(1, len(self._cores()) // self._sharers())
 
@@ -238,16 +244,20 @@ class Ranks(Alone):
             self._comm.Abort(status)
             os._exit(status)        # some libraries come back from there
 
-    def _await(self, request: Any, what: str) -> None:
-        """Wait for a request, but not for ever."""
+    def _await(self, request: Any, what: str, patiently: bool = False) -> None:
+        """Wait for a request, but not for ever; patiently: as long as it takes, and say so."""
         self._calls += 1
-        start = time.monotonic()
+        start, limit, nap = time.monotonic(), self.timeout, NAP
         while not request.Test():
             waited = time.monotonic() - start
-            if waited > self.timeout:
+            if waited > limit and not patiently:
                 where = roll_call(self._comm, self._calls, self._mpi.Status())
                 self.end(DistributedError(f"waited {waited:.0f} s for {what}; {where}"))
-            time.sleep(0 if waited < _SPIN else NAP)
+            if waited > limit:
+                limit, nap = math.inf, _LONG_NAP
+                if self.rank < 2:           # one that waits, whichever does not
+                    print(f"rank {self.rank}: waiting for {what}", file=sys.stderr, flush=True)
+            time.sleep(0 if waited < _SPIN else nap)
         self.waited += time.monotonic() - start
 
 

@@ -20,6 +20,7 @@ from minigpt.tokenization import CharTokenizer
 from minigpt.training import checkpoint, distributed, tasks
 from minigpt.training.distributed import ALONE, Alone, launched, ranks
 from minigpt.training.ending import sentence, status_of
+from minigpt.training.texts import ShortText
 from rank_programs import SIZES, TEXT, trainer_of
 
 HERE, PROGRAMS = Path(__file__).parents[1], Path(__file__).parents[1] / "rank_programs.py"
@@ -317,6 +318,24 @@ def test_a_signal_before_or_after_the_steps_ends_all_at_once(tmp_path, where, ra
     assert status == 128 + number or (rank == "mpiexec" and status > 0), err      # Open MPI's says 1
     if where == "end":
         assert checkpoint.load_newest(tmp_path / "run").step == 4
+
+
+@with_mpi
+def test_files_may_be_read_for_longer_than_anybody_waits_for_anything_else():
+    status, out, err = ended(started(2, "reads_long"))
+    assert (status, out) == (0, "read\n" * 2), err
+    assert sorted(err.splitlines()) == [f"rank {i}: waiting for another rank to read its files" for i in range(2)]
+
+
+def test_the_command_waits_for_the_ids_of_all_processes(tmp_path, monkeypatch, capsys):
+    def wait(group):
+        raise ValueError("all have come")
+
+    monkeypatch.setattr(Alone, "wait_for_files", wait)
+    monkeypatch.setattr(ShortText, "ids", lambda *args: print("made ids"))
+    assert main([*map(str, flags(tmp_path))]) == 1
+    out, err = capsys.readouterr()
+    assert out.endswith("made ids\n") and "all have come" in err
 
 
 @with_mpi
