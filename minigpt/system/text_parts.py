@@ -81,7 +81,8 @@ def _cut_after(file: BinaryIO, place: int, size: int, cutter: Cutter) -> int:
         file.seek(place)
         data = file.read(window)
         ended = place + len(data) >= size
-        skipped = next((i for i, byte in enumerate(data[:4]) if byte & 0xC0 != 0x80), 0)     # to the next character
+        torn = len(data) if len(data) < 4 else 0        # at the file's end there may be no next character
+        skipped = next((i for i, byte in enumerate(data[:4]) if byte & 0xC0 != 0x80), torn)
         text = data[skipped:].decode("utf-8", "surrogateescape")    # what is no UTF-8 is refused when the part is read
         cut = cutter.find(text, min(cutter.margin, len(text)))
         whole = len(text) if ended else len(text) - cutter.margin - 3       # at the window's end a character may be torn

@@ -6,6 +6,7 @@ is texts.py's.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections import Counter
@@ -86,7 +87,6 @@ class LongText:
             between = np.array(separator(tokenizer, self.paths), dtype).tobytes()
             for i, data in enumerate(self._work(make_encoder, setup, jobs, done, "tokenizing"), start=done):
                 yield (between if i and jobs[i][1] == 0 else b"") + data
-            self._check_unchanged()
 
         return token_file(name, tokenizer.vocab_size, len(jobs), make)
 
@@ -98,22 +98,25 @@ class LongText:
     def _learned(self, special: Sequence[str] | None, vocab_size: int | None) -> Any:
         """The tokenizer that was learned before, or is now: of BPE, or without `special` of characters."""
         path = token_folder() / f"learned-{self._key(special, vocab_size)}.json"
-        note = path.with_suffix(".part")
-        if not path.exists():
+        if (learned := _read_learned(path)) is None:
             with locked(path.with_suffix(".lock")):
-                if not path.exists():
-                    counts, changes = self._count(special, note)
-                    try:
-                        self._check_unchanged()
-                    except TextChanged:
-                        note.unlink(missing_ok=True)
-                        raise
-                    tokenizer = self._characters(counts) if special is None else self._bpe(counts, changes, special, vocab_size)
-                    _write(path, {"changes": changes, "tokenizer": tokenizer.state()})
-                    note.unlink(missing_ok=True)
-        found = json.loads(path.read_bytes())
-        self.changes = changes_note(*found["changes"])
-        return from_state(found["tokenizer"])
+                if (learned := _read_learned(path)) is None:
+                    learned = self._learn(path, special, vocab_size)
+        self.changes, tokenizer = learned
+        return tokenizer
+
+    def _learn(self, path: Path, special: Sequence[str] | None, vocab_size: int | None) -> tuple[str, Any]:
+        """Learn a tokenizer and write it to a path"""
+        note = path.with_suffix(".part")
+        try:
+            counts, changes = self._count(special, note)
+        except TextChanged:
+            note.unlink(missing_ok=True)
+            raise
+        tokenizer = self._characters(counts) if special is None else self._bpe(counts, changes, special, vocab_size)
+        _write(path, {"changes": changes, "tokenizer": tokenizer.state()})
+        note.unlink(missing_ok=True)
+        return changes_note(*changes), tokenizer
 
     def _characters(self, counts: Counter[str]) -> CharTokenizer:
         return CharTokenizer(sorted({*counts, *(BETWEEN if len(self.paths) > 1 else "")}))
@@ -123,6 +126,12 @@ class LongText:
             marks, pairs, _ = changes           # three bytes and one that are no more
             vocab_size = fitting_vocab_size(counts, self.n_bytes - 3 * marks - pairs) + len(special)
         return Tokenizer.train_on_pieces(counts, vocab_size, special, self.progress)
+
+    def otherwise(self) -> LongText:
+        """The same files with the other keep_bytes, without reading them again."""
+        other = copy.copy(self)
+        other.keep_bytes = not self.keep_bytes
+        return other
 
     def _count(self, special: Sequence[str] | None, note: Path) -> tuple[Counter[str], list[int]]:
         """Count, or go on counting from what a process that was killed noted."""
@@ -149,9 +158,14 @@ class LongText:
     def _work(
         self, make_work: Callable[[bytes], Work], setup: dict[str, Any], jobs: Sequence[Job], done: int, what: str
     ) -> Iterator[bytes]:
+        """The result of each job from `done` on.  Raises TextChanged where a file is another one than was hashed."""
+        states = dict(zip(self.paths, self._states, strict=True))
         frames = (json.dumps(job).encode() for job in jobs[done:])
         with self._bar(what, min(done * STRETCH, self.n_bytes)) as bar:
-            for result in in_order(make_work, json.dumps(setup).encode(), frames, min(cpu_count(), len(jobs) - done)):
+            results = in_order(make_work, json.dumps(setup).encode(), frames, min(cpu_count(), len(jobs) - done))
+            for (path, _, _), result in zip(jobs[done:], results, strict=True):
+                if _state(path) != states[path]:
+                    raise TextChanged(f"{path}: changed while it was read, expected it to stay; start again when it is whole")
                 yield result
                 bar.update(min(STRETCH, self.n_bytes - bar.n))
 
@@ -178,14 +192,17 @@ class LongText:
                 digests.append(whole.hexdigest())
         return digests
 
-    def _check_unchanged(self) -> None:
-        for path, state in zip(self.paths, self._states, strict=True):
-            if _state(path) != state:
-                raise TextChanged(f"{path}: changed while it was read, expected it to stay; start again when it is whole")
-
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     write_atomic(path, json.dumps(content, ensure_ascii=False).encode())
+
+
+def _read_learned(path: Path) -> tuple[str, Any] | None:
+    """What was read otherwise, in a sentence, and the tokenizer; None where there is none, or a damaged one."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(path.read_bytes())
+        return changes_note(*found["changes"]), from_state(found["tokenizer"])
+    return None
 
 
 def _state(path: str) -> tuple[int, int]:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -74,10 +75,9 @@ def open_files(
 ) -> tuple[ShortText | LongText, str]:
     """Do that for files and patterns alone; of several files the empty ones are left out."""
     paths = paths_of(sources)
-    sizes = [os.path.getsize(path) if os.path.isfile(path) else 0 for path in paths]
-    if sum(sizes) > IN_MEMORY:
-        return _long(paths, sizes, keep_bytes, progress)
-    paths = [path for path, size in zip(paths, sizes, strict=True) if size or not os.path.isfile(path)] or paths[:1]
+    paths = [path for path in paths if not _is_empty(path, keep_bytes)] or paths[:1]
+    if sum(os.path.getsize(path) for path in paths if os.path.isfile(path)) > IN_MEMORY:
+        return _long(paths, keep_bytes, progress)
     corpora = [load_corpus(_as_file(path), keep_bytes) for path in paths]
     return ShortText(corpora, source_of_paths([corpus.name for corpus in corpora]), progress), _note_of(corpora)
 
@@ -89,8 +89,9 @@ def read_ids(source: str, tokenizer: CharTokenizer | Tokenizer, known: str) -> n
     Raises ValueError for a long text that has neither, and for one that the tokenizer does not know.
     """
     sources = [source] if source in NAMED_TEXTS else [*map(_as_file, paths_of_source(source))]
+    text: ShortText | LongText | None = None
     for keep_bytes in (True, False):
-        text, _ = open_text(sources, keep_bytes)
+        text = text.otherwise() if isinstance(text, LongText) else open_text(sources, keep_bytes)[0]
         if isinstance(text, LongText) and known.startswith("file:"):
             if text.fingerprint(tokenizer) == known:
                 return text.ids(tokenizer)
@@ -103,14 +104,21 @@ def read_ids(source: str, tokenizer: CharTokenizer | Tokenizer, known: str) -> n
     return text.ids(tokenizer)
 
 
-def _long(paths: list[str], sizes: list[int], keep_bytes: bool, progress: bool) -> tuple[LongText, str]:
+def _is_empty(path: str, keep_bytes: bool) -> bool:
+    """Whether a file holds nothing, or a byte order mark that is no text and nothing more"""
+    if not os.path.isfile(path) or (size := os.path.getsize(path)) > len(codecs.BOM_UTF8):
+        return False
+    return size == 0 or (not keep_bytes and Path(path).read_bytes() == codecs.BOM_UTF8)
+
+
+def _long(paths: list[str], keep_bytes: bool, progress: bool) -> tuple[LongText, str]:
     for path in paths:
         if not os.path.isfile(path):
             load_corpus(_as_file(path), keep_bytes)         # says what is wrong with it
             raise ValueError(f"{path}: no regular file, expected one beside so long a text; write it to a file first")
     for path in paths:
         check_start(path, keep_bytes)
-    text = LongText([path for path, size in zip(paths, sizes, strict=True) if size], keep_bytes, progress)
+    text = LongText(paths, keep_bytes, progress)
     what = f"The file {paths[0]}" if len(paths) == 1 else f"{len(paths):,} files"
     return text, f"{what}, {text.n_bytes:,} bytes, tokenized once and kept in {token_folder()}."
 

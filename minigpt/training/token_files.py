@@ -1,7 +1,8 @@
 """Token files: the ids of texts that are longer than memory, made once, kept in the cache, and read through a memory map.
 
     FINGERPRINT.bin     the ids of all documents in order, a separator between them, uint16 or uint32, little-endian
-    FINGERPRINT.part    as much of them as there is while they are made, with FINGERPRINT.json, which says how much that is
+    FINGERPRINT.part    as much of them as there is while they are made
+    FINGERPRINT.json    how much of them there is
     FINGERPRINT.lock    held by the process that makes them
 
 Which files they are of, and the tokenizer, is long_texts.py's.
@@ -75,9 +76,9 @@ def token_file(name: str, vocab_size: int, n_jobs: int, make: Callable[[int], It
     A second process waits for the one that makes it.  Raises OSError where the file cannot be written.
     """
     path = token_folder() / f"{name}.bin"
-    if not path.exists():
+    if not _is_whole(path):
         with locked(path.with_suffix(".lock")):
-            if not path.exists():
+            if not _is_whole(path):
                 _make(path, n_jobs, make)
     return TokenFile(path, vocab_size)
 
@@ -119,7 +120,14 @@ def _make(path: Path, n_jobs: int, make: Callable[[int], Iterable[bytes]]) -> No
         note.unlink(missing_ok=True)
         raise
     os.replace(part, path)
-    note.unlink()
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a token file is as long as its note says, so that a copy cut short is made again."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        size = path.stat().st_size
+        return size == json.loads(path.with_suffix(".json").read_bytes())["bytes"]
+    return path.exists() and not path.with_suffix(".json").exists()         # earlier versions kept no note
 
 
 def _note(file: BinaryIO, note: Path, done: int) -> None:

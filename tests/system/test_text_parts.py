@@ -10,16 +10,17 @@ DATA = "\ufeffIt's 日本 語👍🏽\r\n\r\n  don't\rstop  \n\n'll 12…\r\n<s>
 
 
 @pytest.mark.parametrize("cuts", [Cuts(), Cuts(anywhere=True), Cuts(tokens=("<s>",)), Cuts(before_space=True)])
-@pytest.mark.parametrize("window", [4, 1 << 14])
-def test_parts_of_every_length_and_from_every_stretch_are_the_file_as_people_mean_it(tmp_path, monkeypatch, cuts, window):
+@pytest.mark.parametrize(("window", "end"), [(4, ""), (1 << 14, ""), (4, "👍")])
+def test_parts_of_every_length_and_from_every_stretch_are_the_file_as_people_mean_it(tmp_path, monkeypatch, cuts, window, end):
     monkeypatch.setattr(text_parts, "_WINDOW", window)
     path = tmp_path / "a.txt"
-    path.write_bytes(DATA)
+    data = DATA + end.encode()
+    path.write_bytes(data)
     for keep_bytes in (False, True):
         text, note = read_text_file(path, keep_bytes)
         for part in (1, 2, 3, 5, 8, 100):
             for stretch in (part, 2 * part):
-                parts = [found for start in range(0, len(DATA), stretch)
+                parts = [found for start in range(0, len(data), stretch)
                          for found in text_parts.read_parts(path, start, start + stretch, cuts, keep_bytes, part)]
                 assert "".join(found.text for found in parts) == text
                 assert changes_note(*(sum(found[i] for found in parts) for i in (1, 2, 3))) == note

@@ -1,5 +1,6 @@
 """Texts longer than memory: the tokenizers and ids of short ones, made once, resumed, in the same memory whatever the size."""
 
+import codecs
 import json
 import os
 import tracemalloc
@@ -128,7 +129,7 @@ def test_a_killed_process_leaves_no_whole_file_and_the_next_goes_on_from_its_not
     monkeypatch.setattr(LongText, "_work", until(work, -1, done))
     assert np.asarray(open_text(files)[0].ids(BPE)).tolist() == whole
     assert done[n_first:] == list(range(after // 2 * 2, done[-1] + 1))
-    assert [p.suffix for p in path.parent.glob(f"{path.stem}.*") if p.suffix != ".lock"] == [".bin"]
+    assert {p.suffix for p in path.parent.glob(f"{path.stem}.*")} == {".bin", ".json", ".lock"}
 
 
 def test_counting_goes_on_from_its_note_too(files, monkeypatch):
@@ -171,14 +172,32 @@ def test_a_damaged_note_or_a_short_part_begins_anew(files):
         assert np.asarray(open_text(files)[0].ids(tokenizer)).tolist() == whole, note
 
 
-def test_a_file_that_changes_while_it_is_read_leaves_nothing(files):
-    text = open_text(files)[0]
-    with open(files[2], "ab") as file:
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_file_that_changes_before_it_is_read_ends_the_work_at_once_and_leaves_nothing(files, monkeypatch, number):
+    text, done = open_text(files)[0], []
+    with open(files[number], "ab") as file:
         file.write(b"more")
+    monkeypatch.setattr(LongText, "_work", until(LongText._work, -1, done))
     for make in (lambda: text.ids(BPE), text.characters):
-        with pytest.raises(TextChanged, match=r"2\.txt: changed while it was read"):
+        with pytest.raises(TextChanged, match=rf"{number}\.txt: changed while it was read"):
             make()
+        assert len(done) == [path for path, _, _ in text._jobs()].index(files[number])
+        done.clear()
     assert {p.suffix for p in token_files.token_folder().iterdir()} == {".lock"}
+
+
+def test_what_is_damaged_in_the_cache_is_made_again(files):
+    def made():
+        text = open_text(files)[0]
+        tokenizer = text.bpe(270)
+        return tokenizer, np.asarray(text.ids(tokenizer)).tolist(), text.changes
+
+    whole = made()
+    for path in token_files.token_folder().glob("*.*"):
+        for content in (b"{}", b'{"changes": [1], "tokenizer": {"type": "bpe"}}', path.read_bytes()[:-3]):
+            if path.suffix != ".lock":
+                path.write_bytes(content)
+                assert made() == whole, (path.name, content)
 
 
 def peak_of(work):
@@ -234,8 +253,8 @@ def test_a_run_notes_one_file_by_its_path_and_several_as_a_list(tmp_path):
 
 
 def test_empty_files_among_others_are_left_out(tmp_path, monkeypatch):
-    for name, content in (("a.txt", "abc"), ("b.txt", ""), ("c.txt", "def")):
-        (tmp_path / name).write_text(content)
+    for name, content in (("a.txt", b"abc"), ("b.txt", b""), ("c.txt", b"def"), ("d.txt", codecs.BOM_UTF8)):
+        (tmp_path / name).write_bytes(content)
     for text in (open_text([tmp_path / "*.txt"])[0], in_memory([tmp_path / "*.txt"], monkeypatch)):
         ids = text.ids(text.characters())
         assert text.characters().decode(np.asarray(ids).tolist()) == "abc\n\ndef"
