@@ -89,9 +89,10 @@ def read_ids(source: str, tokenizer: CharTokenizer | Tokenizer, known: str) -> n
     Raises ValueError for a long text that has neither, and for one that the tokenizer does not know.
     """
     sources = [source] if source in NAMED_TEXTS else [*map(_as_file, paths_of_source(source))]
-    text: ShortText | LongText | None = None
+    text, _ = open_text(sources, keep_bytes=True)
     for keep_bytes in (True, False):
-        text = text.otherwise() if isinstance(text, LongText) else open_text(sources, keep_bytes)[0]
+        if not keep_bytes:
+            text = text.otherwise() if isinstance(text, LongText) else open_text(sources)[0]
         if isinstance(text, LongText) and known.startswith("file:"):
             if text.fingerprint(tokenizer) == known:
                 return text.ids(tokenizer)

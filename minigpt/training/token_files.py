@@ -14,6 +14,7 @@ import json
 import math
 import os
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,29 +34,44 @@ class TextChanged(ValueError):
     """A file changed while it was read: what was made of it is worth nothing."""
 
 
+class _OpenFile:
+    """A file's descriptor, closed with the last object that has it; a copy opens the file anew."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.number = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self.number)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _OpenFile, (self.path,)
+
+
 class TokenFile:
     """The ids (N,) of a token file, or some of them in a row; as an array, which NumPy makes of it, they are a memory map.
 
-    Each array is a map of its own: the pages that were read leave the process's memory together with it.
+    Each array is a map of its own: the pages that were read leave the process's memory together with it.  The file stays
+    readable when its name is deleted.
     fingerprint: a name that no other ids have but for an accident: of the texts, the tokenizer and the separator.
     """
 
-    def __init__(self, path: Path, vocab_size: int, part: range | None = None) -> None:
+    def __init__(self, path: Path, vocab_size: int, part: range | None = None, file: _OpenFile | None = None) -> None:
         self.path, self.fingerprint = path, f"file:{path.stem}"
+        self._file = _OpenFile(path) if file is None else file
         self._vocab_size = vocab_size
         self._dtype = np.dtype(id_dtype(vocab_size)).newbyteorder("<")
-        self._part = range(path.stat().st_size // self._dtype.itemsize) if part is None else part
+        self._part = range(os.fstat(self._file.number).st_size // self._dtype.itemsize) if part is None else part
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> IdArray:
         start = self._part.start * self._dtype.itemsize
-        ids = np.asarray(np.memmap(self.path, self._dtype, "r", start, (len(self),)))
+        with open(self._file.number, "rb", closefd=False) as file:
+            ids = np.asarray(np.memmap(file, self._dtype, "r", start, (len(self),)))
         return ids if dtype is None or dtype == ids.dtype else ids.astype(dtype)
 
     def __len__(self) -> int:
         return len(self._part)
 
     def __getitem__(self, part: slice) -> TokenFile:
-        return TokenFile(self.path, self._vocab_size, self._part[part])
+        return TokenFile(self.path, self._vocab_size, self._part[part], self._file)
 
     def max(self) -> int:
         """The highest id that can be there: these are one tokenizer's, and looking at all of them would read the whole file."""

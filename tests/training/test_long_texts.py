@@ -1,6 +1,8 @@
 """Texts longer than memory: the tokenizers and ids of short ones, made once, resumed, in the same memory whatever the size."""
 
 import codecs
+import copy
+import gc
 import json
 import os
 import tracemalloc
@@ -317,6 +319,18 @@ def test_a_run_on_files_finds_them_again_even_where_the_first_is_called_like_a_t
             ids = text.ids(tokenizer := text.characters())
             again = np.asarray(read_ids(text.name, tokenizer, fingerprint(ids)))
             assert tokenizer.decode(again).startswith("to python") and str(tmp_path / "python") in text.name
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows deletes no file that is open")
+def test_a_run_goes_on_when_its_token_file_is_deleted_and_copies_read_a_file_of_their_own(files, tmp_path):
+    ids = open_text(files)[0].ids(BPE)
+    copies, whole, n_open = copy.deepcopy(ids), np.asarray(ids).tolist(), len(os.listdir("/dev/fd"))
+    ids.path.unlink()
+    assert np.asarray(ids[3:9]).tolist() == np.asarray(copies[3:9]).tolist() == whole[3:9]
+    del ids
+    gc.collect()
+    assert len(os.listdir("/dev/fd")) == n_open - 1
+    assert np.asarray(copies).tolist() == whole
 
 
 def test_a_token_file_is_an_array_that_reads_what_it_needs(files):
