@@ -130,7 +130,7 @@ class GPT(Shortcuts, Network):
         dloss float, the gradient of the loss itself; adds the parameters' to s.grads
         """
         dlogits = cross_entropy_backward(dloss, s.at("loss"))
-        dx = unembedding_backward(dlogits, self.head(s))
+        dx = unembedding_backward(dlogits, self.head(s))    # where tied, adds to wte.weight's gradient, as the last line does
         if self.config.pre_norm:
             dx = layernorm_backward(dx, s.at("ln_f"))
         for i in reversed(range(self.config.n_layer)):

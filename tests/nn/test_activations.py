@@ -16,13 +16,13 @@ from minigpt.study.gradcheck import check_gradients
 every_function = pytest.mark.parametrize("name", ACTIVATIONS)
 SPELLED = {"½": "0.5", "π": repr(math.pi), "²": "**2", "³": "**3", "−": "-", "√": "sqrt"}
 FUNCTIONS = {"Φ": lambda x: 0.5 * (1 + math.erf(x / math.sqrt(2))), "σ": lambda x: 1 / (1 + math.exp(-x)), "max": max,
-             "min": min, **{name: getattr(math, name) for name in ("exp", "log", "sqrt", "tanh", "erf")}}
+             "min": min, "abs": abs, **{name: getattr(math, name) for name in ("exp", "log", "sqrt", "tanh", "erf")}}
 
 
 def computed(equation, **values):
     """The right side of an equation, computed as it is written: what stands side by side is multiplied"""
     code, multiply = "", False
-    for token in re.findall(r"[a-z]+|[\d.]+|\S", equation):
+    for token in re.findall(r"[a-z]+|[\d.]+|\S", re.sub(r"\|([^|]+)\|", r"abs(\1)", equation)):
         code += "*" if multiply and (token.isidentifier() or token[0].isdecimal() or token in "(½√") else ""
         code += SPELLED.get(token, token)
         multiply = token == ")" or (token[0].isalnum() and token not in FUNCTIONS)
@@ -31,6 +31,7 @@ def computed(equation, **values):
 
 def test_an_equation_is_computed_as_it_is_written():
     assert computed("½ x (1 + max(x, −2)) + 3 x²/(x + π) − √(x³ y)", x=4.0, y=9.0) == 2 * 5 + 48 / (4 + math.pi) - 24
+    assert computed("x/(1 + 2 |x|) + |x − 1|", x=-4.0) == -4 / 9 + 5
 
 
 @every_function
