@@ -26,19 +26,19 @@ UNDER_TEXT = 0.72                                       # the greatest opacity b
 
 
 def shade(x: ArrayLike, full: float = 1.0) -> np.ndarray:
-    """Where numbers stand on the scale: sign(x) √(|x| / full), from −1, full orange, to 1, full blue; NaN stays NaN"""
+    """Place numbers on the scale: sign(x) √(|x| / full), from −1, full orange, to 1, full blue; NaN stays NaN."""
     x = np.asarray(x, np.float64)
     return np.sign(x) * np.sqrt(np.minimum(np.abs(x) / (full or 1.0), 1))
 
 
 def css(shade: float, greatest_opacity: float = 1.0) -> str:
-    """The color of a shade for a style sheet"""
+    """Name the color of a shade as style sheets do."""
     red, green, blue = BLUE if shade >= 0 else ORANGE
     return f"rgba({red},{green},{blue},{greatest_opacity * min(abs(shade), 1):.3f})"
 
 
 def palette() -> np.ndarray:
-    """The scale as 256 colors (red, green, blue, opacity) uint8: entry 0 is gray, 1 … 255 are −full … full, 128 is zero"""
+    """Return the scale as 256 colors (red, green, blue, opacity) uint8: entry 0 is gray, 1 … 255 are −full … full, 128 is 0."""
     shades = shade((np.arange(256) - 128) / 127)
     colors = np.zeros((256, 4), np.uint8)
     colors[:128, :3], colors[128:, :3] = ORANGE, BLUE
@@ -67,7 +67,7 @@ def amounts(full: float, least: float | None = None) -> dict[str, Any]:
 
 
 def plot_style() -> dict[str, Any]:
-    """How the notebooks draw: plt.rcParams.update(plot_style())"""
+    """Return matplotlib's settings for the notebooks: plt.rcParams.update(plot_style())."""
     from matplotlib.rcsetup import cycler
 
     return {
@@ -77,7 +77,7 @@ def plot_style() -> dict[str, Any]:
 
 
 def fraction(color: Color) -> tuple[float, ...]:
-    """A color as matplotlib takes it, from 0 to 1"""
+    """Return a color as matplotlib takes it, from 0 to 1."""
     return tuple(part / 255 for part in color)
 
 

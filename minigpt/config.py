@@ -149,14 +149,14 @@ class GPTConfig:
 
     @classmethod
     def preset(cls: type[_Config], name: Any, **changes: Any) -> _Config:
-        """A configuration by name; `changes` replace single fields."""
+        """Make a configuration by name; `changes` replace single fields.  Raises ConfigError for other names and bad fields."""
         if not (isinstance(name, str) and name in PRESETS):
             raise ConfigError(f"preset: {_shown(name)}, expected one of {', '.join(PRESETS)}")
         return cls(**{**PRESETS[name], **changes})
 
     @property
     def mlp_width(self) -> int:
-        """Channels inside the MLP"""
+        """Channels inside the MLP."""
         return 4 * self.n_embd if self.n_inner is None else self.n_inner
 
     @property
@@ -216,7 +216,7 @@ class GPTConfig:
         return round(itemsize * batch_size * T * (self.n_layer * block + rest))
 
     def training_bytes(self, batch_size: int = 1, itemsize: int = 4) -> dict[str, int]:
-        """{what: bytes} of training: weights, gradients, AdamW's two moments, and a step's activations."""
+        """Return {what: bytes} of training: weights, gradients, AdamW's two moments, and a step's activations."""
         weights = itemsize * self.n_params
         return {
             "weights": weights, "gradients": weights, "moments": 2 * weights,
@@ -228,7 +228,7 @@ class GPTConfig:
         return 2 * self.n_layer * self.n_embd * itemsize
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields by name"""
+        """Return all fields by name."""
         return asdict(self)
 
     def to_json(self) -> str:
@@ -343,7 +343,7 @@ class TransformerConfig:
 
     @property
     def mlp_width(self) -> int:
-        """Channels inside the MLP"""
+        """Channels inside the MLP."""
         return 4 * self.n_embd if self.n_inner is None else self.n_inner
 
     @property

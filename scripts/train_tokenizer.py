@@ -37,7 +37,8 @@ def train(args: argparse.Namespace) -> int:
         text, note = open_files(args.data, args.keep_bytes, progress)
     else:
         corpus = Corpus("\n".join(topics.values()), "python", "Python's help texts.")
-        text, note = ShortText([corpus], corpus.name, progress), f"{corpus.note.removesuffix('.')}, {len(corpus.text):,} characters."
+        text = ShortText([corpus], corpus.name, progress)
+        note = f"{corpus.note.removesuffix('.')}, {len(corpus.text):,} characters."
     print(f"read    {for_terminal(note)}")
     start = time.perf_counter()
     tokenizer = text.bpe(args.vocab_size, args.special)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bench import gpt2, looking, machine, pair, reading, same_weights, scoring, tokenizing, training, tuning
-from bench.race import Entry, Laps, left, race, rate, ratio, spread
+from bench.race import Entry, Laps, left, quartiles, race, rate, ratio
 from bench.report import Row, save_chart
 from minigpt import GPTConfig
 from minigpt.system.threads import WorkerPool
@@ -102,8 +102,8 @@ def test_the_busy_process_ends_with_the_benchmark():
 
 
 def test_spread_is_the_median_between_the_quartiles():
-    assert spread([5.0, 1.0, 2.0, 4.0, 3.0]) == (3.0, 2.0, 4.0)
-    assert spread([7.0]) == (7.0, 7.0, 7.0)
+    assert quartiles([5.0, 1.0, 2.0, 4.0, 3.0]) == (3.0, 2.0, 4.0)
+    assert quartiles([7.0]) == (7.0, 7.0, 7.0)
 
 
 def test_a_ratio_is_taken_round_by_round():

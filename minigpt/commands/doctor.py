@@ -23,7 +23,7 @@ from ..study import checks, costs
 from ..study.checks import Finding, fails, reports
 from ..system import machine
 from ..system.blas import blas_threads
-from ..system.columns import columns, filled, padded
+from ..system.columns import columns, filled, to_width
 from ..system.language import LANGUAGES, Sentence, joined, language, translator
 from ..system.streams import Tolerant
 from ..system.text import for_terminal
@@ -215,7 +215,7 @@ def _screen(tell: Tell, title: str, sections: dict[str, Checks]) -> int:
             with _announced(tell(name)):
                 finding = _result(check)
             mark = "OVER" if finding.excess else {True: "ok", False: "WRONG", None: ""}[finding.ok]
-            begin = f"  {padded(tell(mark), 6)}{padded(tell(name), 12)}"
+            begin = f"  {to_width(tell(mark), 6)}{to_width(tell(name), 12)}"
             print(filled(for_terminal(tell(finding.text)), COLUMNS, begin), flush=True)
             wrong += [Sentence(name)] if finding.ok is False else []
             excess += [finding.excess] if finding.excess else []
@@ -226,7 +226,7 @@ def _screen(tell: Tell, title: str, sections: dict[str, Checks]) -> int:
 @contextmanager
 def _announced(name: str) -> Iterator[None]:
     """Show on a terminal that a check is running; afterwards its row stands there."""
-    terminal, row = Tolerant(sys.stderr), f"  {padded('…', 6)}{name}"
+    terminal, row = Tolerant(sys.stderr), f"  {to_width('…', 6)}{name}"
     if not terminal.isatty():
         yield
         return

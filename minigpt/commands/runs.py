@@ -20,7 +20,7 @@ def newest(holding: str = "log.csv") -> Path | None:
 
 
 def free_folder(name: str) -> Path:
-    """out/NAME, or where something lies in that, out/NAME-2, out/NAME-3, …"""
+    """Return out/NAME, or where something lies in that, out/NAME-2, out/NAME-3, …"""
     number, folder = 1, RUNS / name
     while folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         number += 1

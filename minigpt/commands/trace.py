@@ -7,7 +7,7 @@ import sys
 from ..inputs import require_tokenizer
 from ..models.gpt import GPT
 from ..study.export import csv_pieces, write_csv, write_npz
-from ..study.report import next_tokens, report
+from ..study.report import report, with_targets
 from ..study.tables import MAX_ROWS
 from ..study.trace import Trace
 from ..system.text import for_terminal, printable
@@ -53,7 +53,7 @@ def _run(args: argparse.Namespace) -> int:
     tokenizer = require_tokenizer(model, args.model)
     refuse_unknown(tokenizer, args.text, "text", args.model)
     ids = tokenizer.encode(args.text, allowed_special="all")
-    inputs, targets = next_tokens(model, ids)
+    inputs, targets = with_targets(model, ids)
     if args.html is not None:
         report(model, ids, args.html, log=args.log)
         _say_written(args.html, "it opens in any browser, offline")

@@ -14,7 +14,7 @@ from .runs import newest
 
 
 def refuse_unknown(tokenizer: Any, text: str, what: str, model: str) -> None:
-    """Raise ValueError for characters of a text that this model's tokenizer does not know; `what` the text is."""
+    """Refuse characters of a text that this model's tokenizer does not know; `what` the text is.  Raises ValueError."""
     if unknown := [c for c in dict.fromkeys(text) if not knows(tokenizer, c)]:
         known = tokenizer.decode(range(tokenizer.vocab_size))
         raise ValueError(f"{what}: {listed(map(repr, unknown))}, which {printable(model)} has never met, expected some of its "

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..inputs import check_count, only_row, plain
 from ..nn.softmax import softmax
-from ..system.columns import columns, padded
+from ..system.columns import columns, to_width
 from ..system.option_names import check_options
 from .generate import begin, options_for
 from .options import OPTION_NAMES, Sampling
@@ -40,7 +40,7 @@ class Candidates:
         lines = [" " * first + "".join(f"  {name:>{width}}" for name, width in widths.items())]
         for i, (id, word) in enumerate(zip(self.ids.tolist(), words, strict=True)):
             shares = "".join(f"  {p[i]:{widths[name]}.4f}" for name, p in self.probabilities.items())
-            lines.append(padded(word, first) + shares + "  <- drawn" * (id == self.token))
+            lines.append(to_width(word, first) + shares + "  <- drawn" * (id == self.token))
         return "\n".join(lines)
 
 

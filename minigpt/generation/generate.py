@@ -104,7 +104,10 @@ Watch = Callable[[str, np.ndarray], None]       # is told of each step the model
 
 def begin(model: GPT, ids: Any, max_new_tokens: int, sampling: Sampling,
           watch: Watch | None = None) -> tuple[Sampling, list[list[int]], Iterator[tuple[np.ndarray, np.ndarray]]]:
-    """Check everything -> the options for this model, the prompts, B lists of ids, and the steps, which compute nothing yet."""
+    """Check everything -> the options for this model, the prompts, B lists of ids, and the steps, which compute nothing yet.
+
+    Raises TypeError, ValueError.
+    """
     config = model.config
     config.require_causal("generate")
     max_new_tokens = plain(max_new_tokens)

@@ -185,6 +185,7 @@ def sample(probabilities: ArrayLike, rng: np.random.Generator) -> int:
         token = min {v : Σ_{w ≤ v} p_w > u Σ p},   u uniform in [0, 1)
 
     probabilities (V,), which need not add up to 1; rng: np.random.Generator -> int.  What has probability 0 is never drawn.
+    Raises ValueError where their sum is not a positive number.
     """
     cdf = np.cumsum(probabilities, dtype=np.float64)    # in float32 the tail of a large vocabulary would be rounded away
     total = cdf[-1]

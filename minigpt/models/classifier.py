@@ -34,6 +34,7 @@ class Classifier(GPT):
     W is score.weight (labels, C), without a bias; h_last is the normalized output at the last token of a text.  What this is
     in transformers is called GPT2ForSequenceClassification.  Inside it is a GPT with another output table: loss() and
     loss_and_grads() take targets (B, T), labels at those positions that are asked and −100 elsewhere, as padded() makes them.
+    Raises ValueError for labels that are none, or one that stands there twice.
     """
 
     def __init__(self, config: GPTConfig, labels: Sequence[str], seed: Any = 0, dtype: DTypeLike = np.float32,
@@ -46,7 +47,10 @@ class Classifier(GPT):
 
     @classmethod
     def from_model(cls, model: GPT, labels: Sequence[str], seed: Any = 0) -> Classifier:
-        """A classifier with a trained model's weights, copied, and a new head drawn from `seed`."""
+        """Make a classifier of a trained model's weights, copied, and a new head drawn from `seed`.
+
+        Raises ValueError for fewer than two labels, and for a model with adapters.
+        """
         refuse_adapters(model)
         if len(labels) < 2:
             raise ValueError(f"labels: {list(labels)}, expected at least two, each once")
@@ -65,9 +69,9 @@ class Classifier(GPT):
         cls, name_or_folder: str | os.PathLike[str], *,
         dtype: DTypeLike = np.float32, threads: int | None = None, fast: bool = True, strict: bool = False,
     ) -> Classifier:
-        """What save_pretrained() or transformers' GPT2ForSequenceClassification wrote, with its labels and its tokenizer.
+        """Load what save_pretrained() or transformers' GPT2ForSequenceClassification wrote, with its labels and its tokenizer.
 
-        Errors: pretrained.from_pretrained; WeightFormatError where the folder holds no such classifier.
+        Raises what weights.pretrained.from_pretrained() does; WeightFormatError where the folder holds no such classifier.
         """
         from ..weights import pretrained, sources  # here and below: they stand above the models
         from ..weights.folder import check_together, facts_of
@@ -115,14 +119,16 @@ class Classifier(GPT):
         write_folder(folder, json.dumps(values, indent=2) + "\n", facts, tensors, self.tokenizer)
 
     def checked(self, ids: Any, targets: Any) -> tuple[np.ndarray, np.ndarray, int]:
+        """Check a batch as GPT does; targets are labels.  Raises TypeError, ValueError."""
         if targets is True:
             raise TypeError("targets: True, expected labels (B, T), as padded() makes them; there are no next tokens here")
         return super().checked(ids, targets)
 
     def __call__(self, ids: Any, key_padding_mask: Any = None) -> np.ndarray:
-        """Scores of the labels: ids (B, T), or what else GPT takes -> logits (B, labels), an array of the caller's own.
+        """Score the labels: ids (B, T), or what else GPT takes -> logits (B, labels), an array of the caller's own.
 
         key_padding_mask (B, T) booleans: False at padding, on whichever side it stands; a text's result is the same without it.
+        Raises TypeError, ValueError.
         """
         ids = self.checked_ids(ids)
         if key_padding_mask is None:
@@ -136,7 +142,7 @@ class Classifier(GPT):
         return logits[np.arange(len(ids)), mask.sum(axis=1) - 1]
 
     def predict(self, texts: Sequence[str]) -> list[str]:
-        """The likeliest label of each text."""
+        """Answer each text with its likeliest label.  Raises ValueError for a text that the tokenizer or the model refuses."""
         rows = [require_tokenizer(self).encode(text) for text in texts]
         best: list[int] = []
         for i in range(0, len(rows), ROWS_AT_ONCE):
@@ -148,6 +154,7 @@ class Classifier(GPT):
 
     @property
     def n_outputs(self) -> int:
+        """How many labels there are."""
         return len(self.labels)
 
     def _parameter_table(self) -> Table:
@@ -157,9 +164,11 @@ class Classifier(GPT):
         return [*body[:matrices], head, *body[matrices:]]
 
     def head(self, s: Scope) -> Scope:
+        """The scope of the output layer, score.weight."""
         return s.at("score")
 
     def loss_backward(self, dloss: float, s: Scope) -> None:
+        """Go back from the loss, no further than to the head where it alone learns."""
         if [name for name, _, _ in self.table] != [HEAD]:
             return super().loss_backward(dloss, s)
         unembedding_backward(cross_entropy_backward(dloss, s.at("loss")), self.head(s))     # nothing below learns
@@ -177,5 +186,6 @@ def _labels(names: Any) -> list[str]:
 
 
 def refuse_adapters(model: GPT) -> None:
+    """Refuse a model with LoRA adapters, which belong to its own head.  Raises ValueError."""
     if any(name.endswith(".lora_A") for name in model.params):
         raise ValueError("model: it has LoRA adapters, expected plain weights; go on from merged(model)")

@@ -228,7 +228,7 @@ class GPT(Shortcuts, Network):
 
     @property
     def n_outputs(self) -> int:
-        """How many scores each position gets"""
+        """How many scores each position gets."""
         return self.config.vocab_size
 
     def _parameter_table(self) -> Table:

@@ -103,7 +103,7 @@ class Network:
 
     @property
     def fast(self) -> bool:
-        """Whether the engine, nn/fast/, runs; chosen when the model is made"""
+        """Whether the engine, nn/fast/, runs; chosen when the model is made."""
         return self._fast
 
     @property
@@ -113,12 +113,12 @@ class Network:
 
     @property
     def grads(self) -> Gradients:
-        """Gradients by parameter name, views of flat_grads"""
+        """Gradients by parameter name, views of flat_grads."""
         return self._parts.scopes(1)[0].grads
 
     @property
     def flat_grads(self) -> np.ndarray:
-        """All gradients in one buffer, in the order of flat_params"""
+        """All gradients in one buffer, in the order of flat_params."""
         self._parts.scopes(1)
         return self._flat_grads
 
@@ -192,14 +192,14 @@ class Network:
         return Scope(self.params, Gradients(), run=Pass(fast=self.fast))
 
     def map_parts(self, run: Run, batch_size: int) -> list[Any]:
-        """[run(scope, slice)] over as many parts of the batch as there are threads, without gradients, beside other passes"""
+        """Run as many parts of the batch as there are threads -> [run(scope, slice)], no gradients; beside other passes."""
         return self.lock.read(partial(self._lanes.use, partial(self._run_parts, run, batch_size, backward=False)))
 
     def map_parts_with_grads(
         self, run: Run, batch_size: int, accumulate: bool = False, dropout_key: tuple[int, ...] | None = None,
         first_row: int = 0, finished: Callable[[str], None] | None = None,
     ) -> list[Any]:
-        """[run(scope, slice)] as above, alone on this network; gradients begin at 0, unless they accumulate.
+        """Do the same with gradients, alone on this network; they begin at 0, unless they accumulate.
 
         first_row: the number of the first row in the batch that these rows are a part of, for dropout.  finished: is called
         with a layer's name once every part has its gradients, by one thread at a time.
@@ -260,14 +260,14 @@ class Parts:
         self._scopes: list[Scope] = []
 
     def scopes(self, n: int) -> list[Scope]:
-        """Those of n parts"""
+        """Return the scopes of n parts."""
         while len(self._scopes) < n:
             self._scopes.append(self._new(len(self._scopes)))
         return self._scopes[:n]
 
 
 def named_views(table: Table, flat: np.ndarray) -> dict[str, np.ndarray]:
-    """{name: view of `flat`} for a table's names and shapes, in its order
+    """Return {name: view of `flat`} for a table's names and shapes, in its order.
 
     A matrix with no more columns than rows lies transposed in memory, so that its longer side runs on there: a product with a
     single token then reads it faster.

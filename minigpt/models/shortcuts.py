@@ -41,7 +41,7 @@ class Shortcuts:
 
         Its `tokenizer` attribute is the one found there, or None.  strict=True refuses weights that are not finite, else they
         warn.
-        Errors: weights.pretrained.from_pretrained.
+        Raises what weights.pretrained.from_pretrained() does.
         """
         from ..weights.pretrained import from_pretrained
 
@@ -55,7 +55,7 @@ class Shortcuts:
         """A model with the weights of GPT-2's, nanoGPT's or minGPT's state dict: arrays by name, copied.
 
         linear_layout="out_in" is that of torch.nn.Linear, which nanoGPT and minGPT use.  strict as in from_pretrained().
-        Errors: weights.pretrained.from_state_dict.
+        Raises what weights.pretrained.from_state_dict() does.
         """
         from ..weights.pretrained import from_state_dict
 

@@ -47,12 +47,12 @@ def dropout_mask(s: Scope, name: str, shape: tuple[int, ...], dtype: np.dtype, p
 
 
 def dropout_seed(s: Scope, name: str) -> list[int]:
-    """What the random numbers of one place in one pass start from"""
+    """Make what the random numbers of one place in one pass start from."""
     assert s.run.dropout_key is not None        # without one nothing drops
     return [*s.run.dropout_key, zlib.crc32((s.name + name).encode())]
 
 
 def dropout_limit(p: float) -> tuple[int, float]:
-    """Turn p, in steps of 1/65,536, into a limit below which sixteen random bits drop an element -> limit, 1/(1 − p)"""
+    """Turn p, in steps of 1/65,536, into a limit below which sixteen random bits drop an element -> limit, 1/(1 − p)."""
     limit = min(round(p * 65_536), 65_535)
     return limit, 1 / (1 - limit / 65_536)

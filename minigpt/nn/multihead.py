@@ -84,13 +84,13 @@ def cross_attention_backward(dy: np.ndarray, s: Scope) -> tuple[np.ndarray, np.n
 
 
 def split_heads(x: np.ndarray, parts: int, n_head: int) -> tuple[np.ndarray, ...]:
-    """Cut channels into heads: x (B, T, parts·C) -> `parts` arrays (B, H, T, D), views"""
+    """Cut channels into heads: x (B, T, parts·C) -> `parts` arrays (B, H, T, D), views."""
     B, T, width = x.shape
     return tuple(x.reshape(B, T, parts, n_head, width // parts // n_head).transpose(2, 0, 3, 1, 4))
 
 
 @has_fast_twin
 def merge_heads(parts: Sequence[np.ndarray], s: Scope) -> np.ndarray:
-    """Put heads side by side again, the reverse of split_heads: arrays (B, H, T, D) -> (B, T, parts·C)"""
+    """Put heads side by side again, the reverse of split_heads: arrays (B, H, T, D) -> (B, T, parts·C)."""
     B, H, T, D = parts[0].shape
     return np.concatenate([heads.swapaxes(1, 2).reshape(B, T, H * D) for heads in parts], axis=-1)

@@ -121,7 +121,7 @@ class Gradients(Store):
         np.add.at(self[name], ids, values)
 
     def is_frozen(self, name: str) -> bool:
-        """Whether this parameter does not learn"""
+        """Tell whether this parameter does not learn."""
         return self._prefix + name in self._frozen
 
 

@@ -98,7 +98,7 @@ def training_time(config: GPTConfig, recipe: Recipe, flops: float, run: str) -> 
 
 
 def fits(config: GPTConfig, batch_size: int) -> bool:
-    """Whether training takes at most half of the memory, or 2 GB where the amount of memory is unknown"""
+    """Tell whether training takes at most half of the memory, or 2 GB where the amount of memory is unknown."""
     return sum(config.training_bytes(batch_size).values()) <= (machine.memory() or 4e9) / 2
 
 
@@ -137,7 +137,7 @@ def generation_time(model: GPT) -> Finding:
 
 
 def si(value: float, unit: str) -> str:
-    """Three digits and a prefix: si(834_304, "B") -> "834 kB" """
+    """Write a number with three digits and a prefix: si(834_304, "B") -> "834 kB"."""
     for prefix, size in (("Y", 1e24), ("Z", 1e21), ("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= 0.9995 * size:
             return f"{_three_digits(value / size)} {prefix}{unit}"
@@ -145,7 +145,7 @@ def si(value: float, unit: str) -> str:
 
 
 def duration(seconds: float) -> Sentence:
-    """A duration in a convenient unit: duration(5_000) -> "83.3 minutes" """
+    """Write a duration in a convenient unit: duration(5_000) -> "83.3 minutes"."""
     unit, size = next(((unit, size) for unit, size in UNITS if seconds >= 2 * size), (Sentence("seconds"), 1))
     return Sentence("{number} {unit}", number=_three_digits(seconds / size), unit=unit)
 

@@ -49,7 +49,7 @@ class Equation:
     of_targets: bool = False    # exists only with targets
 
     def source(self, name: str) -> tuple[str, str]:
-        """File and line of the value and of its gradient: ("minigpt/nn/attention.py:27", "minigpt/nn/attention.py:45")"""
+        """File and line of the value and of its gradient: ("minigpt/nn/attention.py:27", "minigpt/nn/attention.py:45")."""
         forward, backward = self.places
         last = name.rpartition(".")[2]
         return _line(forward, last), _line(backward, last)

@@ -57,7 +57,7 @@ class GradientCheck:
 
     @property
     def wrong(self) -> tuple[Row, ...]:
-        """The rows whose error is above the tolerance, NaN included"""
+        """The rows whose error is above the tolerance, NaN included."""
         return tuple(row for row in self.rows if not row.error <= self.tolerance)
 
     def __repr__(self) -> str:

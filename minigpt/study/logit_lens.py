@@ -32,7 +32,7 @@ class LogitLens:
 
     @property
     def best(self) -> np.ndarray:
-        """The most likely next token at each point: (points, B, T)"""
+        """The most likely next token at each point: (points, B, T)."""
         return self.probs.argmax(-1)
 
     def _repr_html_(self) -> str:
@@ -58,12 +58,12 @@ def logit_lens(model: GPT, ids: ArrayLike) -> LogitLens:
 
 
 def lens_points(config: GPTConfig) -> list[str]:
-    """The activations that the logit lens reads, from the embeddings to the end of the last block"""
+    """Name the activations that the logit lens reads, from the embeddings to the end of the last block."""
     return [f"h.{i}.in" for i in range(config.n_layer)] + [f"h.{config.n_layer - 1}.out"]
 
 
 def read_stream(model: GPT, x: np.ndarray) -> np.ndarray:
-    """The prediction if the residual stream ended with x, softmax(ln_f(x) Wᵀ): (B, T, C) -> (B, T, V)"""
+    """Predict as if the residual stream ended with x, softmax(ln_f(x) Wᵀ): (B, T, C) -> (B, T, V)."""
     s = Scope(model.params, Gradients())
     h = layernorm_forward(x, s.at("ln_f"), model.config.layer_norm_epsilon) if model.config.pre_norm else x
     return softmax(unembedding_forward(h, model.head(s)))

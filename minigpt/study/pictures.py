@@ -43,7 +43,7 @@ def label(tokenizer: Any, id: int) -> str:
 
 
 def running(word: str) -> str:
-    """A label as running text: "␣the" -> " the", and ⏎ is followed by a line break"""
+    """Write a label as running text: "␣the" -> " the", and ⏎ is followed by a line break."""
     return word.replace("␣", " ").replace("⏎", "⏎\n")
 
 
@@ -66,7 +66,7 @@ def surprise(logprobs: ArrayLike, labels: Sequence[str], notes: Sequence[str], f
 
 
 def likeliest(probs: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """The k most likely ids, the most likely first, and their probabilities: probs (..., V) -> two arrays (..., k)"""
+    """Find the k most likely ids, the most likely first, and their probabilities: probs (..., V) -> two arrays (..., k)."""
     k = min(k, probs.shape[-1])
     some = np.argpartition(-probs, k - 1, axis=-1)[..., :k]
     p = np.take_along_axis(probs, some, -1)
@@ -75,7 +75,7 @@ def likeliest(probs: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ranked(tokenizer: Any, ids: Iterable[int], probs: Iterable[float]) -> str:
-    """Tokens with their probabilities, for a note: "e 0.512, ␣ 0.21, …" """
+    """List tokens with their probabilities, for a note: "e 0.512, ␣ 0.21, …"."""
     return ", ".join(f"{label(tokenizer, id)} {p:.3g}" for id, p in zip(ids, probs, strict=True))
 
 
@@ -100,7 +100,7 @@ def legend(full: float, what: str = "", *, signed: bool = False, least: float | 
 
 
 def number(x: float, digits: int = 3) -> str:
-    """A number with so many digits and a real minus: −0.00512; 203 with two digits is 203 still, not 2e+02"""
+    """Write a number with so many digits and a real minus: −0.00512; 203 with two digits is 203 still, not 2e+02."""
     text = f"{x:.0f}" if 10**digits <= abs(x) < 1e6 else f"{x:.{digits}g}"
     return text.replace("-", "−")
 
@@ -160,7 +160,7 @@ def lens_grid(tokenizer: Any, names: Sequence[str], labels: Sequence[str], ids: 
 
 
 def png(pixels: np.ndarray, palette: ArrayLike) -> bytes:
-    """Encode pixels (rows, columns) uint8, indices into palette (256, 4): red, green, blue, opacity -> the bytes of a PNG"""
+    """Encode pixels (rows, columns) uint8, indices into palette (256, 4): red, green, blue, opacity -> the bytes of a PNG."""
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -217,7 +217,7 @@ def _labels(words: Sequence[str], step: int, zoom: int, style: str) -> str:
 
 
 def short(word: str) -> str:
-    """A label of at most LONGEST_LABEL characters"""
+    """Shorten a label to at most LONGEST_LABEL characters."""
     return word if len(word) <= LONGEST_LABEL else f"{word[: LONGEST_LABEL - 1]}…"
 
 
@@ -249,7 +249,7 @@ def array_picture(array: np.ndarray, axes: str, labels: Sequence[str] = ()) -> s
 
 
 def row_of_pictures(pictures: Iterable[str]) -> str:
-    """Pictures next to each other, wrapped where the page ends"""
+    """Put pictures next to each other, wrapped where the page ends."""
     return f'<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start">{"".join(pictures)}</div>'
 
 

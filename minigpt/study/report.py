@@ -75,7 +75,7 @@ def report(
     model.score() does.  path: the file to write.  log: the log.csv of a training run.  -> Report
     Raises ValueError for fewer than two tokens, for more than n_positions, and for more than fit on a page.
     """
-    ids, targets = next_tokens(model, text)
+    ids, targets = with_targets(model, text)
     _check_size(model.config, ids.shape[1])
     names = ["probs", "h.*.attn.att", *(f"h.*.{point}" for point in POINTS), *parameters(model.config)]
     trace = model.trace(ids, targets, names=names)
@@ -98,8 +98,11 @@ def report(
     return page
 
 
-def next_tokens(model: GPT, text: str | ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Encode a text, or take ids (T,) -> ids and targets (1, T), each target the next id; the last position has no target"""
+def with_targets(model: GPT, text: str | ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Encode a text, or take ids (T,) -> ids and targets (1, T), each target the next id; the last position has no target.
+
+    Raises TypeError, ValueError; also for fewer than two tokens, and more than the model has positions.
+    """
     model.config.require_causal("next tokens")
     if isinstance(text, str):
         text = require_tokenizer(model).encode(text)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..system.columns import columns, padded
+from ..system.columns import columns, to_width
 from .pictures import label
 
 if TYPE_CHECKING:
@@ -131,10 +131,10 @@ def _square(
     candidates = {j: cells(j) for j in _ends(n, n if width is None else width // 3 + 2) if j is not None}
     widths = {j: max(map(columns, texts)) for j, texts in candidates.items()}
     fitting = _fitting(n, {j: 2 + w for j, w in widths.items()}, room)
-    lines = [padded(name, margin) for name in labels]
+    lines = [to_width(name, margin) for name in labels]
     for j in fitting:
         texts, w = ([_MARK] * len(lines), 1) if j is None else (candidates[j], widths[j])
-        lines = [f"{line}  {padded(text, w, right=True)}" for line, text in zip(lines, texts, strict=True)]
+        lines = [f"{line}  {to_width(text, w, right=True)}" for line, text in zip(lines, texts, strict=True)]
     return [line.rstrip() for line in lines if line.strip()], None not in (*shown, *fitting)
 
 

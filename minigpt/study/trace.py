@@ -25,7 +25,7 @@ from ..inputs import plain
 from ..nn.embedding import embedding_backward, unembedding_backward
 from ..nn.multihead import merge_heads
 from ..nn.scope import Scope
-from ..system.columns import columns, padded
+from ..system.columns import columns, to_width
 from ..system.text import printable
 from .equations import activations, parameters
 from .passes import study_pass
@@ -75,7 +75,7 @@ class Step:
 
     @property
     def shape(self) -> Shape:
-        """The value's shape, with letters"""
+        """The value's shape, with letters."""
         return Shape(self.value.shape, self.axes.split())
 
     @property
@@ -254,17 +254,17 @@ class Trace(Mapping[str, Step]):
 
     @property
     def tokenizer(self) -> Any:
-        """The model's tokenizer, None where it has none"""
+        """The model's tokenizer, None where it has none."""
         return self._model.tokenizer
 
     @property
     def labels(self) -> list[str]:
-        """The first sequence's tokens as labels for pictures; ids where the model has no tokenizer"""
+        """The first sequence's tokens as labels for pictures; ids where the model has no tokenizer."""
         return [label(self._model.tokenizer, id) for id in self.ids[0]]
 
     @property
     def model_name(self) -> str:
-        """What the model is called, for pictures; "" where it was not loaded by a name or from a path"""
+        """What the model is called, for pictures; "" where it was not loaded by a name or from a path."""
         return self._model.name
 
     def _groups(self) -> list[tuple[str, list[tuple[str, ...]]]]:
@@ -295,7 +295,7 @@ class Trace(Mapping[str, Step]):
         widths = [max(map(columns, column)) for column in zip(*(row for rows in groups for row in rows), strict=True)]
 
         def line(row: Iterable[str]) -> str:
-            return "  ".join(padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            return "  ".join(to_width(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
         return f"{self._summary()}\n" + "\n\n".join("\n".join(map(line, rows)) for rows in groups)
 
@@ -346,7 +346,7 @@ def trace(model: Any, ids: ArrayLike, targets: ArrayLike | None = None, names: s
 
 
 def all_names(config: GPTConfig, targets: ArrayLike | None) -> dict[str, Equation]:
-    """Everything that a trace can hold, with targets or without: {name: Equation}"""
+    """List everything that a trace can hold, with targets or without: {name: Equation}."""
     table = activations(config)
     if targets is None:
         return {name: row for name, row in table.items() if not row.of_targets}

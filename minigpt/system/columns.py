@@ -1,6 +1,6 @@
 r"""Text on a terminal's columns: a Chinese character takes two of them, a combining or an invisible one none.
 
-    columns("今天 x̂") -> 6          padded("今天", 6) -> "今天  "
+    columns("今天 x̂") -> 6          to_width("今天", 6) -> "今天  "
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PIECE = re.compile(rf"[{_OPENING}]*(?:[{_WIDE}]|[^\s{_WIDE}]+)[{_CLOSING}]*")
 
 
 def columns(text: str) -> int:
-    """The number of columns that a text takes"""
+    """Count the columns that a text takes."""
     if text.isascii():
         return len(text)
     none = ("Mn", "Me", "Cf")
@@ -24,8 +24,8 @@ def columns(text: str) -> int:
                if c in _DRAWN or unicodedata.category(c) not in none)
 
 
-def padded(text: str, width: int, right: bool = False) -> str:
-    """The text with spaces after it up to this width, or with `right` before it"""
+def to_width(text: str, width: int, right: bool = False) -> str:
+    """Put spaces after a text up to this width, or with `right` before it."""
     space = " " * (width - columns(text))
     return space + text if right else text + space
 

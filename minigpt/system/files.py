@@ -70,7 +70,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview | Iterab
 
     data: the content, or its pieces in order (contiguous buffers), so that a large file is never in memory at once.
     A symbolic link stays a link: the file it points to is replaced.
-    Errors: OSError as the system gives it. On Windows also while another program has the target open.
+    Raises OSError as the system gives it; on Windows also while another program has the target open.
     """
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
@@ -139,7 +139,7 @@ def lock(path: str | os.PathLike[str], timeout: float = 0.0) -> Iterator[None]:
     let two processes lock two files of one name. While held it contains the holder's process id.
 
     timeout: seconds to wait for another holder; 0 fails at once, math.inf waits for ever.
-    Errors: LockedError names the holder; OSError where the file cannot be created or the file system has no locks.
+    Raises LockedError, which names the holder; OSError where the file cannot be created or the file system has no locks.
     """
     end = time.monotonic() + timeout
     descriptor = open_no_link(path, os.O_RDWR | os.O_CREAT)

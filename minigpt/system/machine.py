@@ -18,7 +18,7 @@ _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 
 
 def processor() -> str:
-    """The processor's name"""
+    """Return the processor's name."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -38,7 +38,7 @@ def memory() -> int | None:
 
 
 def blas() -> str:
-    """NumPy's BLAS with its version and, of OpenBLAS, the kernel that it chose for this processor"""
+    """Name NumPy's BLAS with its version and, of OpenBLAS, the kernel that it chose for this processor."""
     built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     name = f"{built.get('name', 'unknown')} {built.get('version', '')}".strip()
     if functions := openblas_functions("get_corename"):

@@ -22,7 +22,7 @@ class Cutter(Protocol):
 
     @property
     def margin(self) -> int:
-        """The number of these characters"""
+        """The number of these characters."""
         ...
 
     def find(self, text: str, start: int) -> int | None:

@@ -32,7 +32,7 @@ class WorkerPool:
         WorkerPool(2).run([task_a, task_b])  ->  [task_a(), task_b()]
 
     Where BLAS's thread count cannot be set the pool has one thread, since BLAS would start its own in each.
-    Several threads may call run() at the same time.
+    Several threads may call run() at the same time.  Raises ValueError for fewer than one thread.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -83,7 +83,7 @@ class WorkerPool:
             raise
 
     def run_ranges(self, function: Callable[[int, int], Any], size: int, whole: bool = False) -> list[Any]:
-        """[function(start, stop), …] over 0 … size cut into as many equal ranges as there are threads; whole: as run()."""
+        """Cut 0 … size into as many equal ranges as there are threads -> [function(start, stop), …]; whole: as run()."""
         edges = [size * i // self.threads for i in range(self.threads + 1)]
         return self.run([partial(function, *edge) for edge in pairwise(edges)], whole)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
-from ..system.columns import columns, padded
+from ..system.columns import columns, to_width
 from ..system.text import printable
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Explanation:
         for (before, ids), row in zip(pairwise(steps), shown[1:], strict=True):
             i = next(i for i, (old, new) in enumerate(zip(before, ids, strict=False)) if old != new)
             left, right, made = map(self._shown, (before[i], before[i + 1], ids[i]))
-            yield f"  {padded(row, width)}      {left} + {right} = {made}, {ids[i]}"
+            yield f"  {to_width(row, width)}      {left} + {right} = {made}, {ids[i]}"
         yield " ".join(map(str, steps[-1]))
 
     def _shown(self, id: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..colors import amounts
-from ..system.columns import columns, padded
+from ..system.columns import columns, to_width
 from ..system.files import write_atomic
 
 _CHINESE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
@@ -27,7 +27,7 @@ def alignment_chart(source: list[str], target: list[str], att: np.ndarray) -> st
     for piece, row in zip(target, att, strict=True):
         cells = (shades[min(int(weight * len(shades)), len(shades) - 1)] * max(len(word), _WIDTH)
                  for word, weight in zip(source, row, strict=True))
-        lines.append(padded(piece, margin - 1, right=True) + " " + " ".join(cells))
+        lines.append(to_width(piece, margin - 1, right=True) + " " + " ".join(cells))
     return "\n".join(line.rstrip() for line in lines)
 
 

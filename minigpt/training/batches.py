@@ -157,7 +157,7 @@ def _rows(ids: np.ndarray, begin: int, end: int, width: int) -> tuple[np.ndarray
 
 
 def as_tokens(ids: Any) -> np.ndarray:
-    """Return ids as an array (N,) of integers, a view where it is one."""
+    """Return ids as an array (N,) of integers, a view where it is one.  Raises ValueError for any other shape or type."""
     ids = np.asarray(ids)
     if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
         raise ValueError(f"ids: {ids.dtype} of shape {ids.shape}, expected integers (N,); pass one row of token ids")

@@ -98,7 +98,7 @@ class Alone:
         return ""
 
     def end(self, error: BaseException) -> NoReturn:
-        """Go down with an error, and take the other ranks along."""
+        """Go down with an error, and take the other ranks along.  Raises it where there are none."""
         raise error
 
 

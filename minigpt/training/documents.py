@@ -79,8 +79,8 @@ def separator(tokenizer: CharTokenizer | Tokenizer, paths: Sequence[str]) -> lis
     return tokenizer.encode(BETWEEN) if end is None else [end]
 
 
-def joined(parts: Sequence[IdArray], between: Sequence[int]) -> IdArray:
-    """One array of the ids of several texts, a separator between them: joined([[1, 2], [3]], [0]) -> [1, 2, 0, 3]."""
+def joined_ids(parts: Sequence[IdArray], between: Sequence[int]) -> IdArray:
+    """One array of the ids of several texts, a separator between them: joined_ids([[1, 2], [3]], [0]) -> [1, 2, 0, 3]."""
     if len(parts) == 1:
         return parts[0]
     ids = np.array(between, parts[0].dtype)

@@ -36,7 +36,7 @@ def status_of(error: BaseException) -> int:
     return code % 256 or 1 if isinstance(code, int) else 1
 
 
-def sentence(error: BaseException) -> str:
+def cause_of(error: BaseException) -> str:
     """What an error says, or which signal has come."""
     number = status_of(error) - 128
     if isinstance(error, (KeyboardInterrupt, SystemExit)) and number in set(signal.Signals):
@@ -46,7 +46,7 @@ def sentence(error: BaseException) -> str:
 
 def name_error(comm: Any, error: BaseException) -> None:
     """Print what ends this rank, unless the leading rank ends by the same and has named it."""
-    said = sentence(error)
+    said = cause_of(error)
     digest = np.frombuffer(blake2b(said.encode("utf-8", "replace"), digest_size=16).digest(), np.uint8)
     if comm.rank and _told_by_leader(comm, digest):
         time.sleep(_GRACE)                      # for it to end the job: others that do, too, make the launcher say so for each

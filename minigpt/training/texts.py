@@ -20,7 +20,7 @@ from ..tokenization import CharTokenizer, Tokenizer
 from ..tokenization.ids import IdArray
 from ..tokenization.settings import END_OF_TEXT
 from .corpora import NAMED_TEXTS, Corpus, fingerprint, load_corpus
-from .documents import BETWEEN, joined, paths_of, paths_of_source, separator, source_of_paths, special_between
+from .documents import BETWEEN, joined_ids, paths_of, paths_of_source, separator, source_of_paths, special_between
 from .long_texts import LongText
 from .token_files import TokenFile, token_folder
 
@@ -49,7 +49,7 @@ class ShortText:
     def ids(self, tokenizer: CharTokenizer | Tokenizer) -> IdArray:
         """The ids of all files, a separator between them."""
         parts = [tokenizer.encode_array(text, allowed_special="all") for text in self.documents]
-        return joined(parts, separator(tokenizer, self.documents))
+        return joined_ids(parts, separator(tokenizer, self.documents))
 
     def beginning(self, n: int) -> str:
         """The first characters."""

@@ -66,6 +66,7 @@ class Trainer:
 
     ids (N,) are the whole text; the last tenth is for validation.  The folder holds the best model so far in Hugging Face's
     layout, the newest checkpoints, log.csv, samples.txt and, with matplotlib, loss.png.
+    Raises ConfigError for a batch with fewer rows than there are processes, ValueError for a text that does not fit the model.
     """
 
     READERS: ClassVar[Readers] = READERS        # of what a checkpoint of this kind of run says beside its arrays

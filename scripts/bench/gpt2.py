@@ -13,7 +13,7 @@ from minigpt import GPT, GPTConfig
 from minigpt.system.threads import cpu_count
 
 from .machine import ceilings
-from .race import Entry, Run, left, race, rate, ratio, spread
+from .race import Entry, Run, left, quartiles, race, rate, ratio
 from .report import Row
 
 PROMPT, NEW, LONG = 32, 64, 512       # tokens
@@ -145,9 +145,9 @@ def rows(parts: Sequence[str], quick: bool) -> Iterator[Row]:
             bandwidths = [result["read"] for result in ours]
             share = ratio([read / b for b in bandwidths], [result["step"] for result in ours])
             yield Row("  share of the read bandwidth", "", None, "the machine", ratio=share,
-                      note=f"{read / 1e6:.0f} MB a token at {spread(bandwidths)[0] / 1e9:.1f} GB/s; {left(share)}")
+                      note=f"{read / 1e6:.0f} MB a token at {quartiles(bandwidths)[0] / 1e9:.1f} GB/s; {left(share)}")
 
 
 def _value(tokens: int, seconds: list[float]) -> float:
     """The median of the seconds, or of tokens per second"""
-    return rate(tokens, seconds) if tokens else spread(seconds)[0]
+    return rate(tokens, seconds) if tokens else quartiles(seconds)[0]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from .race import ratio, spread
+from .race import quartiles, ratio
 from .report import Row
 
 SCRIPT = """
@@ -30,9 +30,9 @@ def rows(quick: bool) -> Iterator[Row]:
             elif name == "minigpt" or "ModuleNotFoundError" not in done.stderr:
                 raise RuntimeError(f"benchmark: {statement}: {done.stderr}")
     ours, theirs = (times[1:] for times in seconds.values())
-    row = Row("import, over import numpy", "s", spread(ours)[0], "transformers", better="less")
+    row = Row("import, over import numpy", "s", quartiles(ours)[0], "transformers", better="less")
     if theirs:
-        row.theirs, row.ratio = spread(theirs)[0], ratio(ours, theirs)
+        row.theirs, row.ratio = quartiles(theirs)[0], ratio(ours, theirs)
     else:
         row.note = "torch or transformers is not installed: pip install '.[bench,peers]'"
     yield row

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .race import Entry, Run, race, rate, ratio, spread
+from .race import Entry, Run, quartiles, race, rate, ratio
 from .report import Row
 
 
@@ -34,7 +34,7 @@ def rows(
     tolerance: how far the two values of a round may lie apart, relatively; a row says so where they lie further
     """
     laps, notes = race({"minigpt": ours, peer: theirs}, rounds, warmup=1)
-    shown = partial(rate, amount) if amount else lambda seconds: spread(seconds)[0]
+    shown = partial(rate, amount) if amount else lambda seconds: quartiles(seconds)[0]
     mine = laps["minigpt"]
     seconds = [result["seconds"] for result in mine.results]
     speed = Row(what, unit, shown(seconds), peer, better="more" if amount else "less", note=notes.get(peer, note))

@@ -14,7 +14,7 @@ from statistics import median, quantiles
 from typing import Any
 
 Run = Callable[[int], Any]           # the work of round i, whose result is JSON
-Spread = tuple[float, float, float]  # median, lower and upper quartile
+Quartiles = tuple[float, float, float]  # median, lower and upper quartile
 
 
 @dataclass
@@ -88,7 +88,7 @@ def race(entries: dict[str, Entry], rounds: int, warmup: int = 2) -> tuple[dict[
     return laps, notes
 
 
-def spread(values: Sequence[float]) -> Spread:
+def quartiles(values: Sequence[float]) -> Quartiles:
     """Return the median and the quartiles of a few numbers."""
     if len(values) < 2:
         return values[0], values[0], values[0]
@@ -98,14 +98,14 @@ def spread(values: Sequence[float]) -> Spread:
 
 def rate(amount: float, seconds: Sequence[float]) -> float:
     """How much of a work that comes in this amount was done per second, the median"""
-    return spread([amount / s for s in seconds])[0]
+    return quartiles([amount / s for s in seconds])[0]
 
 
-def ratio(above: Sequence[float], below: Sequence[float]) -> Spread:
-    """Return the spread() of the ratios of two lists, taken round by round."""
-    return spread([a / b for a, b in zip(above, below, strict=True)])
+def ratio(above: Sequence[float], below: Sequence[float]) -> Quartiles:
+    """Return the quartiles() of the ratios of two lists, taken round by round."""
+    return quartiles([a / b for a, b in zip(above, below, strict=True)])
 
 
-def left(share: Spread) -> str:
+def left(share: Quartiles) -> str:
     """Say what a share of a limit, as ratio() gives it, leaves to be gained."""
     return f"left: {max(1 / share[0] - 1, 0):.0%}"

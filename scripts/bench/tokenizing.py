@@ -15,7 +15,7 @@ from typing import Any
 from minigpt.tokenization import Tokenizer
 from minigpt.training.corpora import load_corpus
 
-from .race import Entry, Run, race, ratio, spread
+from .race import Entry, Run, quartiles, race, ratio
 from .report import Row
 
 SIZE = 56_000                        # characters of a text to encode, about
@@ -160,7 +160,7 @@ def encode_rows(corpus: str) -> Iterator[Row]:
         laps, notes = race(sides, TEXTS - 2, warmup=2)
         megabytes = [len(text(kind, corpus, 2 + i).encode()) / 1e6 for i in range(TEXTS - 2)]
         seconds = {name: [result["seconds"] for result in lap.results] for name, lap in laps.items()}
-        speeds = {name: spread([m / s for m, s in zip(megabytes, times, strict=True)])[0] for name, times in seconds.items()}
+        speeds = {name: quartiles([m / s for m, s in zip(megabytes, times, strict=True)])[0] for name, times in seconds.items()}
         for name in names[1:]:
             row = Row(f"encode {kind}", "MB/s", speeds["minigpt"], name, note=notes.get(name, ""))
             if name in laps:
@@ -179,10 +179,10 @@ def train_rows(corpus: str, quick: bool) -> Iterator[Row]:
             **{name: Entry("bench.tokenizing.tokenizers_train", {**arguments, "lines": lines}) for name, lines in WAYS.items()},
         }, 1 if quick else 12, warmup=1)
         ours = laps.pop("minigpt")
-        row = Row(f"train a vocabulary of {vocab_size}", "s", spread(ours.seconds)[0], "tokenizers", better="less",
+        row = Row(f"train a vocabulary of {vocab_size}", "s", quartiles(ours.seconds)[0], "tokenizers", better="less",
                   note=next(iter(notes.values()), ""))
         if laps:
-            name, theirs = min(laps.items(), key=lambda item: spread(item[1].seconds)[0])
-            row.theirs, row.ratio = spread(theirs.seconds)[0], ratio(ours.seconds, theirs.seconds)
+            name, theirs = min(laps.items(), key=lambda item: quartiles(item[1].seconds)[0])
+            row.theirs, row.ratio = quartiles(theirs.seconds)[0], ratio(ours.seconds, theirs.seconds)
             row.note = f"fed {name}, its fastest of {len(WAYS)} ways"
         yield row

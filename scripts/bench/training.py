@@ -18,7 +18,7 @@ from minigpt.nn import multihead
 from minigpt.system.threads import cpu_count
 from minigpt.training.optim import AdamW, clip_scale, gradient_norm
 
-from .race import Entry, Run, left, race, rate, ratio, spread
+from .race import Entry, Run, left, quartiles, race, rate, ratio
 from .report import Row
 
 SIZES: dict[str, tuple[dict[str, Any], int, int]] = {       # (configuration, batch size, steps in a round)
@@ -167,10 +167,10 @@ def compare(name: str, rounds: int, environment: dict[str, str] | None = None, l
         if ours.peak and theirs.peak:
             memory.theirs, memory.ratio = theirs.peak / 1e6, (ours.peak / theirs.peak,) * 3
     floors = [steps * floor_seconds(config, batch_size, ceiling) for ceiling in ceilings]
-    gemm = spread([ceiling["gemm"] for ceiling in ceilings])[0]
+    gemm = quartiles([ceiling["gemm"] for ceiling in ceilings])[0]
     of_floor = ratio(floors, seconds)
     share = Row(f"  share of the floor {name}", "", None, "the machine", ratio=of_floor,
-                note=f"floor {1e3 * spread(floors)[0] / steps:,.0f} ms, GEMM {gemm / 1e9:.0f} GFLOP/s; {left(of_floor)}")
+                note=f"floor {1e3 * quartiles(floors)[0] / steps:,.0f} ms, GEMM {gemm / 1e9:.0f} GFLOP/s; {left(of_floor)}")
     return [speed, share, memory]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from minigpt import GPT, GPTConfig
 from minigpt.__main__ import main
-from minigpt.study.report import next_tokens
+from minigpt.study.report import with_targets
 from minigpt.tokenization import CharTokenizer, Tokenizer, WordPieceTokenizer
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "play", "##ing", "今", "天"]
@@ -44,7 +44,7 @@ def run(models, capsys, monkeypatch):
 
 def trace_of(folder, text):
     model = GPT.from_pretrained(folder)
-    return model.trace(*next_tokens(model, model.tokenizer.encode(text)))
+    return model.trace(*with_targets(model, model.tokenizer.encode(text)))
 
 
 def test_trace_prints_the_attention_of_each_head_between_the_characters(run, models):

@@ -5,15 +5,15 @@ import textwrap
 import numpy as np
 import pytest
 
-from minigpt.system.columns import columns, filled, padded
+from minigpt.system.columns import columns, filled, to_width
 
 
 def test_chinese_takes_two_columns_and_a_combining_hat_none():
     assert [columns(text) for text in ("", "abc", "今天", "今 x̂", "（，）", "∂→≤", "😀")] == [0, 3, 4, 4, 6, 3, 2]
     assert [columns(text) for text in ("か\u3099", "e\u0301", "☀\ufe0f", "a\u20dd", "ｱ！")] == [2, 1, 1, 1, 3]
     assert [columns(text) for text in ("a\u200bb", "\ufeff今", "\u200d\u2060", "a\u00adb", "\u06dd")] == [2, 2, 0, 3, 1]
-    assert [padded("今天", width) for width in (3, 4, 7)] == ["今天", "今天", "今天   "]
-    assert padded("今x̂", 5, right=True) == "  今x̂"
+    assert [to_width("今天", width) for width in (3, 4, 7)] == ["今天", "今天", "今天   "]
+    assert to_width("今x̂", 5, right=True) == "  今x̂"
 
 
 def test_english_breaks_where_textwrap_breaks_it():

@@ -19,7 +19,7 @@ from minigpt.system.signals import end_signals, stop_signals
 from minigpt.tokenization import CharTokenizer
 from minigpt.training import checkpoint, distributed, tasks
 from minigpt.training.distributed import ALONE, Alone, launched, ranks
-from minigpt.training.ending import sentence, status_of
+from minigpt.training.ending import cause_of, status_of
 from minigpt.training.texts import ShortText
 from rank_programs import SIZES, TEXT, trainer_of
 
@@ -101,7 +101,7 @@ def test_a_time_to_wait_is_above_0(timeout):
     (SystemExit("why"), 1, "SystemExit: why"),
 ])
 def test_a_process_that_ends_the_others_never_does_so_with_status_0(error, status, words):
-    assert (status_of(error), sentence(error)) == (status, words)
+    assert (status_of(error), cause_of(error)) == (status, words)
 
 
 def test_a_signal_while_mpi_starts_is_raised_behind_it():

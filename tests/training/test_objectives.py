@@ -13,7 +13,7 @@ from minigpt.nn.block import block_forward
 from minigpt.nn.cross_entropy import IGNORED
 from minigpt.study import checks, costs
 from minigpt.study.gradcheck import check_model
-from minigpt.study.report import next_tokens
+from minigpt.study.report import with_targets
 from minigpt.tokenization import CharTokenizer
 from minigpt.training import checkpoint
 from minigpt.training.batches import Batches
@@ -290,7 +290,7 @@ def with_tokenizer(**changes):
     ("generate", lambda model: list(model.stream_text("ab", 3))),
     ("score", lambda model: model.score("abc")),
     ("choose", lambda model: model.choose("ab", ["c", "d"])),
-    ("next tokens", lambda model: next_tokens(model, "abc")),
+    ("next tokens", lambda model: with_targets(model, "abc")),
     ("Classifier", lambda model: Classifier.from_model(model, ["x", "y"])),
     ("Trainer", lambda model: Trainer(model, TOKENIZER, np.arange(200) % V, Recipe(), "")),
 ])

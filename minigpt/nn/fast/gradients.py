@@ -31,7 +31,7 @@ class FastGradients(Gradients):
         self._written.clear()
 
     def add(self, name: str, value: np.ndarray) -> None:
-        """grads[name] += value"""
+        """Add to a gradient: grads[name] += value."""
         if self.is_frozen(name):
             return
         if name not in self:
@@ -49,7 +49,7 @@ class FastGradients(Gradients):
             self._pass_on(name, block, turn)
 
     def add_product(self, name: str, a: np.ndarray, b: np.ndarray) -> None:
-        """grads[name] += a @ b for matrices a (K, M), b (M, N)"""
+        """Add a product of matrices: grads[name] += a @ b, a (K, M), b (M, N)."""
         if self.is_frozen(name):
             return
         if name not in self:
@@ -71,7 +71,7 @@ class FastGradients(Gradients):
             self._pass_on(name, block, turn)
 
     def add_rows(self, name: str, shape: tuple[int, ...], ids: np.ndarray, values: np.ndarray) -> None:
-        """grads[name][ids[i]] += values[i] for each i; name is a table of this shape, 0 where nothing is added."""
+        """Add to rows of a table of this shape: grads[name][ids[i]] += values[i] for each i, 0 where nothing is added."""
         if self.is_frozen(name):
             return
         if name not in self:
@@ -104,7 +104,7 @@ class FastGradients(Gradients):
 
 
 def blocks(array: np.ndarray) -> list[tuple[slice, ...]]:
-    """Where an array's blocks of at most BLOCK elements are, cut across its longer side: [(rows, columns), …] of a matrix
+    """Cut an array into blocks of at most BLOCK elements, across its longer side: [(rows, columns), …] of a matrix.
 
     Across the shorter side the blocks of a wide matrix would be a few rows each, and BLAS slow on them.
     """
@@ -148,7 +148,7 @@ class TurnTaker:
             waiter.put(None)
 
     def wait(self, place: Hashable, i: int) -> None:
-        """Until the i-th turn at this place has come"""
+        """Wait until the i-th turn at this place has come."""
         if self._turn.get(place, 0) != i:
             waiter = self._waiters[place, i] = SimpleQueue()
             if self._turn.get(place, 0) != i and not self._abandoned:       # subtle: asked again now that the waiter is known

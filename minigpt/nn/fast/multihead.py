@@ -9,7 +9,7 @@ from ..scope import Scope
 
 
 def merge_heads(parts: Sequence[np.ndarray], s: Scope) -> np.ndarray:
-    """Put heads side by side again, without a copy of those that beside() has placed: arrays (B, H, T, D) -> (B, T, parts·C)"""
+    """Put heads side by side again, with no copy of those that beside() has placed: arrays (B, H, T, D) -> (B, T, parts·C)."""
     B, H, T, D = parts[0].shape
     if len(parts) == 1:
         return parts[0].swapaxes(1, 2).reshape(B, T, H * D)        # a view of what beside() gave
@@ -21,7 +21,7 @@ def merge_heads(parts: Sequence[np.ndarray], s: Scope) -> np.ndarray:
 
 
 def beside(s: Scope, parts: Sequence[np.ndarray]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-    """Make an array (B, T, parts·C) -> it and its heads, views in the shape of `parts`, which merge_heads() need not move"""
+    """Make an array (B, T, parts·C) -> it and its heads, views in the shape of `parts`, which merge_heads() need not move."""
     B, H, T, D = parts[0].shape
     merged = s.dacts.empty(f"merged.{len(parts)}", (B, T, len(parts) * H * D), parts[0].dtype)
     return merged, split_heads(merged, len(parts), H)

@@ -33,13 +33,13 @@ def _constant(size: int, value: float, dtype: np.dtype) -> np.ndarray:
 
 
 def row_mean(x: np.ndarray) -> np.ndarray:
-    """Mean over the last axis: x (..., C) -> (..., 1)"""
+    """Take the mean over the last axis: x (..., C) -> (..., 1)."""
     C = x.shape[-1]
     return np.dot(rows(x), _constant(C, 1 / C, x.dtype)).reshape(*x.shape[:-1], 1)
 
 
 def row_sum(x: np.ndarray) -> np.ndarray:
-    """Sum over the last axis: x (..., C) -> (..., 1)"""
+    """Sum over the last axis: x (..., C) -> (..., 1)."""
     return np.dot(rows(x), _constant(x.shape[-1], 1, x.dtype)).reshape(*x.shape[:-1], 1)
 
 
@@ -57,6 +57,6 @@ else:  # NumPy 1.26
 
 
 def column_sum(x: np.ndarray) -> np.ndarray:
-    """Sum over all axes but the last: x (..., C) -> (C,)"""
+    """Sum over all axes but the last: x (..., C) -> (C,)."""
     x = rows(x)
     return np.dot(_constant(len(x), 1, x.dtype), x)

@@ -133,7 +133,7 @@ class Trial:
 def equal(a: Any, b: Any, tolerance: float = TOLERANCE) -> bool:
     """Whether two results are the same: arrays and numbers up to rounding, NaN and ∞ only where both have them; else exactly"""
     if isinstance(b, list):
-        return bool(plain(a) == plain(b))
+        return bool(as_lists(a) == as_lists(b))
     try:
         a, b = np.asarray(a), np.asarray(b)
     except ValueError:              # lists of different lengths
@@ -148,10 +148,10 @@ def equal(a: Any, b: Any, tolerance: float = TOLERANCE) -> bool:
                 and (abs(a[finite] - b[finite]) <= tolerance * abs(b[finite]).max(initial=0)).all())
 
 
-def plain(x: Any) -> Any:
+def as_lists(x: Any) -> Any:
     """Lists for tuples and Python's numbers for NumPy's, all the way down, so that == compares what was meant"""
     if isinstance(x, list | tuple):
-        return [plain(each) for each in x]
+        return [as_lists(each) for each in x]
     return x.tolist() if isinstance(x, np.ndarray | np.generic) else x
 
 

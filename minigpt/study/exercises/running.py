@@ -14,7 +14,7 @@ import numpy as np
 
 from ...system.language import Sentence, joined
 from ...system.text import for_terminal, printable
-from .exercise import Exercise, Trial, equal, plain
+from .exercise import Exercise, Trial, as_lists, equal
 
 SIZES = ((2, 3, 5), (1, 4, 7), (3, 5, 4))      # B, T, C of the arrays tried: all different, so that a shape shows its letters
 PACKAGES = (f"{Path(np.__file__).parent}{os.sep}", f"{Path(__file__).parents[2]}{os.sep}")    # not the learner's code
@@ -71,7 +71,7 @@ def _copied(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _same(x: Any, y: Any) -> bool:
-    return np.array_equal(x, y) if isinstance(x, np.ndarray) else not isinstance(x, list | dict) or plain(x) == plain(y)
+    return np.array_equal(x, y) if isinstance(x, np.ndarray) else not isinstance(x, list | dict) or as_lists(x) == as_lists(y)
 
 
 def _failure(exercise: Exercise, error: Exception, inputs: dict[str, Any]) -> str:

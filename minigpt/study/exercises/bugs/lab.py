@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from ....inputs import check_count, plain
-from ....system.columns import padded
+from ....system.columns import to_width
 from ....system.language import Sentence, language, spoken, translator
 from ....system.text import printable
 from .. import progress
@@ -197,7 +197,7 @@ def _explain(fault: Fault, tell: Callable[[str], str]) -> None:
     rows.sort(key=lambda row: row[2], reverse=True)         # what differs stands first
     head = tell(Sentence("right run")), tell(Sentence("here")), " ", tell(Sentence("what is measured"))
     for right, here, mark, words in (head, *rows):
-        print(f"  {padded(right, 10)}{padded(here, 28)}{mark} {words}")
+        print(f"  {to_width(right, 10)}{to_width(here, 28)}{mark} {words}")
     print()
 
 
