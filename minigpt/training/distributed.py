@@ -128,7 +128,6 @@ class Ranks(Alone):
             raise DistributedError("mpi4py: a library of another MPI than the launcher's, so each process is alone; "
                                    "use the mpiexec beside this Python")
         self.waited = 0.0       # seconds in which this rank did nothing but wait for the others, so far
-        self._calls = 0
         self._sums: list[Any] = []          # requests
         self._begun: list[slice] = []       # the parts of flat_grads that they add up
         self._lock = threading.Lock()       # sums are begun and pushed by worker threads
@@ -246,12 +245,11 @@ class Ranks(Alone):
 
     def _await(self, request: Any, what: str, patiently: bool = False) -> None:
         """Wait for a request, but not for ever; patiently: as long as it takes, and say so."""
-        self._calls += 1
         start, limit, nap = time.monotonic(), self.timeout, NAP
         while not request.Test():
             waited = time.monotonic() - start
             if waited > limit and not patiently:
-                where = roll_call(self._comm, self._calls, self._mpi.Status())
+                where = roll_call(self._comm, self._mpi.Status())
                 self.end(DistributedError(f"waited {waited:.0f} s for {what}; {where}"))
             if waited > limit:
                 limit, nap = math.inf, _LONG_NAP

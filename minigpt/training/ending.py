@@ -72,15 +72,15 @@ def _told_by_leader(comm: Any, digest: np.ndarray) -> bool:
     return bool(np.array_equal(told, digest))
 
 
-def roll_call(comm: Any, calls: int, status: Any) -> str:
-    """Ask who else waits, and say who does not.  calls: how many times this rank has waited; status: an MPI.Status."""
-    here = np.array([calls])
+def roll_call(comm: Any, status: Any) -> str:
+    """Ask who else waits, and say who does not.  status: an MPI.Status."""
+    here = np.empty(0, np.uint8)
     sent = [comm.Isend(here, rank, _ROLL_CALL) for rank in range(comm.size) if rank != comm.rank]
     missing = set(range(comm.size)) - {comm.rank}
     end = time.monotonic() + _GRACE
     while missing and time.monotonic() < end:
         if comm.Iprobe(tag=_ROLL_CALL, status=status):
-            comm.Recv(np.empty(1, here.dtype), status.source, _ROLL_CALL)
+            comm.Recv(here, status.source, _ROLL_CALL)
             missing.discard(status.source)
         time.sleep(NAP)
     for request in sent:
