@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..system.files import LockedError, lock, naming, write_atomic
-from ..system.text import for_terminal
+from ..system.text import for_terminal, printable
 from ..tokenization.ids import IdArray, id_dtype
 from ..weights.cache import cache_folder
 
@@ -79,9 +79,13 @@ class TokenFile:
 
 
 def token_folder() -> Path:
-    """The folder of token files, made where there is none."""
+    """The folder of token files, made where there is none.  Raises OSError where it cannot be."""
     folder = cache_folder() / "tokens"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{printable(folder)}: {error}, expected a folder for the ids of a long text; set MINIGPT_CACHE to one "
+                      "with room for them") from error
     return folder
 
 

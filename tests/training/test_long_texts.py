@@ -202,6 +202,12 @@ def test_what_is_damaged_in_the_cache_is_made_again(files):
                 assert made() == whole, (path.name, content)
 
 
+def test_without_a_cache_folder_the_message_names_it_and_the_variable(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIGPT_CACHE", files[0])
+    with pytest.raises(OSError, match=r"0\.txt.tokens: .*expected a folder .*; set MINIGPT_CACHE"):
+        open_text(files)[0].ids(BPE)
+
+
 def peak_of(work):
     tracemalloc.start()
     work()
