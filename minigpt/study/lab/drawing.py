@@ -17,7 +17,7 @@ from ...generation.candidates import Candidates, candidates
 from ...generation.characters import whole_characters
 from ...generation.generate import with_ends
 from ...inputs import checked_row
-from ..pictures import label
+from .labels import Labels
 
 if TYPE_CHECKING:
     from ...models.gpt import GPT
@@ -32,7 +32,7 @@ class Drawing:
     """The generators of one model, the last few of them."""
 
     def __init__(self, model: GPT) -> None:
-        self.model = model
+        self.model, self._labels = model, Labels(model.tokenizer)
         self._kept: OrderedDict[str, tuple[Iterator[Candidates], list[Candidates]]] = OrderedDict()
 
     def next_token(self, prompt: list[int], forced: Sequence[int], drawn: int, options: Mapping[str, Any],
@@ -68,9 +68,9 @@ class Drawing:
         shown = [id for id in output if id not in ends]
         stages = list(step.probabilities)
         return {
-            "token": {"id": step.token, "label": label(tokenizer, step.token)},
+            "token": {"id": step.token, "label": self._labels.of(step.token)},
             "output": "".join(whole_characters(tokenizer, shown)) if tokenizer is not None else " ".join(map(str, shown)),
             "stages": stages, "possible": step.possible, "ended": step.token in ends,
-            "candidates": [{"id": id, "label": label(tokenizer, id), "p": [step.probabilities[name][i] for name in stages]}
+            "candidates": [{"id": id, "label": self._labels.of(id), "p": [step.probabilities[name][i] for name in stages]}
                            for i, id in enumerate(step.ids.tolist())],
         }

@@ -21,6 +21,7 @@ from ...inputs import is_whole
 from ...system.text import printable
 from ...weights.pretrained import from_pretrained
 from ..equations import activations, parameters
+from .arrays import Part
 from .changes import as_code
 from .drawing import Drawing
 from .packing import as_json, packed
@@ -160,10 +161,13 @@ class Lab:
         return JSON, as_json(self._passes.summary(fields.text(), fields.list("edits"), watch))
 
     def _lens(self, fields: _Fields, watch: Callable[[str], None]) -> tuple[str, bytes]:
-        return JSON, as_json(self._passes.lens(fields.text(), fields.list("edits"), watch))
+        return JSON, as_json(self._passes.lens(fields.text(), fields.list("edits"), fields.span("positions"), watch))
 
     def _backward(self, fields: _Fields, watch: Callable[[str], None]) -> tuple[str, bytes]:
-        return JSON, as_json(self._passes.backward(fields.text(), fields.get("of", "all"), watch))
+        return BYTES, packed(*self._passes.backward(fields.text(), fields.get("of", "all"), watch))
+
+    def _last(self, fields: _Fields, watch: Callable[[str], None]) -> tuple[str, bytes]:
+        return JSON, as_json({"text": self._passes.last(fields.text(), fields.whole("most", 1, 1, LONGEST_TEXT))})
 
     def _arrays(self, fields: _Fields, watch: Callable[[str], None]) -> tuple[str, bytes]:
         known = {*activations(self.model.config), *self.model.params}
@@ -172,7 +176,7 @@ class Lab:
             raise ValueError(f"names: {printable(repr(names), 80)}, expected some of this model's names, such as logits")
         return BYTES, packed(*self._passes.arrays(
             fields.text(), fields.list("edits"), fields.get("of", "all"), names, bool(fields.get("grad", False)),
-            fields.whole("most", 256, 1, LARGEST_SIDE), fields.span("rows"), fields.span("columns"), watch,
+            Part(fields.whole("most", 256, 1, LARGEST_SIDE), fields.span("rows"), fields.span("columns")), watch,
         ))
 
     def _edits(self, fields: _Fields, watch: Callable[[str], None]) -> tuple[str, bytes]:
@@ -205,7 +209,8 @@ class Lab:
 
 REQUESTS: dict[str, Callable[[Lab, _Fields, Callable[[str], None]], tuple[str, bytes]]] = {
     "model": Lab._model, "open": Lab._open, "pass": Lab._pass, "arrays": Lab._arrays, "lens": Lab._lens,
-    "backward": Lab._backward, "edits": Lab._edits, "next": Lab._next, "training": Lab._training,
+    "backward": Lab._backward, "edits": Lab._edits, "next": Lab._next, "last": Lab._last,
+    "training": Lab._training,
 }
 
 
