@@ -148,7 +148,7 @@ def test_tokens_are_those_of_generate_and_what_each_option_rules_out_is_counted(
     options = {"temperature": 0.8, "top_k": 5, "top_p": 0.9, "repetition_penalty": 1.2, "seed": 3}
     steps = [ask(lab, "next", text="ROMEO:", drawn=i, options=options) for i in range(8)]
     text = model.generate("ROMEO:", 8, sliding_window=True, **options)
-    assert "ROMEO:" + steps[-1]["output"] == text
+    assert "ROMEO:" + "".join(step["piece"]["text"] for step in steps) == text
     assert steps[2] == ask(lab, "next", text="ROMEO:", drawn=2, options=options)        # going back shows the same
     first = steps[0]
     assert first["stages"] == ["model", "repetition_penalty", "temperature", "top_k", "top_p"]
@@ -161,7 +161,7 @@ def test_tokens_are_those_of_generate_and_what_each_option_rules_out_is_counted(
 def test_a_token_that_is_taken_instead_goes_before_what_is_drawn(lab, model):
     taken = model.tokenizer.encode("x")
     step = ask(lab, "next", text="ROMEO:", forced=taken, drawn=0, options={"seed": 1})
-    assert "ROMEO:" + step["output"] == model.generate("ROMEO:x", 1, seed=1)
+    assert "ROMEO:" + step["before"]["text"] + step["piece"]["text"] == model.generate("ROMEO:x", 1, seed=1)
 
 
 def test_generation_goes_on_where_a_generator_was_given_up(lab):
@@ -275,7 +275,9 @@ def test_ids_are_the_text_of_a_model_without_a_tokenizer():
     lab = Lab(GPT(GPTConfig(vocab_size=9, n_positions=6, n_embd=4, n_layer=1, n_head=2), threads=1))
     assert ask(lab, "model")["text"] == "4 3 2"
     assert [token["label"] for token in ask(lab, "pass", text="4 3 2")["tokens"]] == ["#4", "#3", "#2"]
-    assert ask(lab, "next", text="4 3", options={"seed": 0})["output"].isdigit()
+    steps = [ask(lab, "next", text="4 3", drawn=i, forced=[7], options={"seed": 0}) for i in range(2)]
+    assert " ".join(map(str, [7, *(step["token"]["id"] for step in steps)])) == steps[0]["before"]["text"] + "".join(
+        step["piece"]["text"] for step in steps)
     with pytest.raises(ValueError, match="17 4 62"):
         ask(lab, "pass", text="To be")
 
@@ -293,6 +295,10 @@ def test_a_text_that_is_too_long_says_what_there_is_room_for_and_its_end_has_so_
     found = ask(lab, "pass", text="ab国x")
     assert [token["label"] for token in found["tokens"]] == ["ab", "国 1/3 [e5]", "国 2/3 [9b]", "国 3/3 [bd]", "x"]
     assert Labels(tokenizer).of(found["tokens"][1]["id"]) == "[e5]", "of a token that may be drawn"
+    first, second, third = tokenizer.encode("国")
+    begun = ask(lab, "next", text="a", forced=[first, second], options={"seed": 0})
+    assert begun["before"] == {"text": "", "open": "\ufffd"}
+    assert ask(lab, "next", text="a", forced=[first, second, third], options={"seed": 0})["before"] == {"text": "国", "open": ""}
     model.tokenizer = None
     assert ask(Lab(model), "last", text="1 2 3", most=2)["text"] == "2 3"
 

@@ -264,6 +264,12 @@ def test_attention_is_drawn_small_large_and_over_the_text(lab, model):
     page.tab.point("#token-9")
     np.testing.assert_allclose(page.opacities(), UNDER_TEXT * np.sqrt(att["h.1.attn.att"].value[0, 2, 9]), atol=0.006)
     assert "“n”" not in page.text("#text-color") and "position 9" in page.text("#text-color")
+    back = {(i, h): max((np.diagonal(att[f"h.{i}.attn.att"].value[0, h], -n)[max(0, 8 - n):].mean(), n) for n in range(8))
+            for i in range(4) for h in range(5)}
+    (i, h), (share, n) = max(back.items(), key=lambda item: item[1])
+    page.click(f"#heads button[data-block='{i}'][data-head='{h}']")
+    assert page.text("#head-habit") == f"mostly looks {n} back: {100 * share:.0f} % of its attention here"
+    assert f"h.{i} head {h} mostly looks {n} back" in page.text("#habits") and n == 1
     page.check()
 
 
@@ -532,11 +538,14 @@ def test_what_was_left_is_given_up(lab, model):
 def test_what_is_too_much_or_gone_is_said_in_a_sentence(lab, server):
     page = lab("inside", "ab" * 130)
     assert "260 tokens" in page.text("#text-panel > .error")
+    page.click("#text-panel .take-last")
+    assert page.tab.run("[T(), state.text]") == [256, "ab" * 128]
     page.go("inside")
     page.tab.run("model.longest = 10; replies.clear(); show()")
     page.settle()
     assert page.text("#view-inside > .error") == (
-        "This text has 19 tokens; pictures and gradients are shown for up to 10. Shorten it to look inside.")
+        "This text has 19 tokens; pictures and gradients are shown for up to 10. Shorten it to look inside. "
+        "Take the last 10 tokens")
     page.tab.run("fetch = () => Promise.reject(new TypeError('gone')); change({ view: 'generate' })")
     page.settle()
     assert "does not answer" in page.text("#bars-card > .error")
