@@ -56,7 +56,7 @@ const range = n => Array.from({ length: n }, (_, i) => i);
 const running = label => label.replaceAll("␣", " ").replaceAll("⏎", "⏎\n");         // a label as it stands in a text
 const quoted = label => `“${label}”`;
 const count = n => n.toLocaleString("en");
-const brief = (label, most = 12) => label.length > most ? `${label.slice(0, most - 1)}…` : label;
+const brief = (label, most = 14) => label.length > most ? `${label.slice(0, most - 1)}…` : label;
 const isMac = /Mac/.test(navigator.platform);
 
 function digits(x, n = 4) {
@@ -763,8 +763,9 @@ class Picture {
   arrange(space) {
     const { rows, columns, square, rowAxis, columnAxis } = this.matrix, ratio = devicePixelRatio;
     const whole = size => size * ratio >= 4 ? Math.floor(size * ratio) / ratio : size;
-    const crowded = (square ? (space - 60) / columns : 420 / rows) < LEAST_PITCH;       // then labels have numbers
-    const longest = Math.max(...range(rows).map(i => this.matrix.rowName(i).label.length)) + (crowded ? 4 : 0);
+    const names = range(rows).map(i => this.matrix.rowName(i));
+    const crowded = (square ? (space - 60) / columns : 420 / rows) < pitchOf(names);     // then labels have numbers
+    const longest = Math.max(...names.map(({ label }) => label.length)) + (crowded ? 4 : 0);
     const left = rowAxis === "1" ? 0 : 8 + 7.3 * Math.min(11, longest);
     const width = whole(Math.min((space - left - 4) / columns, square ? 24 : 28));
     const height = square ? width : whole(Math.min(18, 420 / rows, rows === 1 ? 28 : 18));
@@ -773,7 +774,7 @@ class Picture {
     this.canvas.style.height = `${height * rows}px`;
     this.canvas.style.imageRendering = Math.min(width, height) * ratio >= 1 ? "pixelated" : "auto";
     this.squares.style.width = this.canvas.style.width;
-    labels(this.rowLabels, range(rows).map(i => this.matrix.rowName(i)), height);
+    labels(this.rowLabels, names, height);
     this.rowLabels.style.height = `${height * rows}px`;
     this.arrangeColumns(columnAxis, columns, width);
   }
@@ -784,8 +785,7 @@ class Picture {
     box.style.width = `${width * columns}px`;
     box.className = `columns ${words ? "vertical" : "ends"}`;
     box.style.font = "";
-    const upright = width >= LEAST_PITCH && names.every(({ label }) => [...label].length === 1);
-    box.style.textOrientation = upright ? "upright" : "mixed";
+    box.style.textOrientation = isUpright(names) && width >= pitchOf(names) ? "upright" : "mixed";
     if (words) return labels(box, names, width);
     make("span", box, { textContent: names[0].label });
     if (columns > 20) make("span", box, { textContent: AXES[axis] ?? axis });
@@ -821,11 +821,13 @@ class Picture {
   }
 }
 
-const LEAST_PITCH = 12;             // pixels from one label to the next
+// The least pixels from one label to the next; single characters can stand closer.
+const pitchOf = names => isUpright(names) ? 9 : 12;
+const isUpright = names => names.every(({ label }) => [...label].length === 1);
 
 // Labels beside rows of that height: every n-th, with its position, where there is no room for all.
 function labels(box, names, height) {
-  const every = Math.max(1, Math.ceil(LEAST_PITCH / height));
+  const every = Math.max(1, Math.ceil(pitchOf(names) / height));
   const shown = names.filter((_, i) => i % every === 0);
   box.textContent = shown.map(({ label, position }) =>
     every > 1 && position !== undefined ? `${position} ${brief(label, 8)}` : brief(label, 11)).join("\n");
@@ -1151,7 +1153,9 @@ function fillLens() {
     lens.missing = lens.missing.filter(piece => piece !== next);
     const rows = [...$("lens").querySelectorAll("tbody tr")];
     reply.best.forEach((row, i) => row.forEach((best, j) => lensCell(rows[i].children[1 + reply.first + j], best)));
-    tellLens($("lens").querySelector(".chosen"));
+    const chosen = $("lens").querySelector(".chosen");
+    tellLens(chosen);
+    if (Math.floor(chosen.dataset.t / lens.most) === next) scrollWithin($("lens-table"), chosen);   // columns are wider now
   }).then(drawn => drawn && fillLens());
 }
 
