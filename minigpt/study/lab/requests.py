@@ -26,7 +26,7 @@ from .changes import as_code
 from .drawing import Drawing
 from .packing import as_json, packed
 from .passes import Passes, losses
-from .runs import is_ready, training
+from .runs import Run, is_ready
 
 if TYPE_CHECKING:
     from ...models.gpt import GPT
@@ -54,6 +54,7 @@ class Lab:
     def __init__(self, model: GPT, run: str | os.PathLike[str] | None = None) -> None:
         model.config.require_causal("the lab")
         self.run = None if run is None else Path(run)
+        self._run = None if self.run is None else Run(self.run)
         self._models = {"start": (Passes(model), Drawing(model))}
         self.waiting: deque[object] = deque()      # in the order in which they came; the first computes
         self._turn = threading.Condition()
@@ -202,9 +203,9 @@ class Lab:
         return JSON, as_json(self._drawing.next_token(self._passes.prompt(text), forced, drawn, options, watch))
 
     def _training(self, fields: _Fields, watch: Callable[[str], None]) -> tuple[str, bytes]:
-        if self.run is None:
+        if self._run is None:
             raise UnknownRequest("training: the lab shows no run, expected one; start it with --run FOLDER")
-        return JSON, as_json({"run": printable(self.run), **training(self.run)})
+        return JSON, as_json({"run": printable(self.run), **self._run.training()})
 
 
 REQUESTS: dict[str, Callable[[Lab, _Fields, Callable[[str], None]], tuple[str, bytes]]] = {
