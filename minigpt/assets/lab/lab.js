@@ -2035,8 +2035,8 @@ function showInForce() {
   if (otherModel) make("span", box, { textContent: `This link was made with ${otherModel}; what you see is ${model.name}.` });
   if (!n) return;
   const meaning = {
-    backward: "gradients are those of the model without them",
-    generate: "the text above is read with them, what follows is drawn without",
+    backward: `gradients are those of the model without ${n > 1 ? "them" : "it"}`,
+    generate: `the text above is read with ${n > 1 ? "them" : "it"}, what follows is drawn without`,
   }[state.view] ?? "what you see is the edited model";
   make("span", box, { textContent: `${n} edit${n > 1 ? "s are" : " is"} in force: ${meaning}.` });
   button(box, "Take back", () => change({ edits: [] }));
