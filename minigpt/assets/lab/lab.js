@@ -1700,7 +1700,7 @@ const WITH_BARS = 256;              // steps whose candidates are kept; of older
 
 // Steps come in order, but for candidates that come again.  run.text is all pieces so far, run.ends[n] its length before token n.
 function keepStep(n, reply) {
-  if (n === 0) [run.text, run.ends, run.begun] = [reply.before.text, [reply.before.text.length], reply.before.open];
+  if (!run.ends.length) [run.text, run.ends, run.begun] = [reply.before.text, [reply.before.text.length], reply.before.open];
   if (n === run.ends.length - 1) {
     run.text += reply.piece.text;
     run.ends.push(run.text.length);
