@@ -99,9 +99,9 @@ def _lines(data: bytes) -> list[str]:
 
 
 def _in_order(
-    lines: list[str], before: int, complain_of: str | os.PathLike[str] | None = None,
+    lines: list[str], before: int, named: str | os.PathLike[str] | None = None,
 ) -> list[tuple[dict[str, Any], str]]:
-    """The good ones of lines that follow the step `before`; complain_of: the file whose other lines are named on stderr"""
+    """The good ones of lines that follow the step `before`; named: the file, whose other lines are told on stderr"""
     numbered = [(i, line, _row(line) if i < len(lines) else None)
                 for i, line in enumerate(lines, 1) if line and line not in _HEADINGS]
     following = [row["step"] for _, _, row in reversed(numbered) if row]
@@ -112,8 +112,8 @@ def _in_order(
         if row and before < row["step"] < (following[-1] if following else math.inf):
             good.append((row, line))
             before = row["step"]
-        elif complain_of is not None:
-            say(f"{complain_of}, line {i}: '{printable(line, 80)}', expected {_HEADINGS[0]} as numbers, the steps in order; the "
+        elif named is not None:
+            say(f"{named}, line {i}: '{printable(line, 80)}', expected {_HEADINGS[0]} as numbers, the steps in order; the "
                 "row is left out", sys.stderr)
     return good
 

@@ -35,10 +35,10 @@ def test_after_every_look_there_are_the_rows_of_the_whole_file(tmp_path, stride)
 def test_only_what_is_new_is_read(tmp_path, monkeypatch):
     path, parsed, whole = tmp_path / "log.csv", [], log._row
     monkeypatch.setattr(log, "_row", lambda text: parsed.append(text) or whole(text))
-    path.write_text(HEADING + "".join(map(line, range(1, 400))), newline="")
+    path.write_text(HEADING + "".join(map(line, range(1, 400))), encoding="utf-8", newline="")
     growing = GrowingLog(path)
     assert len(growing.rows()) == 399
     parsed.clear()
-    with open(path, "a", newline="") as file:
+    with open(path, "a", encoding="utf-8", newline="") as file:
         file.write(line(400))
     assert growing.rows()[-1]["step"] == 400 and len(parsed) == 2
