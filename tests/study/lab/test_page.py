@@ -413,6 +413,8 @@ def test_generation_goes_on_back_and_another_way(lab, model):
     page.settle()
     assert page.data("#output", "text")[0].endswith("xxx")
     assert page.tab.run("run.steps.filter(step => step.candidates).length") == 256, "of a long text the rest is let go"
+    page.tab.run("change({ drawn: 0 })")
+    page.settle()
     page.tab.run("change({ drawn: 2 })")
     page.settle()
     ids = model.tokenizer.encode("ROMEO:") + page.tab.run("state.forced")
