@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 KEPT = 2                    # passes of each kind
 LARGEST = 1 << 30           # bytes of all activations and their gradients
+LARGEST_LENS = 1 << 24      # probabilities that the lens computes at once
 LIKELIEST = 5               # predictions that are shown at each position
 Watch = Callable[[str], None]
 Named = tuple[str, str, str, np.ndarray]        # a name, "value" or "gradient", letters of the axes, the array
@@ -126,12 +127,14 @@ class Passes:
         first, last = (0, ids.shape[1]) if part is None else (part[0], min(part[1], ids.shape[1]))
         if first >= last:
             raise ValueError(f"positions: from {first} to {last}, expected a part of 0 to {ids.shape[1]}")
-        best = []
-        for name in points:
-            watch(name)
-            probs = read_stream(self.model, stream[name].value[:, first:last])[0]
-            best.append([{"label": self.labels.of(id), "p": share}
-                         for id, share in zip(probs.argmax(-1).tolist(), probs.max(-1).tolist(), strict=True)])
+        best: list[list[dict[str, Any]]] = [[] for _ in points]
+        step = max(1, LARGEST_LENS // (len(points) * self.model.config.vocab_size))
+        for start in range(first, last, step):
+            watch("lens")
+            x = [stream[name].value[:, start : min(start + step, last)] for name in points]
+            probs = read_stream(self.model, np.concatenate(x, axis=1))[0]       # one product for all points is quicker
+            for i, (id, share) in enumerate(zip(probs.argmax(-1).tolist(), probs.max(-1).tolist(), strict=True)):
+                best[i // x[0].shape[1]].append({"label": self.labels.of(id), "p": share})
         return {"points": points, "first": first, "best": best}
 
     def backward(self, text: str, of: Any, watch: Watch) -> WayBack:
