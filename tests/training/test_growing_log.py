@@ -11,7 +11,8 @@ def line(step):
 
 
 HEADING = f"{','.join(COLUMNS)}\r\n"
-DAMAGED = [HEADING, line(1), line(2), "dam中aged\n", line(3), line(900), line(4), line(4), line(5), "\r\n", line(6), line(7), line(2), line(8)]
+DAMAGED = [HEADING, line(1), line(2), "dam中aged\n", line(3), line(900), line(4), line(4), line(5), "\r\n", line(6), line(7),
+           line(2), line(8)]
 
 
 @pytest.mark.parametrize("stride", [1, 7, 64, 300])
