@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..trace import Trace
 
 KEPT = 2                    # passes of each kind
+MOST_ALONE = 1000           # losses of one edit each
 LARGEST = 1 << 30           # bytes of all activations and their gradients
 LARGEST_LENS = 1 << 24      # probabilities that the lens computes at once
 LIKELIEST = 5               # predictions that are shown at each position
@@ -55,6 +56,7 @@ class Passes:
     def __init__(self, model: GPT) -> None:
         self.model, self.labels = model, Labels(model.tokenizer)
         self._kept: OrderedDict[str, Trace] = OrderedDict()
+        self._alone: dict[str, float | None] = {}
         self._told: tuple[str, WayBack] = ("", ({}, []))        # the last way back, and what it is of
 
     # Texts
@@ -117,8 +119,20 @@ class Passes:
 
     def effect(self, ids: np.ndarray, edits: Sequence[Mapping[str, Any]], watch: Watch) -> Trace:
         """A pass with edits, of which the loss is wanted and nothing else is kept"""
-        found = self._kept.get(_key("forward", ids, list(edits)))
-        return found or self._run(ids, edits, watch, ["nll"] if ids.shape[1] > 1 else ["logits"])
+        key = _key("forward", ids, list(edits))
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        return self._run(ids, edits, watch, ["nll"] if ids.shape[1] > 1 else ["logits"])
+
+    def loss_alone(self, ids: np.ndarray, edit: Mapping[str, Any], watch: Watch) -> float | None:
+        """The loss with one edit; it is kept, since the next click asks for those of the edits before it again"""
+        key = _key("alone", ids, edit)
+        if key not in self._alone:
+            self._alone[key] = self.effect(ids, [edit], watch).loss
+            if len(self._alone) > MOST_ALONE:
+                del self._alone[next(iter(self._alone))]
+        return self._alone[key]
 
     def lens(self, text: str, edits: Sequence[Mapping[str, Any]], part: Sequence[int] | None, watch: Watch) -> dict[str, Any]:
         """The likeliest next token at each position of each point of the residual stream, or at those of `part` alone"""

@@ -183,13 +183,13 @@ class Lab:
     def _edits(self, fields: _Fields, watch: Callable[[str], None]) -> tuple[str, bytes]:
         text, edits, passes = fields.text(), fields.list("edits"), self._passes
         ids = passes.ids(text)
-        before, after = (passes.effect(ids, some, watch) for some in ([], edits))
+        after, before = (passes.effect(ids, some, watch) for some in (edits, []))       # the last one asked for is kept longest
         if before.loss is None or after.loss is None:
             raise ValueError("text: one token, expected at least two; the second is the first that has a loss")
-        alone = [after if len(edits) == 1 else passes.effect(ids, [edit], watch) for edit in edits]
+        alone = [after.loss if len(edits) == 1 else passes.loss_alone(ids, edit, watch) for edit in edits]
         return JSON, as_json({
             "tokens": passes.tokens(ids), "before": {"loss": before.loss, "nll": losses(before)},
-            "rows": [{"loss": one.loss, "change": (one.loss or 0.0) - before.loss} for one in alone],
+            "rows": [{"loss": loss, "change": (loss or 0.0) - before.loss} for loss in alone],
             "all": {"loss": after.loss, "change": after.loss - before.loss, "nll": losses(after)},
             "code": as_code(self.model, text, ids, edits),
         })

@@ -138,6 +138,20 @@ def test_edits_do_what_the_python_beside_them_does(lab, model, edits):
         assert row["loss"] == ask(lab, "pass", text=TEXT, edits=[edit])["loss"]
 
 
+def test_what_an_edit_does_alone_is_computed_once(model):
+    lab, seen = Lab(model), []
+    edits = EDITS["several, two of one name"]
+    ask(lab, "pass", text=TEXT)
+    first = ask(lab, "edits", text=TEXT, edits=edits)
+    for some in edits[:-1], edits[1:]:                          # as the page asks after a click
+        lab.answer("pass", {"text": TEXT, "edits": some}, lambda: seen.append(1))
+        n = len(seen)
+        lab.answer("edits", {"text": TEXT, "edits": some}, lambda: seen.append(1))
+        assert len(seen) == n, "neither without edits nor with each alone"
+        seen.clear()
+    assert ask(lab, "edits", text=TEXT, edits=edits) == first
+
+
 def test_a_head_that_is_switched_off_writes_nothing_and_the_others_what_they_did(lab, model):
     _, before = ask(lab, "arrays", text=TEXT, names=["h.0.attn.o"])["h.0.attn.o", "value"]
     _, after = ask(lab, "arrays", text=TEXT, names=["h.0.attn.o"], edits=EDITS["a head"])["h.0.attn.o", "value"]
