@@ -80,7 +80,7 @@ def candidates(model: Any, prompt: Any, max_new_tokens: int = 100, *, n_candidat
             if sampling.temperature == 0:
                 probabilities["temperature"] = (np.arange(model.config.vocab_size) == token).astype(np.float64)
             best = np.max([*probabilities.values()], axis=0)
-            ids = np.argsort(-best, kind="stable")[:n_candidates]           # stable: ties break low
+            ids = np.argsort(-best, kind="stable")[:n_candidates].copy()    # stable: ties break low; a view would keep all V
             ids = ids if token in ids else np.append(ids, token)
             possible = {name: int(np.count_nonzero(p)) for name, p in probabilities.items()}
             yield Candidates(token, ids, {name: p[ids] for name, p in probabilities.items()}, possible, model.tokenizer)

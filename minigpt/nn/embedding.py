@@ -52,7 +52,7 @@ def unembedding_backward(dlogits: np.ndarray, s: Scope) -> np.ndarray:
 
     dlogits (..., V) -> dh (..., C)
     """
-    s.grads.add("weight", rows(dlogits).T @ rows(s.acts["h"]))
+    s.grads.add_product("weight", rows(dlogits).T, rows(s.acts["h"]))
     return dlogits @ s.params["weight"]
 
 

@@ -31,7 +31,7 @@ def linear_backward(dy: np.ndarray, s: Scope) -> np.ndarray:
     dy (..., Cout) -> dx (..., Cin)
     """
     x, weight = s.acts["x"], s.params["weight"]
-    s.grads.add("weight", rows(x).T @ rows(dy))
+    s.grads.add_product("weight", rows(x).T, rows(dy))
     if "bias" in s.params:
         s.grads.add("bias", rows(dy).sum(0))
     dx = dy @ weight.T

@@ -109,8 +109,9 @@ class Gradients(Store):
             self[name] = self[name] + value if name in self else value
 
     def add_product(self, name: str, a: np.ndarray, b: np.ndarray) -> None:
-        """Add a product of matrices, grads[name] += a @ b, a (K, M), b (M, N); the engine writes it where it belongs."""
-        self.add(name, a @ b)
+        """Add a product of matrices, grads[name] += a @ b, a (K, M), b (M, N); that of a frozen name is not computed."""
+        if not self.is_frozen(name):
+            self.add(name, a @ b)
 
     def add_rows(self, name: str, shape: tuple[int, ...], ids: np.ndarray, values: np.ndarray) -> None:
         """Add to rows of a table of this shape, grads[name][ids[i]] += values[i] for each i; 0 where nothing is added."""

@@ -220,7 +220,7 @@ def _line(place: Place, name: str) -> str:
     if file.parent != NN:                   # an activation function from elsewhere, perhaps typed in, of any form
         return f"{file}:{own.__code__.co_firstlineno}"
     lines, start = inspect.getsourcelines(function)
-    patterns = [re.escape(marks)] if marks else [rf'(record|record_grad|add|add_rows)\("{name}"', rf'params\["{name}"\]',
+    patterns = [re.escape(marks)] if marks else [rf'(record|record_grad|add|add_\w+)\("{name}"', rf'params\["{name}"\]',
                                                  rf'params\.get\("{name}"', rf"^ +(\w, )*{name}(, \w)* = "]
     code = max(i for i, line in enumerate(lines) if '"""' in line) + 1        # below the docstring
     for pattern in patterns:

@@ -16,6 +16,7 @@ import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -170,6 +171,11 @@ class Trace(Mapping[str, Step]):
         self._check_grads(name)
         return self._grads[self[name].name]
 
+    @cached_property
+    def _known(self) -> dict[str, Equation]:
+        """Everything that a trace of this model can hold"""
+        return all_names(self.config, True)
+
     def _check_grads(self, name: str) -> None:
         if not self.has_grads:
             raise ValueError(f"{name}: no gradient in this trace, expected one of model.trace() with targets; "
@@ -196,7 +202,7 @@ class Trace(Mapping[str, Step]):
         Raises KeyError where the trace lacks a name that a part is computed from, ValueError for a trace without gradients.
         """
         self._check_grads(name)
-        if not isinstance(name, str) or name not in all_names(self.config, True):
+        if not isinstance(name, str) or name not in self._known:
             raise self._unknown(name)
         block, _, point = name.rpartition(".")
         pre_norm = self.config.pre_norm
@@ -365,9 +371,10 @@ def select(names: str | Iterable[str], table: Iterable[str], argument: str = "na
         raise TypeError(f"{argument}: {found}, expected a name or a pattern such as 'h.*.attn.att', or several")
     if not patterns:
         raise ValueError(f"{argument}: none, expected at least one name or pattern; '*' is all of them")
+    known = dict.fromkeys(table)
     chosen = set()
     for pattern in patterns:
-        matches = [name for name in table if fnmatchcase(name, pattern)]
+        matches = [pattern] if pattern in known else [name for name in known if fnmatchcase(name, pattern)]
         if not matches:
             near = _near(pattern, table)
             hint = f"close are {', '.join(near)}" if near else f"there are {', '.join(list(table)[:3])}, …"

@@ -65,13 +65,13 @@ def explanation(
     return Explanation(tokenizer, pieces)
 
 
-def shown_tokens(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+def shown_tokens(tokenizer: Any, ids: Sequence[int], write: Callable[[str], str] = repr) -> list[str]:
     """Write each token as a Python string, but of a character in several tokens which of them it is, and its bytes.
 
         " 今" in GPT-2's tokens -> ["' '", "今 1/2 [e4 bb]", "今 2/2 [8a]"]
         "a 日"                  -> ["'a'", "' ' 日 1/3 [e6]", "日 2/3 [97]", "日 3/3 [a5]"]
 
-    A byte that belongs to no character is shown alone: "[ff]".
+    A byte that belongs to no character is shown alone: "[ff]".  write: of characters that are whole.
     """
     tokens = [tokenizer.token_bytes(id) for id in ids]
     text = b"".join(tokens).decode("utf-8", "surrogateescape")
@@ -91,8 +91,8 @@ def shown_tokens(tokenizer: Any, ids: Sequence[int]) -> list[str]:
             data = bytes(byte for byte, i in zip(token, chars, strict=True) if i == char)
             before[char] += 1
             name = f"{printable(text[char])} {before[char]}/{n_tokens[char]} " if n_tokens[char] > 1 else ""
-            parts += [repr(whole)] if whole else []
+            parts += [write(whole)] if whole else []
             parts.append(f"{name}[{data.hex(' ')}]")
             whole = ""
-        shown.append(" ".join([*parts, repr(whole)] if whole or not parts else parts))
+        shown.append(" ".join([*parts, write(whole)] if whole or not parts else parts))
     return shown

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -54,22 +55,66 @@ def read_log(path: str | os.PathLike[str], quiet: bool = False) -> list[dict[str
     return [row for row, _ in _good_rows(path, quiet)]
 
 
+class GrowingLog:
+    """A log.csv that a run writes: each look reads what was appended, or all of a file that was written anew.
+
+    What ends without a line break is still being written, and damaged rows are left out without a word.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        # subtle: the last row is read again each time, since only the next one shows whether its step is in order
+        self._rows: list[dict[str, Any]] = []       # all but the last
+        self._read, self._mark = 0, b""             # bytes that hold them, and the last of these
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows so far, as in read_log(); whoever calls may not change them.  Raises FileNotFoundError."""
+        with self._lock, open(self._path, "rb") as file:
+            file.seek(max(0, self._read - len(self._mark)))
+            if file.read(len(self._mark)) != self._mark:
+                self._begin()
+            file.seek(self._read)
+            new = file.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            until = whole.rfind(b"\n", 0, -1) + 1       # where the last line begins
+            before = self._rows[-1]["step"] if self._rows else 0
+            good = _in_order(_lines(whole), before)
+            is_last = bool(good) and good[-1][1] == _lines(whole[until:])[0]
+            self._rows += [row for row, _ in good[: len(good) - is_last]]
+            self._read, self._mark = self._read + until, (self._mark + whole[:until])[-64:]
+            return self._rows + [row for row, _ in good[len(good) - is_last :]]
+
+
 def _good_rows(path: str | os.PathLike[str], quiet: bool = False) -> list[tuple[dict[str, Any], str]]:
     """[(row, line)] of those whose cells are numbers and whose step lies between those of the rows around it"""
-    lines = Path(path).read_bytes().decode("utf-8", "replace").replace("\r\n", "\n").split("\n")     # the last: no line
+    return _in_order(_lines(Path(path).read_bytes()), 0, None if quiet else path)
+
+
+def _lines(data: bytes) -> list[str]:
+    """Its lines; the last is what stands behind the last line break"""
+    return data.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
+
+
+def _in_order(
+    lines: list[str], before: int, named: str | os.PathLike[str] | None = None,
+) -> list[tuple[dict[str, Any], str]]:
+    """The good ones of lines that follow the step `before`; named: the file, whose other lines are told on stderr"""
     numbered = [(i, line, _row(line) if i < len(lines) else None)
                 for i, line in enumerate(lines, 1) if line and line not in _HEADINGS]
     following = [row["step"] for _, _, row in reversed(numbered) if row]
-    good, before = [], 0
+    good = []
     for i, line, row in numbered:
         if row:
             following.pop()
         if row and before < row["step"] < (following[-1] if following else math.inf):
             good.append((row, line))
             before = row["step"]
-        elif not quiet:
-            say(f"{path}, line {i}: '{printable(line, 80)}', expected {_HEADINGS[0]} as numbers, the steps in order; the row "
-                "is left out", sys.stderr)
+        elif named is not None:
+            say(f"{named}, line {i}: '{printable(line, 80)}', expected {_HEADINGS[0]} as numbers, the steps in order; the "
+                "row is left out", sys.stderr)
     return good
 
 

@@ -37,6 +37,7 @@ def test_the_tokens_are_those_of_generate_with_the_same_seed(long_model, options
     assert [1, 2, *(step.token for step in steps)] == generate(long_model, [1, 2], 12, seed=5, **options).tolist()
     drawable = list(steps[0].probabilities)[-1]
     for step in steps:
+        assert step.ids.base is None, "a view would keep an array as long as the vocabulary, for every token"
         i = step.ids.tolist().index(step.token)
         assert step.probabilities[drawable][i] > 0
         assert len(step.ids) in (3, 4)

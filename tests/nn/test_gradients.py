@@ -75,9 +75,8 @@ def test_rows_of_a_table_in_blocks_are_all_added(small_blocks):
         np.testing.assert_array_equal(grads["w"], expected)
 
 
-def test_what_is_frozen_is_not_even_computed():
+def test_rows_of_what_is_frozen_are_not_even_computed():
     grads = FastGradients(frozen=["w"])
-    grads.add_product("w", None, None)
     grads.add_rows("w", None, None, None)
     assert len(grads) == 0
 

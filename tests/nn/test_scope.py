@@ -95,6 +95,13 @@ def test_products_add_up(kind):
 
 
 @both_kinds
+def test_a_product_of_what_is_frozen_is_not_even_computed(kind):
+    grads = kind(frozen=["w"])
+    grads.add_product("w", None, None)
+    assert len(grads) == 0
+
+
+@both_kinds
 def test_gradients_start_afresh_after_reset(kind):
     grads = kind()
     grads.add("b", np.array([1.0, 2.0]))

@@ -367,7 +367,7 @@ def test_sources_point_at_the_lines(changes):
     for name, step in trace.items():
         local = re.sub(r"^h\.\d+\.", "", name)
         last = local.rpartition(".")[2]
-        usual = (rf'record\("{last}", |params(\.get\(|\[)"{last}"', rf'record_grad\("{last}", |grads\.add(_rows)?\("{last}", ')
+        usual = (rf'record\("{last}", |params(\.get\(|\[)"{last}"', rf'record_grad\("{last}", |grads\.add(_\w+)?\("{last}", ')
         for place, exception, pattern in zip(step.source, elsewhere.get(local, (None, None)), usual, strict=True):
             file, line = place.split(":")
             assert re.fullmatch(r"minigpt/nn/\w+\.py", file), (name, place)            # the textbook, not nn/fast/

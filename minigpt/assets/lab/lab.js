@@ -56,7 +56,7 @@ const range = n => Array.from({ length: n }, (_, i) => i);
 const running = label => label.replaceAll("␣", " ").replaceAll("⏎", "⏎\n");         // a label as it stands in a text
 const quoted = label => `“${label}”`;
 const count = n => n.toLocaleString("en");
-const brief = (label, most = 12) => label.length > most ? `${label.slice(0, most - 1)}…` : label;
+const brief = (label, most = 14) => label.length > most ? `${label.slice(0, most - 1)}…` : label;
 const isMac = /Mac/.test(navigator.platform);
 
 function digits(x, n = 4) {
@@ -129,6 +129,18 @@ function keepFocus(act) {
   const n = box ? controls().indexOf(focused) : -1, result = act();
   if (n >= 0 && !focused.isConnected) controls()[n]?.focus({ preventScroll: true });
   return result;
+}
+
+// A box that can be scrolled sideways fades where there is more.
+function showMore(box) {
+  const tell = () => {
+    const left = box.scrollLeft > 1, right = box.scrollLeft + box.clientWidth < box.scrollWidth - 1;
+    box.classList.toggle("more-left", left);
+    box.classList.toggle("more-right", right);
+  };
+  box.addEventListener("scroll", tell);
+  new ResizeObserver(tell).observe(box);
+  new MutationObserver(tell).observe(box, { childList: true, subtree: true });
 }
 
 // Buttons of which one is pressed: {key: text}; chosen(key) when one is clicked.
@@ -271,11 +283,12 @@ async function ask(name, body, signal) {
   }
   const packed = reply.headers.get("Content-Type")?.startsWith("application/octet-stream");
   const found = packed ? unpack(await reply.arrayBuffer()) : await reply.json().catch(() => ({}));
-  if (!reply.ok) throw new Error(found.error ?? `The lab's server answered with status ${reply.status}.`);
+  if (!reply.ok)
+    throw Object.assign(new Error(found.error ?? `The lab's server answered with status ${reply.status}.`), { most: found.most });
   return found;
 }
 
-// Length of a header, the header as JSON, then the arrays' numbers: api/arrays.
+// Length of a header, the header as JSON, then the arrays' numbers: api/arrays, api/backward.
 function unpack(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const found = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
@@ -310,7 +323,7 @@ async function answer(box, request, name, body) {
     return true;
   } catch (error) {
     if (error.name === "AbortError" || waiting.get(box) !== request) return false;
-    tellError(box, error.message);
+    tellError(box, error.message, error.most);
     if (!(error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError)) return false;
     throw error;                                        // a fault of this script belongs into the console too
   } finally {
@@ -337,10 +350,12 @@ function abandon(boxes) {
   }
 }
 
-function tellError(box, sentence) {
+// most: of a text that is too long, how many tokens there is room for
+function tellError(box, sentence, most) {
   let place = box.querySelector(":scope > .error");
   if (!place && sentence) place = make("p", box, { className: "error", role: "alert" });
   if (place) Object.assign(place, { textContent: sentence ?? "", hidden: !sentence });
+  if (most) button(place, `Take the last ${count(most)} tokens`, () => takeLast(most), { className: "take-last" });
   box.classList.toggle("failed", Boolean(sentence));          // what it showed before is out of date
 }
 
@@ -504,6 +519,13 @@ function takeText() {
   if ($("text").value !== state.text) change({ text: $("text").value });
 }
 
+function takeLast(most) {
+  fill($("text-panel"), "last", { text: state.text, most }, ({ text }) => {
+    $("text").value = text;
+    change({ text });
+  });
+}
+
 // The tokens give way to a field with their text, in the same place.
 function edit(on) {
   const area = $("text");
@@ -515,6 +537,24 @@ function edit(on) {
   $("edit-text").title = on ? `also ${isMac ? "⌘" : "Ctrl"}+Enter or Escape` : "also a double click, or Enter";
   (on ? area : $("tokens")).focus({ preventScroll: true });
 }
+
+// What names stand for, for those who meet them here: of a name the last part, of a part that has two meanings both.
+const WORDS = {
+  mean: "the mean over the channels", rstd: "one over the standard deviation over the channels, 1/σ",
+  xhat: "x̂, the input with mean 0 and variance 1", q: "queries: what each token looks for",
+  k: "keys: what each token offers to be found by", v: "values: what each token hands on", scores: "how well queries and keys fit",
+  att: "attention: how much each token looks at each other", o: "what each head collects", pre: "the MLP before its nonlinearity",
+  act: "the MLP after its nonlinearity", mid: "the residual stream between attention and MLP", logits: "a number for each next token",
+  logp: "the logarithm of each next token's probability", probs: "each next token's probability",
+  nll: "surprise: −log of the probability that the true next token was given", loss: "the mean surprise, which training lowers",
+  "wte.out": "the embeddings of the tokens", "wpe.out": "the embeddings of the positions", "ln_1.out": "what attention reads",
+  "ln_2.out": "what the MLP reads", "ln_f.out": "what the output layer reads", "attn.out": "what attention adds to the stream",
+  "mlp.out": "what the MLP adds to the stream", in: "the residual stream that enters the block",
+  out: "the residual stream that leaves the block",
+};
+const LENGTH = "‖x‖ is the length of x as one vector: the root of the sum of its squares";
+
+const wordsOf = name => WORDS[name.split(".").slice(-2).join(".")] ?? WORDS[name.split(".").at(-1)] ?? "";
 
 // The diagram: the model from tokens to loss ------------------------------------------------------------------------------
 
@@ -601,7 +641,7 @@ function layer(parent, group, title, names, parameters, short = shortName) {
 
 function node(parent, name, text, className = "node") {
   const element = button(parent, text, () => change({ name }),
-    { className, "data-name": name, title: `${name}: ${names.get(name).forward}` });
+    { className, "data-name": name, title: [name, wordsOf(name), names.get(name).forward].filter(text => text).join(": ") });
   make("i", element);
   return element;
 }
@@ -723,8 +763,9 @@ class Picture {
   arrange(space) {
     const { rows, columns, square, rowAxis, columnAxis } = this.matrix, ratio = devicePixelRatio;
     const whole = size => size * ratio >= 4 ? Math.floor(size * ratio) / ratio : size;
-    const crowded = (square ? (space - 60) / columns : 420 / rows) < LEAST_PITCH;       // then labels have numbers
-    const longest = Math.max(...range(rows).map(i => this.matrix.rowName(i).label.length)) + (crowded ? 4 : 0);
+    const names = range(rows).map(i => this.matrix.rowName(i));
+    const crowded = (square ? (space - 60) / columns : 420 / rows) < pitchOf(names);     // then labels have numbers
+    const longest = Math.max(...names.map(({ label }) => label.length)) + (crowded ? 4 : 0);
     const left = rowAxis === "1" ? 0 : 8 + 7.3 * Math.min(11, longest);
     const width = whole(Math.min((space - left - 4) / columns, square ? 24 : 28));
     const height = square ? width : whole(Math.min(18, 420 / rows, rows === 1 ? 28 : 18));
@@ -733,7 +774,7 @@ class Picture {
     this.canvas.style.height = `${height * rows}px`;
     this.canvas.style.imageRendering = Math.min(width, height) * ratio >= 1 ? "pixelated" : "auto";
     this.squares.style.width = this.canvas.style.width;
-    labels(this.rowLabels, range(rows).map(i => this.matrix.rowName(i)), height);
+    labels(this.rowLabels, names, height);
     this.rowLabels.style.height = `${height * rows}px`;
     this.arrangeColumns(columnAxis, columns, width);
   }
@@ -744,8 +785,7 @@ class Picture {
     box.style.width = `${width * columns}px`;
     box.className = `columns ${words ? "vertical" : "ends"}`;
     box.style.font = "";
-    const upright = width >= LEAST_PITCH && names.every(({ label }) => [...label].length === 1);
-    box.style.textOrientation = upright ? "upright" : "mixed";
+    box.style.textOrientation = isUpright(names) && width >= pitchOf(names) ? "upright" : "mixed";
     if (words) return labels(box, names, width);
     make("span", box, { textContent: names[0].label });
     if (columns > 20) make("span", box, { textContent: AXES[axis] ?? axis });
@@ -781,11 +821,13 @@ class Picture {
   }
 }
 
-const LEAST_PITCH = 9;              // pixels from one label to the next
+// The least pixels from one label to the next; single characters can stand closer.
+const pitchOf = names => isUpright(names) ? 9 : 12;
+const isUpright = names => names.every(({ label }) => [...label].length === 1);
 
 // Labels beside rows of that height: every n-th, with its position, where there is no room for all.
 function labels(box, names, height) {
-  const every = Math.max(1, Math.ceil(LEAST_PITCH / height));
+  const every = Math.max(1, Math.ceil(pitchOf(names) / height));
   const shown = names.filter((_, i) => i % every === 0);
   box.textContent = shown.map(({ label, position }) =>
     every > 1 && position !== undefined ? `${position} ${brief(label, 8)}` : brief(label, 11)).join("\n");
@@ -832,7 +874,7 @@ const lossWords = () => state.of === "all" ? "the mean loss of all tokens" : `th
 // Pictures and gradients are for texts up to a length that the server names.
 function tooLong(box) {
   const long = T() > model.longest, most = `pictures and gradients are shown for up to ${model.longest}`;
-  tellError(box, long ? `This text has ${T()} tokens; ${most}. Shorten it to look inside.` : null);
+  tellError(box, long ? `This text has ${T()} tokens; ${most}. Shorten it to look inside. ` : null, long && model.longest);
   return long;
 }
 
@@ -893,6 +935,7 @@ function about(name) {
   const row = names.get(name), line = empty($("about-name"));
   make("h2", line, { className: "mono", textContent: name, id: "chosen-name" });
   make("span", line, { className: "soft", id: "chosen-shape", textContent: `axes ${row.axes || "none: a number"}` });
+  soft(line, { textContent: wordsOf(name), id: "chosen-words" });
   if (row.section) soft(line, { textContent: row.section });
   if (hasHeads(name)) {
     soft(line, { textContent: "head" });
@@ -956,8 +999,10 @@ function buildAttention(box) {
   note(left, { textContent: "Row t of a square: how much token t looks at itself and at the tokens before it." });
   const heads = make("div", left, { id: "heads" });
   onArrows(heads, (right, down) => moveFocus(heads, right + down * model.config.n_head));
+  note(left, { id: "habits" });
   const right = make("div", pair, { className: "card", id: "one-head" });
   make("h2", right, { id: "head-title" });
+  make("p", right, { id: "head-habit" });
   note(right, { textContent: "Point at a row here, or at a token in the text: the text shows what it looks at." });
   attention = new Picture(right, "attention", {
     moved: row => lookFrom(attention.matrix.trueRow(row)), chosen: row => change({ at: attention.matrix.trueRow(row) }),
@@ -971,14 +1016,33 @@ function drawAttention() {
   const block = shownBlock(), common = { text: state.text, edits: state.edits, of: "all", grad: false };
   const weights = range(model.config.n_layer).map(i => `h.${i}.attn.att`);
   $("head-title").textContent = `Layer ${block}, head ${state.head}`;
+  $("head-habit").textContent = "";
   fill($("heads"), "arrays", { ...common, names: weights, most: SMALL }, drawHeads);
   fill($("one-head"), "arrays", { ...common, names: [weights[block]], most: PIECE }, reply => {
     const [array] = reply.arrays, shown = matrix(array, reply.tokens, state.head);
     attended = array;
     attention.cursor = [Math.max(0, array.rows.indexOf(state.at)), strongest(shown, Math.max(0, array.rows.indexOf(state.at)))];
     attention.draw(shown, `attention of layer ${block}, head ${state.head}`);
+    $("head-habit").textContent = habitWords(habit(shown));
     lookFrom(at());
   });
+}
+
+// Where a head looks whatever the text says: more than half of its attention, on average over the tokens from the eighth on,
+// goes to one distance or to the first token.  -> {back, share}, {first, share} or null
+function habit({ rows, columns, numbers, trueRow }) {
+  const from = 8, n = rows - from, at = (t, key) => numbers[t * columns + key];
+  if (n < from || rows !== columns || trueRow(rows - 1) !== rows - 1) return null;          // too short, or every n-th row
+  const share = key => range(n).reduce((sum, i) => sum + at(from + i, key(from + i)), 0) / n;
+  const found = [{ first: true, share: share(() => 0) }, ...range(from).map(back => ({ back, share: share(t => t - back) }))];
+  const best = found.reduce((a, b) => a.share >= b.share ? a : b);
+  return best.share > 0.5 ? best : null;
+}
+
+function habitWords(found) {
+  if (!found) return "";
+  const where = found.first ? "at the first token" : found.back ? `${found.back} back` : "at the token itself";
+  return `mostly looks ${where}: ${percent(found.share)} of its attention here`;
 }
 
 function strongest({ numbers, columns }, row) {
@@ -999,6 +1063,7 @@ function makeHeads(box, reply, n) {
   const side = clamp(Math.floor((box.clientWidth - 40) / n) - 6, 22, 76);
   empty(box).style.gridTemplateColumns = `auto repeat(${n}, max-content)`;
   make("span", box);
+  const habits = [];
   for (const head of range(n)) make("span", box, { textContent: head });
   reply.arrays.forEach((array, block) => {
     make("span", box, { textContent: `h.${block}` });
@@ -1006,12 +1071,16 @@ function makeHeads(box, reply, n) {
       const choose = () => change({ head, name: `h.${block}.attn.att` });
       const small = button(box, "", choose, { "data-block": block, "data-head": head });
       small.setAttribute("aria-label", `layer ${block}, head ${head}`);
-      const { rows, columns, numbers } = matrix(array, reply.tokens, head), canvas = make("canvas", small);
+      const shown = matrix(array, reply.tokens, head), { rows, columns, numbers } = shown, canvas = make("canvas", small);
+      const words = habitWords(habit(shown));
+      small.title = words;
+      if (words) habits.push(`h.${block} head ${head} ${words}`);
       paint(canvas, rows, columns, numbers, 1);
       canvas.style.width = canvas.style.height = `${side}px`;
       canvas.style.imageRendering = side * devicePixelRatio >= columns ? "pixelated" : "auto";
     }
   });
+  $("habits").textContent = habits.length ? `${habits.join("; ")}.` : "";
 }
 
 // Draw over the text what token t looks at, where a head's attention is shown; of a long text its row is asked for.
@@ -1044,29 +1113,61 @@ function buildLens(view) {
   listenToLens();
 }
 
+let lens = { key: null };           // what the table is of, and the positions that it has
+
+// Of a large vocabulary the predictions are asked for as they come into sight, so many positions at once.
+const AT_ONCE_LENS = 8e9;           // multiplications
+
 function drawLens() {
-  fill($("lens-pane"), "lens", { text: state.text, edits: state.edits }, reply => {
-    const box = empty($("lens-table")), table = make("table", box, { id: "lens" }), head = make("tr", make("thead", table));
-    make("th", head, { textContent: "after" });
-    passed.tokens.forEach(({ label }, t) => {
-      make("th", head, { textContent: brief(label, 9), className: t === state.at ? "at" : "", title: `position ${t}` });
-    });
-    const body = make("tbody", table);
-    reply.points.forEach((point, i) => {
-      const row = make("tr", body);
-      make("th", row, { textContent: point, className: point === state.name ? "at" : "" });
-      reply.best[i].forEach((best, t) => lensCell(row, point, best, t));
-    });
-    scale(empty($("lens-scale")), 1, { amount: true, unit: "probability", greatest: model.colors.under_text });
-    const chosen = reply.points.includes(state.name) ? state.name : reply.points.at(-1);
-    tellLens(box.querySelector(`td[data-point="${chosen}"][data-t="${state.at}"]`));
-    scrollWithin(box, box.querySelector(".chosen"));
-  });
+  const key = JSON.stringify([model.opened, state.text, state.edits]), box = $("lens-table");
+  if (lens.key !== key) makeLens(key, box);
+  for (const title of box.querySelectorAll("th"))
+    title.classList.toggle("at", title.dataset.t === String(state.at) || title.dataset.point === state.name);
+  const chosen = lens.points.includes(state.name) ? state.name : lens.points.at(-1);
+  tellLens(box.querySelector(`td[data-point="${chosen}"][data-t="${state.at}"]`));
+  scrollWithin(box, box.querySelector(".chosen"));
+  fillLens();
 }
 
-function lensCell(row, point, best, t) {
-  const cell = make("td", row, { textContent: brief(best.label, 9) });
-  Object.assign(cell.dataset, { point, t, label: best.label, value: best.p });
+function makeLens(key, box) {
+  const { n_layer, n_embd, vocab_size } = model.config, points = [...range(n_layer).map(i => `h.${i}.in`), `h.${n_layer - 1}.out`];
+  const most = Math.max(8, Math.floor(AT_ONCE_LENS / (points.length * n_embd * vocab_size)));
+  lens = { key, points, most, missing: range(Math.ceil(T() / most)) };
+  const table = make("table", empty(box), { id: "lens" }), head = make("tr", make("thead", table)), body = make("tbody", table);
+  make("th", head, { textContent: "after" });
+  passed.tokens.forEach(({ label }, t) => make("th", head, { textContent: brief(label, 9), title: `position ${t}`, "data-t": t }));
+  for (const point of points) {
+    const row = make("tr", body);
+    make("th", row, { textContent: point, "data-point": point, title: wordsOf(point) });
+    range(T()).forEach(t => make("td", row, { "data-point": point, "data-t": t }));
+  }
+  scale(empty($("lens-scale")), 1, { amount: true, unit: "probability", greatest: model.colors.under_text });
+}
+
+function fillLens() {
+  if (state.view !== "inside" || state.pane !== "lens" || waiting.has($("lens-pane"))) return;
+  const next = lens.missing.find(lensInSight);
+  if (next === undefined) return;
+  const positions = [next * lens.most, (next + 1) * lens.most];
+  fill($("lens-pane"), "lens", { text: state.text, edits: state.edits, positions }, reply => {
+    lens.missing = lens.missing.filter(piece => piece !== next);
+    const rows = [...$("lens").querySelectorAll("tbody tr")];
+    reply.best.forEach((row, i) => row.forEach((best, j) => lensCell(rows[i].children[1 + reply.first + j], best)));
+    const chosen = $("lens").querySelector(".chosen");
+    tellLens(chosen);
+    if (Math.floor(chosen.dataset.t / lens.most) === next) scrollWithin($("lens-table"), chosen);   // columns are wider now
+  }).then(drawn => drawn && fillLens());
+}
+
+function lensInSight(piece) {
+  const box = $("lens-table").getBoundingClientRect(), titles = $("lens").tHead.rows[0].cells;
+  const [first, last] = [1 + piece * lens.most, Math.min((piece + 1) * lens.most, T())].map(i => titles[i].getBoundingClientRect());
+  return first.left < box.right && last.right > box.left;
+}
+
+function lensCell(cell, best) {
+  cell.textContent = brief(best.label, 9);
+  Object.assign(cell.dataset, { label: best.label, value: best.p });
   cell.style.background = color(tone(best.p, 1) ** 2, model.colors.under_text);
 }
 
@@ -1074,6 +1175,7 @@ function listenToLens() {
   const box = $("lens-table"), choose = cell => change({ name: cell.dataset.point, at: Number(cell.dataset.t) });
   box.onpointerover = event => event.target.matches("td") && tellLens(event.target);
   box.onclick = event => event.target.matches("td") && choose(event.target);
+  box.addEventListener("scroll", fillLens);
   onArrows(box, (right, down) => {
     const next = cellBeside(box.querySelector(".chosen"), right, down);
     tellLens(next);
@@ -1086,6 +1188,7 @@ function tellLens(cell) {
   $("lens-table").querySelector(".chosen")?.classList.remove("chosen");
   cell.classList.add("chosen");
   const { point, t, label: best, value } = cell.dataset, readout = empty($("lens-readout"));
+  if (value === undefined) return;
   const words = `Read at ${point}, ${placeOfToken(t)} would be followed by ${quoted(best)} with probability `;
   make("span", readout, { textContent: words });
   make("output", readout, { textContent: digits(Number(value), 6) });
@@ -1109,7 +1212,7 @@ function buildBackward(view) {
   make("div", step, { id: "step-equation", "aria-live": "polite" });
   make("div", step, { id: "ways-box" });
   const pair = make("div", all, { className: "pair" }), [left] = card(pair, "How large the gradient is, from the loss down");
-  make("p", left, { className: "soft", id: "steps-scale" });
+  make("p", left, { className: "soft", id: "steps-scale", title: LENGTH });
   make("ol", left, { id: "steps", role: "listbox", tabIndex: 0, "aria-label": "Steps; the arrow keys move" });
   onArrows($("steps"), (right, down) => goTo(stepIndex() + right + down));
   $("steps").onclick = event => event.target.closest("li") && change({ name: event.target.closest("li").dataset.name });
@@ -1117,6 +1220,14 @@ function buildBackward(view) {
   make("p", right, { id: "inputs-words", className: "soft" });
   make("div", right, { id: "inputs" });
   make("div", right, { id: "inputs-ways" });
+}
+
+// The norms at each token, which come as arrays, beside what they are of.
+function withNorms(reply) {
+  const of = new Map(reply.arrays.map(({ name, numbers, shown: [, n] }) => [name, row => numbers.subarray(row * n, (row + 1) * n)]));
+  reply.inputs ??= [...of.get("inputs")(0)];
+  for (const step of reply.steps) step.parts.forEach((part, i) => { part.per_token = of.get(step.name)(i); });
+  return reply;
 }
 
 const stepIndex = () => backward ? Math.max(0, backward.steps.findIndex(step => step.name === state.name)) : 0;
@@ -1129,7 +1240,7 @@ function drawBackward() {
   if (tooLong($("view-backward"))) return;
   fill($("backward-body"), "backward", { text: state.text, of: state.of }, reply => {
     const known = backward === reply;
-    backward = reply;
+    backward = known ? reply : withNorms(reply);
     if (!known || !$("steps").children.length) makeSteps();
     drawStep();
     drawInputs();
@@ -1144,7 +1255,7 @@ function makeSteps() {
   $("steps-scale").textContent = `‖gradient‖ at each point, on a logarithmic scale from ${least} to ${most}`;
   backward.steps.forEach(({ name, norm }, i) => {
     const line = make("li", list, { role: "option", id: `step-${i}`, "data-name": name, "data-value": norm });
-    line.title = names.get(name).backward;
+    line.title = [wordsOf(name), names.get(name).backward].filter(text => text).join(": ");
     make("span", line, { className: "count", textContent: i });
     make("span", line, { className: "mono", textContent: name });
     bar(line, share(norm));
@@ -1164,7 +1275,8 @@ function drawStep() {
   const box = empty($("step-equation"));
   const line = make("div", box, { className: "line" });
   make("b", line, { className: "mono", textContent: step.name });
-  soft(line, { textContent: `‖gradient‖ ${digits(step.norm)}` });
+  soft(line, { textContent: `‖gradient‖ ${digits(step.norm)}`, title: LENGTH });
+  soft(line, { textContent: wordsOf(step.name) });
   make("p", box, { className: "equation", textContent: row.backward });
   make("code", box, { className: "code", textContent: row.code[1] });
   make("p", box, { className: "where", textContent: row.source[1] });
@@ -1191,7 +1303,7 @@ function drawWays(box, step, id, place = step.name) {
   const table = make("table", box, { id, className: "wide ways" }), head = make("tr", make("thead", table)), at = reachedToken();
   for (const text of ["way", "all positions", `at ${placeOfToken(at)}`]) make("th", head, { textContent: text });
   const body = make("tbody", table), most = Math.max(...step.parts.map(part => part.norm));
-  const here = part => part.per_token?.[at] ?? 0, mostHere = Math.max(...step.parts.map(here));
+  const here = part => part.per_token[at], mostHere = Math.max(...step.parts.map(here));
   for (const part of step.parts) {
     const row = make("tr", body, { "data-through": part.through, "data-value": part.norm, "data-at": here(part) });
     const words = make("td", row);
@@ -1224,7 +1336,8 @@ function wayWords(name, through) {
 function drawInputs() {
   const box = empty($("inputs")), most = Math.max(...backward.inputs);
   const order = range(T()).sort((a, b) => backward.inputs[b] - backward.inputs[a]), top = order[0];
-  $("inputs-words").textContent = `By ‖d wte.out‖, ${lossWords()} depends most on ${placeOfToken(top)}.`;
+  $("inputs-words").textContent = `By ‖d wte.out‖, the length of the gradient at each token's embedding, ${lossWords()} depends ` +
+    `most on ${placeOfToken(top)}.`;
   const table = make("table", box, { className: "wide" }), body = make("tbody", table);
   for (const t of order.slice(0, 8)) {
     const row = make("tr", body, { "data-t": t, "data-value": backward.inputs[t] });
@@ -1505,7 +1618,8 @@ function drawPredictions(id, reply) {
 
 // The tokens after the prompt: those that were chosen by hand or kept (state.forced), and state.drawn more that the seed draws.
 // steps[n] is the reply for the n-th of these; the one that is shown stands before its token is taken.
-let run = { key: null, steps: [] };
+const noRun = key => ({ key, steps: [], text: "", ends: [] });
+let run = noRun(null);
 let playing = false, speed = 8;
 
 function buildGenerate(view) {
@@ -1567,38 +1681,44 @@ function drawGenerate() {
   for (const field of document.querySelectorAll("[data-option]"))
     if (field !== document.activeElement) field.value = state.options[field.dataset.option];
   const key = JSON.stringify([state.text, state.forced, state.options]);
-  if (run.key !== key) run = { key, steps: [] };
+  if (run.key !== key) run = noRun(key);
   const n = Math.min(run.steps.length, state.drawn), { text, forced } = state;
   $("back").disabled = state.drawn + state.forced.length === 0;
-  if (run.steps[state.drawn]) {
+  if (run.steps[state.drawn]?.candidates) {
     abandon([$("bars-card")]);
     drawNext();
     return Promise.resolve(true);
   }
   const mine = run;
   return fill($("bars-card"), "next", { text, forced, drawn: n, options: sentOptions() }, reply => {
-    mine.steps[n] = reply;
+    if (run === mine) keepStep(n, reply);
     drawNext();
   }).then(drawn => drawn && n < state.drawn && run === mine ? drawGenerate() : drawn);
 }
 
-const plain = label => label.replaceAll("␣", " ").replaceAll("⏎", "\n");
+const WITH_BARS = 256;              // steps whose candidates are kept; of older ones they are asked for again
 
-// What follows the prompt, before the token of run.steps[n]: the output of the step before, or its own without its token.
-function outputBefore(n) {
-  if (n > 0) return run.steps[n - 1].output;
-  if (!state.forced.length) return "";
-  const { output, token } = run.steps[n];
-  return output.endsWith(plain(token.label)) ? output.slice(0, -plain(token.label).length) : output;
+// Steps come in order, but for candidates that come again.  run.text is all pieces so far, run.ends[n] its length before token n.
+function keepStep(n, reply) {
+  if (!run.ends.length) [run.text, run.ends, run.begun] = [reply.before.text, [reply.before.text.length], reply.before.open];
+  if (n === run.ends.length - 1) {
+    run.text += reply.piece.text;
+    run.ends.push(run.text.length);
+  }
+  run.steps[n] = reply;
+  const old = run.steps[n - WITH_BARS];
+  if (old?.candidates) run.steps[n - WITH_BARS] = { token: old.token, piece: old.piece, ended: old.ended };
 }
+
+// What follows the prompt, before the token of run.steps[n]
+const outputBefore = n => run.text.slice(0, run.ends[n]) + (n ? run.steps[n - 1].piece.open : run.begun);
 
 function drawNext() {
   const n = Math.min(run.steps.length - 1, state.drawn), next = run.steps[n], box = empty($("output"));
-  const output = outputBefore(n), taken = state.forced.length + n;
-  const last = n > 0 ? plain(run.steps[n - 1].token.label) : "", marked = last && output.endsWith(last);
+  const output = outputBefore(n), taken = state.forced.length + n, last = n > 0 ? run.ends[n - 1] : output.length;
   make("span", box, { className: "prompt", textContent: state.text + (hasWords() ? "" : " ") });
-  make("span", box, { textContent: marked ? output.slice(0, -last.length) : output });
-  if (marked) make("span", box, { className: "last", textContent: last });
+  make("span", box, { textContent: output.slice(0, last) });
+  make("span", box, { className: "last", textContent: output.slice(last) });
   box.dataset.text = state.text + (hasWords() ? "" : " ") + output;
   box.scrollTop = box.scrollHeight;
   $("output-facts").textContent = `${taken} token${taken === 1 ? "" : "s"} after the prompt` +
@@ -1915,8 +2035,8 @@ function showInForce() {
   if (otherModel) make("span", box, { textContent: `This link was made with ${otherModel}; what you see is ${model.name}.` });
   if (!n) return;
   const meaning = {
-    backward: "gradients are those of the model without them",
-    generate: "the text above is read with them, what follows is drawn without",
+    backward: `gradients are those of the model without ${n > 1 ? "them" : "it"}`,
+    generate: `the text above is read with ${n > 1 ? "them" : "it"}, what follows is drawn without`,
   }[state.view] ?? "what you see is the edited model";
   make("span", box, { textContent: `${n} edit${n > 1 ? "s are" : " is"} in force: ${meaning}.` });
   button(box, "Take back", () => change({ edits: [] }));
@@ -1958,7 +2078,7 @@ function takeModel(found) {
   names = new Map(model.names.map(row => [row.name, row]));
   abandon([...waiting.keys()]);
   replies.clear();
-  [passed, backward, attended, measuredText, openBlock, run] = [null, null, null, null, 0, { key: null, steps: [] }];
+  [passed, backward, attended, measuredText, openBlock, run] = [null, null, null, null, 0, noRun(null)];
   document.documentElement.style.setProperty("--blue", model.colors.blue.join(" "));
   const { n_layer, n_head, n_embd, vocab_size } = model.config, box = empty($("model"));
   if (model.models.length > 1) {
@@ -1994,6 +2114,7 @@ async function start() {
   const tell = height => document.documentElement.style.setProperty("--above", `${height}px`);      // the diagram sticks below
   new ResizeObserver(([{ target }]) => tell(target.offsetHeight)).observe($("text-panel"));
   for (const view in VIEWS) BUILD[view]($(`view-${view}`));
+  document.querySelectorAll(".scroll, #tabs, #heads, #code").forEach(showMore);
   if (!await fill($("top"), "model", {}, takeModel)) return;
   restore();
   addEventListener("hashchange", restore);

@@ -31,7 +31,8 @@ class Frame:
         return f"lab at {self.address}; close() ends it"
 
     def _repr_html_(self) -> str:
-        return (f'<iframe src="{html.escape(self.address)}" style="width:100%;height:{self._height}px;border:1px solid #8884" '
+        return (f'<iframe src="{html.escape(self.address)}" style="display:block;box-sizing:border-box;width:100%;'
+                f'height:{self._height}px;border:1px solid #8884" '
                 'title="lab"></iframe>')
 
 

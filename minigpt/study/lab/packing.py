@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 def as_json(value: Any) -> bytes:
     """JSON of numbers, texts, lists and dictionaries; NumPy's numbers and arrays too, and null for what is not finite"""
-    return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace")
+    try:                        # most hold no infinity, and plain numbers and lists need no copy
+        text = _dumps(value)
+    except ValueError:
+        text = _dumps(_finite(value))
+    return text.encode("utf-8", "replace")
 
 
 def packed(header: dict[str, Any], arrays: Iterable[tuple[dict[str, Any], np.ndarray]]) -> bytes:
@@ -35,13 +39,23 @@ def packed(header: dict[str, Any], arrays: Iterable[tuple[dict[str, Any], np.nda
     return b"".join([len(text).to_bytes(4, "little"), text, *pieces])
 
 
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain)
+
+
 def _plain(value: Any) -> Any:
+    if not isinstance(value, np.ndarray | np.generic):
+        raise TypeError(f"{type(value).__name__}: expected a number, a text, a list, a dictionary or an array")
+    return value.tolist()
+
+
+def _finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: _finite(part) for key, part in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return _finite(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [_finite(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -19,18 +19,32 @@ from ...tokenization.formats import END_OF_TEXT
 from ..equations import activations, parameters
 from ..interventions import run
 from ..logit_lens import lens_points, read_stream
-from ..pictures import label, likeliest
+from ..pictures import likeliest
 from ..trace import trace
+from .arrays import Part, picture, tokens_that_matter
 from .changes import as_edits
+from .labels import Labels
 
 if TYPE_CHECKING:
     from ...models.gpt import GPT
     from ..trace import Trace
 
 KEPT = 2                    # passes of each kind
+MOST_ALONE = 1000           # losses of one edit each
 LARGEST = 1 << 30           # bytes of all activations and their gradients
+LARGEST_LENS = 1 << 24      # probabilities that the lens computes at once
 LIKELIEST = 5               # predictions that are shown at each position
 Watch = Callable[[str], None]
+Named = tuple[str, str, str, np.ndarray]        # a name, "value" or "gradient", letters of the axes, the array
+WayBack = tuple[dict[str, Any], list[tuple[dict[str, Any], np.ndarray]]]
+
+
+class TooLong(ValueError):
+    """A text of more tokens than a view can show; `most` is how many it can."""
+
+    def __init__(self, sentence: str, most: int) -> None:
+        super().__init__(sentence)
+        self.most = most
 
 
 class Passes:
@@ -40,9 +54,10 @@ class Passes:
     """
 
     def __init__(self, model: GPT) -> None:
-        self.model = model
+        self.model, self.labels = model, Labels(model.tokenizer)
         self._kept: OrderedDict[str, Trace] = OrderedDict()
-        self._told: tuple[str, dict[str, Any]] = ("", {})       # the last way back, and what it is of
+        self._alone: dict[str, float | None] = {}
+        self._told: tuple[str, WayBack] = ("", ({}, []))        # the last way back, and what it is of
 
     # Texts
 
@@ -52,8 +67,8 @@ class Passes:
         if not row:
             raise ValueError("text: empty, expected at least one token; type something")
         if len(row) > most:
-            raise ValueError(f"text: {len(row):,} tokens, expected at most {most:,}, all that the model reads at once; shorten "
-                             "it")
+            raise TooLong(f"text: {len(row):,} tokens, expected at most {most:,}, all that the model reads at once; shorten it",
+                          most)
         return self.model.checked_ids(row)
 
     def _encoded(self, text: str) -> list[int]:
@@ -65,6 +80,17 @@ class Passes:
             raise ValueError("text: this model has no tokenizer, expected ids with spaces between, such as 17 4 62")
         return [int(word) for word in words]
 
+    def last(self, text: str, most: int) -> str:
+        """The end of a text, of as many tokens as there may be, from the first whole character on"""
+        row, tokenizer = self._encoded(text), self.model.tokenizer
+        if tokenizer is None:
+            return " ".join(map(str, row[-most:]))
+        for n in range(min(most, len(row)), 0, -1):
+            end = tokenizer.decode(row[-n:]).lstrip("\ufffd")
+            if len(self._encoded(end)) <= most:         # subtle: cut within a word, it may become more tokens
+                return end
+        return ""
+
     def prompt(self, text: str) -> list[int]:
         """The ids from which generation goes on: of an empty text the one where texts start, where the tokenizer has it"""
         start = None if self.model.tokenizer is None else self.model.tokenizer.special_tokens.get(END_OF_TEXT)
@@ -75,7 +101,8 @@ class Passes:
 
     def tokens(self, ids: np.ndarray) -> list[dict[str, Any]]:
         """[{"id", "label"}] of the first sequence"""
-        return [{"id": id, "label": label(self.model.tokenizer, id)} for id in ids[0].tolist()]
+        row = ids[0].tolist()
+        return [{"id": id, "label": word} for id, word in zip(row, self.labels.of_text(row), strict=True)]
 
     # Answers
 
@@ -86,91 +113,120 @@ class Passes:
         best = zip(*likeliest(found["probs"].value[0], LIKELIEST), strict=True)
         return {
             "tokens": self.tokens(ids), "loss": found.loss, "nll": losses(found),
-            "predictions": [[{"id": id, "label": label(self.model.tokenizer, id), "p": p}
+            "predictions": [[{"id": id, "label": self.labels.of(id), "p": p}
                              for id, p in zip(row.tolist(), shares.tolist(), strict=True)] for row, shares in best],
         }
 
     def effect(self, ids: np.ndarray, edits: Sequence[Mapping[str, Any]], watch: Watch) -> Trace:
-        """A pass with edits, of which the loss is wanted"""
-        return self._forward(ids, edits, watch, ["nll"] if ids.shape[1] > 1 else ["logits"])
+        """A pass with edits, of which the loss is wanted and nothing else is kept"""
+        key = _key("forward", ids, list(edits))
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        return self._run(ids, edits, watch, ["nll"] if ids.shape[1] > 1 else ["logits"])
 
-    def lens(self, text: str, edits: Sequence[Mapping[str, Any]], watch: Watch) -> dict[str, Any]:
-        """The likeliest next token at each position of each point of the residual stream"""
-        points = lens_points(self.model.config)
-        stream = self._forward(self.ids(text), edits, watch, points)
-        best = []
-        for name in points:
-            watch(name)
-            ids, p = likeliest(read_stream(self.model, stream[name].value)[0], 1)
-            best.append([{"label": label(self.model.tokenizer, id), "p": share}
-                         for id, share in zip(np.ravel(ids).tolist(), np.ravel(p).tolist(), strict=True)])
-        return {"points": points, "best": best}
+    def loss_alone(self, ids: np.ndarray, edit: Mapping[str, Any], watch: Watch) -> float | None:
+        """The loss with one edit; it is kept, since the next click asks for those of the edits before it again"""
+        key = _key("alone", ids, edit)
+        if key not in self._alone:
+            self._alone[key] = self.effect(ids, [edit], watch).loss
+            if len(self._alone) > MOST_ALONE:
+                del self._alone[next(iter(self._alone))]
+        return self._alone[key]
 
-    def backward(self, text: str, of: Any, watch: Watch) -> dict[str, Any]:
-        """The norm of the gradient at every activation, in the order of the backward pass, and the ways it came"""
+    def lens(self, text: str, edits: Sequence[Mapping[str, Any]], part: Sequence[int] | None, watch: Watch) -> dict[str, Any]:
+        """The likeliest next token at each position of each point of the residual stream, or at those of `part` alone"""
+        ids, points = self.ids(text), lens_points(self.model.config)
+        stream = self._forward(ids, edits, watch, points)
+        first, last = (0, ids.shape[1]) if part is None else (part[0], min(part[1], ids.shape[1]))
+        if first >= last:
+            raise ValueError(f"positions: from {first} to {last}, expected a part of 0 to {ids.shape[1]}")
+        best: list[list[dict[str, Any]]] = [[] for _ in points]
+        step = max(1, LARGEST_LENS // (len(points) * self.model.config.vocab_size))
+        for start in range(first, last, step):
+            watch("lens")
+            x = [stream[name].value[:, start : min(start + step, last)] for name in points]
+            probs = read_stream(self.model, np.concatenate(x, axis=1))[0]       # one product for all points is quicker
+            for i, (id, share) in enumerate(zip(probs.argmax(-1).tolist(), probs.max(-1).tolist(), strict=True)):
+                best[i // x[0].shape[1]].append({"label": self.labels.of(id), "p": share})
+        return {"points": points, "first": first, "best": best}
+
+    def backward(self, text: str, of: Any, watch: Watch) -> WayBack:
+        """The norm of the gradient at every activation, in the order of the backward pass, and the ways it came.
+
+        The arrays are norms at each token: of a step's ways, as many rows, and of the gradient that reaches the inputs.
+        """
         ids = self.ids(text)
-        key = json.dumps([ids.tolist(), of])
+        key = _key("way back", ids, of)
         if key != self._told[0]:
             self._told = key, self._way_back(ids, of, watch)
         return self._told[1]
 
-    def _way_back(self, ids: np.ndarray, of: Any, watch: Watch) -> dict[str, Any]:
+    def _way_back(self, ids: np.ndarray, of: Any, watch: Watch) -> WayBack:
         found = self._backward(ids, of, watch)
-        steps = []
+        steps, arrays = [], [({"name": "inputs", "shown": ids.shape}, np.linalg.norm(found.grad("wte.out"), axis=-1))]
         for name in reversed(list(activations(self.model.config))):
             watch(name)
-            parts = [{"through": way, "norm": _norm(part), "per_token": np.linalg.norm(part[0], axis=-1)}
-                     for way, part in found.parts(name).items()]
-            steps.append({"name": name, "norm": _norm(found.grad(name)), "parts": parts})
-        inputs = np.linalg.norm(found.grad("wte.out")[0], axis=-1)
-        return {"tokens": self.tokens(ids), "loss": found.loss, "steps": steps, "inputs": inputs}
+            parts = found.parts(name)
+            ways = [{"through": way, "norm": _norm(part)} for way, part in parts.items()]
+            steps.append({"name": name, "norm": _norm(found.grad(name)), "parts": ways})
+            if parts:
+                norms = np.stack([np.linalg.norm(part[0], axis=-1) for part in parts.values()])
+                arrays.append(({"name": name, "shown": norms.shape}, norms))
+        return {"tokens": self.tokens(ids), "loss": found.loss, "steps": steps}, arrays
 
-    def arrays(
-        self, text: str, edits: Sequence[Mapping[str, Any]], of: Any, names: Sequence[str], grad: bool, most: int,
-        rows: Sequence[int] | None, columns: Sequence[int] | None, watch: Watch,
-    ) -> tuple[dict[str, Any], list[tuple[dict[str, Any], np.ndarray]]]:
-        """The numbers of some names, and with grad=True their gradients, of at most `most` rows and columns each"""
+    def arrays(self, text: str, edits: Sequence[Mapping[str, Any]], of: Any, names: Sequence[str], grad: bool, part: Part,
+               watch: Watch) -> tuple[dict[str, Any], list[tuple[dict[str, Any], np.ndarray]]]:
+        """The numbers of some names, and with grad=True their gradients, each with what a picture tells of it"""
         ids = self.ids(text)
+        self._check_room(ids)
         if grad and edits:
             raise ValueError("gradients: of a pass with edits, expected one without; switch the edits off to see gradients")
-        self._check_room(ids)
+        found = self._with_gradients(ids, of, names, watch) if grad else self._values(ids, edits, names, watch)
+        if any("V" in axes.split() for _, _, axes, _ in found):
+            probs = self._forward(ids, edits, watch, ["probs"])["probs"].value[0]
+            part = part.of_vocabulary(tokens_that_matter(ids[0], probs, part.most))
+        return {"tokens": self.tokens(ids)}, [picture(*one, part, self.labels.of) for one in found]
+
+    def _values(self, ids: np.ndarray, edits: Sequence[Mapping[str, Any]], names: Sequence[str], watch: Watch) -> list[Named]:
+        """Activations of a pass, and parameters as they are"""
         inside = [name for name in names if name not in self.model.params]
-        found = self._backward(ids, of, watch) if grad else self._forward(ids, edits, watch, inside or ["logits"])
-        out = []
-        for name in names:
-            is_parameter = name in self.model.params
-            step = (trace(self.model, ids, _targets(ids, of), name, watch=watch) if is_parameter and ids.shape[1] > 1
-                    else found)[name] if grad or not is_parameter else None
-            axes = step.axes if step is not None else parameters(self.model.config)[name].axes
-            value = step.value if step is not None else self.model.params[name]
-            likely = self._likely(ids, found, most) if "V" in axes.split() else None
-            for which, array in [("value", value), *([("gradient", step.grad)] if grad and step is not None else [])]:
-                out.append(self._picture(name, which, axes, array, ids, most, rows, columns, likely))
-        return {"tokens": self.tokens(ids)}, out
+        found = self._forward(ids, edits, watch, inside) if inside else {}
+        table = parameters(self.model.config)
+        return [(name, "value", found[name].axes, found[name].value) if name in found else
+                (name, "value", table[name].axes, self.model.params[name]) for name in names]
+
+    def _with_gradients(self, ids: np.ndarray, of: Any, names: Sequence[str], watch: Watch) -> list[Named]:
+        """Activations and parameters, each followed by its gradient"""
+        weights = [name for name in names if name in self.model.params]
+        of_weights = trace(self.model, ids, _targets(ids, of), weights, watch=watch) if weights else {}
+        inside = self._backward(ids, of, watch) if len(weights) < len(names) else {}
+        steps = [of_weights[name] if name in of_weights else inside[name] for name in names]
+        return [(step.name, which, step.axes, array) for step in steps
+                for which, array in (("value", step.value), ("gradient", step.grad))]
 
     # Passes
 
     def _forward(self, ids: np.ndarray, edits: Sequence[Mapping[str, Any]], watch: Watch, names: Sequence[str]) -> Trace:
         """A pass with edits, which holds `names` at least, and all activations where there is room for them"""
         fits = ids.shape[1] <= self.longest
-        targets = True if ids.shape[1] > 1 else None
-        table = {name: row for name, row in activations(self.model.config).items() if targets or not row.of_targets}
-
-        def go() -> Trace:
-            changed = as_edits(self.model, ids, edits, self.ids)
-            return run(self.model, ids, targets, edits=changed, names=list(table) if fits else list(names), watch=watch)
-
+        table = [name for name, row in activations(self.model.config).items() if ids.shape[1] > 1 or not row.of_targets]
         if unknown := [name for name in names if name not in table]:
             raise ValueError(f"names: {unknown[0]!r}, expected an activation of this pass; a single token has no loss")
-        key = json.dumps(["forward", ids.tolist(), list(edits)])
-        return self._keep(key, go) if fits else go()
+        if not fits:
+            return self._run(ids, edits, watch, names)
+        return self._keep(_key("forward", ids, list(edits)), lambda: self._run(ids, edits, watch, table))
+
+    def _run(self, ids: np.ndarray, edits: Sequence[Mapping[str, Any]], watch: Watch, names: Sequence[str]) -> Trace:
+        changed = as_edits(self.model, ids, edits, self.ids)
+        return run(self.model, ids, True if ids.shape[1] > 1 else None, edits=changed, names=names, watch=watch)
 
     def _backward(self, ids: np.ndarray, of: Any, watch: Watch) -> Trace:
         if ids.shape[1] < 2:
             raise ValueError("text: one token, expected at least two; the second is the first that has a loss")
         self._check_room(ids)
         names = list(activations(self.model.config))
-        return self._keep(json.dumps(["backward", ids.tolist(), of]),
+        return self._keep(_key("backward", ids, of),
                           lambda: trace(self.model, ids, _targets(ids, of), names, watch=watch))
 
     def _keep(self, key: str, go: Callable[[], Trace]) -> Trace:
@@ -184,8 +240,8 @@ class Passes:
 
     def _check_room(self, ids: np.ndarray) -> None:
         if ids.shape[1] > self.longest:
-            raise ValueError(f"text: {ids.shape[1]} tokens, expected at most {self.longest} for this model: the activations "
-                             "and gradients of more do not fit into a gigabyte; shorten it")
+            raise TooLong(f"text: {ids.shape[1]} tokens, expected at most {self.longest} for this model: the activations "
+                          "and gradients of more do not fit into a gigabyte; shorten it", self.longest)
 
     @cached_property
     def longest(self) -> int:
@@ -197,50 +253,9 @@ class Passes:
             low, high = (middle, high) if _bytes(self.model, middle) <= LARGEST else (low, middle - 1)
         return low
 
-    # Pictures
 
-    def _likely(self, ids: np.ndarray, found: Trace, most: int) -> list[int]:
-        """The tokens that matter where not all of a vocabulary can be shown: those of the text and likely ones, by id"""
-        V = self.model.config.vocab_size
-        if most >= V:
-            return list(range(V))
-        probs = found["probs"].value[0]
-        chosen = dict.fromkeys(ids[0].tolist()[:most])
-        peak = probs.max(0)
-        for id in np.argsort(-peak, kind="stable").tolist():
-            if len(chosen) >= most:
-                break
-            chosen[id] = None
-        return sorted(chosen)
-
-    def _picture(
-        self, name: str, which: str, axes: str, array: np.ndarray, ids: np.ndarray, most: int, rows: Sequence[int] | None,
-        columns: Sequence[int] | None, likely: list[int] | None,
-    ) -> tuple[dict[str, Any], np.ndarray]:
-        letters = axes.split()
-        if letters[:1] == ["B"]:
-            letters, array = letters[1:], array[0]
-        shape = array.shape
-        finite = array[np.isfinite(array)].astype(np.float64)
-        if len(letters) == 0:
-            letters, array = ["1", "1"], array.reshape(1, 1)
-        elif len(letters) == 1:
-            letters, array = (["T", "1"], array[:, None]) if letters == ["T"] else (["1", *letters], array[None])
-        row_axis, column_axis = letters[-2:]
-        shown_rows = _shown(array.shape[-2], most, rows, likely if row_axis == "V" else None)
-        shown_columns = _shown(array.shape[-1], most, columns, likely if column_axis == "V" else None)
-        array = array[..., shown_rows, :][..., shown_columns]
-
-        def words(axis: str, places: list[int]) -> list[str] | None:
-            return [label(self.model.tokenizer, place) for place in places] if axis == "V" else None
-
-        return {
-            "name": name, "which": which, "axes": axes, "shape": shape, "shown": array.shape, "rows": shown_rows,
-            "columns": shown_columns, "row_axis": row_axis, "column_axis": column_axis,
-            "row_labels": words(row_axis, shown_rows), "column_labels": words(column_axis, shown_columns),
-            "least": finite.min() if finite.size else None, "greatest": finite.max() if finite.size else None,
-            "rms": math.sqrt((finite**2).mean()) if finite.size else None,
-        }, array
+def _key(kind: str, ids: np.ndarray, of: Any) -> str:
+    return json.dumps([kind, ids.tolist(), of])
 
 
 def losses(found: Trace) -> list[float | None]:
@@ -262,18 +277,8 @@ def _targets(ids: np.ndarray, of: Any) -> Any:
     return targets
 
 
-def _shown(size: int, most: int, wanted: Sequence[int] | None, chosen: list[int] | None) -> list[int]:
-    """The indices that are sent of an axis: at most `most` of them, evenly apart"""
-    if chosen is not None:
-        return [i for i in chosen if i < size]
-    first, last = (0, size) if wanted is None else (max(0, wanted[0]), min(size, wanted[1]))
-    if first >= last:
-        raise ValueError(f"rows, columns: from {first} to {last}, expected a part of 0 to {size}")
-    return list(range(first, last, -(-(last - first) // most)))
-
-
 def _norm(array: np.ndarray) -> float:
-    return math.sqrt(np.square(array, dtype=np.float64).sum())
+    return math.sqrt(np.einsum("i,i->", array.ravel(), array.ravel(), dtype=np.float64))
 
 
 def _bytes(model: GPT, T: int) -> int:

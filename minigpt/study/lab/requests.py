@@ -21,11 +21,12 @@ from ...inputs import is_whole
 from ...system.text import printable
 from ...weights.pretrained import from_pretrained
 from ..equations import activations, parameters
+from .arrays import Part
 from .changes import as_code
 from .drawing import Drawing
 from .packing import as_json, packed
 from .passes import Passes, losses
-from .runs import is_ready, training
+from .runs import Run, is_ready
 
 if TYPE_CHECKING:
     from ...models.gpt import GPT
@@ -53,6 +54,7 @@ class Lab:
     def __init__(self, model: GPT, run: str | os.PathLike[str] | None = None) -> None:
         model.config.require_causal("the lab")
         self.run = None if run is None else Path(run)
+        self._run = None if self.run is None else Run(self.run)
         self._models = {"start": (Passes(model), Drawing(model))}
         self.waiting: deque[object] = deque()      # in the order in which they came; the first computes
         self._turn = threading.Condition()
@@ -160,10 +162,13 @@ class Lab:
         return JSON, as_json(self._passes.summary(fields.text(), fields.list("edits"), watch))
 
     def _lens(self, fields: _Fields, watch: Callable[[str], None]) -> tuple[str, bytes]:
-        return JSON, as_json(self._passes.lens(fields.text(), fields.list("edits"), watch))
+        return JSON, as_json(self._passes.lens(fields.text(), fields.list("edits"), fields.span("positions"), watch))
 
     def _backward(self, fields: _Fields, watch: Callable[[str], None]) -> tuple[str, bytes]:
-        return JSON, as_json(self._passes.backward(fields.text(), fields.get("of", "all"), watch))
+        return BYTES, packed(*self._passes.backward(fields.text(), fields.get("of", "all"), watch))
+
+    def _last(self, fields: _Fields, watch: Callable[[str], None]) -> tuple[str, bytes]:
+        return JSON, as_json({"text": self._passes.last(fields.text(), fields.whole("most", 1, 1, LONGEST_TEXT))})
 
     def _arrays(self, fields: _Fields, watch: Callable[[str], None]) -> tuple[str, bytes]:
         known = {*activations(self.model.config), *self.model.params}
@@ -172,19 +177,19 @@ class Lab:
             raise ValueError(f"names: {printable(repr(names), 80)}, expected some of this model's names, such as logits")
         return BYTES, packed(*self._passes.arrays(
             fields.text(), fields.list("edits"), fields.get("of", "all"), names, bool(fields.get("grad", False)),
-            fields.whole("most", 256, 1, LARGEST_SIDE), fields.span("rows"), fields.span("columns"), watch,
+            Part(fields.whole("most", 256, 1, LARGEST_SIDE), fields.span("rows"), fields.span("columns")), watch,
         ))
 
     def _edits(self, fields: _Fields, watch: Callable[[str], None]) -> tuple[str, bytes]:
         text, edits, passes = fields.text(), fields.list("edits"), self._passes
         ids = passes.ids(text)
-        before, after = (passes.effect(ids, some, watch) for some in ([], edits))
+        after, before = (passes.effect(ids, some, watch) for some in (edits, []))       # the last one asked for is kept longest
         if before.loss is None or after.loss is None:
             raise ValueError("text: one token, expected at least two; the second is the first that has a loss")
-        alone = [after if len(edits) == 1 else passes.effect(ids, [edit], watch) for edit in edits]
+        alone = [after.loss if len(edits) == 1 else passes.loss_alone(ids, edit, watch) for edit in edits]
         return JSON, as_json({
             "tokens": passes.tokens(ids), "before": {"loss": before.loss, "nll": losses(before)},
-            "rows": [{"loss": one.loss, "change": (one.loss or 0.0) - before.loss} for one in alone],
+            "rows": [{"loss": loss, "change": (loss or 0.0) - before.loss} for loss in alone],
             "all": {"loss": after.loss, "change": after.loss - before.loss, "nll": losses(after)},
             "code": as_code(self.model, text, ids, edits),
         })
@@ -198,14 +203,15 @@ class Lab:
         return JSON, as_json(self._drawing.next_token(self._passes.prompt(text), forced, drawn, options, watch))
 
     def _training(self, fields: _Fields, watch: Callable[[str], None]) -> tuple[str, bytes]:
-        if self.run is None:
+        if self._run is None:
             raise UnknownRequest("training: the lab shows no run, expected one; start it with --run FOLDER")
-        return JSON, as_json({"run": printable(self.run), **training(self.run)})
+        return JSON, as_json({"run": printable(self.run), **self._run.training()})
 
 
 REQUESTS: dict[str, Callable[[Lab, _Fields, Callable[[str], None]], tuple[str, bytes]]] = {
     "model": Lab._model, "open": Lab._open, "pass": Lab._pass, "arrays": Lab._arrays, "lens": Lab._lens,
-    "backward": Lab._backward, "edits": Lab._edits, "next": Lab._next, "training": Lab._training,
+    "backward": Lab._backward, "edits": Lab._edits, "next": Lab._next, "last": Lab._last,
+    "training": Lab._training,
 }
 
 

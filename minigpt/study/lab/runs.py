@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...training.checkpoint import newest_metadata
-from ...training.log import COLUMNS, read_log, smooth
+from ...training.log import COLUMNS, GrowingLog, smooth
 
 MOST_ROWS = 1000        # points of a curve
 MOST_SAMPLES = 20
@@ -17,21 +17,30 @@ _SAMPLE = re.compile(r"^--- step (\d+) ---\n", re.MULTILINE)
 _SHOWN = ("step", "train_loss", "smooth", "val_loss", "learning_rate", "gradient_norm", "tokens_per_second", "seconds")
 
 
-def training(folder: Path) -> dict[str, Any]:
-    """What there is of a run: curves, samples, how far it is, the best loss.
+class Run:
+    """The folder of a run, looked at again and again."""
 
-    A folder without log.csv is one in which training has yet to begin.
-    """
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._log = folder, GrowingLog(folder / "log.csv")
+
+    def training(self) -> dict[str, Any]:
+        """What there is of the run: curves, samples, how far it is, the best loss.
+
+        A folder without log.csv is one in which training has yet to begin.  Raises ValueError for a folder that is gone.
+        """
+        return _training(self.folder, self._log)
+
+
+def _training(folder: Path, growing: GrowingLog) -> dict[str, Any]:
     log = folder / "log.csv"
     if not folder.is_dir():
         raise ValueError(f"{folder}: no folder any more, expected that of a training run; start the lab with another --run")
     try:
         age = time.time() - log.stat().st_mtime
-        rows = _rows(log)
+        rows = _rows(log, growing)
     except FileNotFoundError:
         rows, age = [], 0.0
-    for row, loss in zip(rows, smooth([row["train_loss"] for row in rows]), strict=True):
-        row["smooth"] = loss
+    rows = [{**row, "smooth": loss} for row, loss in zip(rows, smooth([row["train_loss"] for row in rows]), strict=True)]
     recipe = newest_metadata(folder).get("recipe", {})
     steps, minutes = recipe.get("steps"), recipe.get("minutes")
     last = rows[-1] if rows else None
@@ -54,9 +63,9 @@ def training(folder: Path) -> dict[str, Any]:
     }
 
 
-def _rows(log: Path) -> list[dict[str, Any]]:
+def _rows(log: Path, growing: GrowingLog) -> list[dict[str, Any]]:
     """The rows of a log.  Raises ValueError for one in which no line is a row."""
-    rows = read_log(log, quiet=True)    # each look at the run would name its damaged rows again
+    rows = growing.rows()
     if not rows and len(log.read_bytes().splitlines()) > 1:
         raise ValueError(f"{log}: no row that can be read, expected {', '.join(COLUMNS[:3])}, …; it was overwritten")
     return rows

@@ -26,6 +26,7 @@ from ...system.json_reader import parse_json
 from ...system.text import printable
 from ...weights.cache import cache_folder
 from .packing import as_json
+from .passes import TooLong
 from .requests import JSON, Abandoned, Lab, UnknownRequest
 
 DEFAULT_PORT = 8765
@@ -102,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
             status, kind, body = error.status, JSON, as_json({"error": str(error)})
         except (ValueError, TypeError, FloatingPointError) as error:
             status = HTTPStatus.NOT_FOUND if isinstance(error, UnknownRequest) else HTTPStatus.BAD_REQUEST
-            kind, body = JSON, as_json({"error": str(error)})
+            kind, body = JSON, as_json({"error": str(error), **({"most": error.most} if isinstance(error, TooLong) else {})})
         except MemoryError:
             status, kind = HTTPStatus.INTERNAL_SERVER_ERROR, JSON
             body = as_json({"error": "not enough memory, expected room for the whole pass; shorten the text"})

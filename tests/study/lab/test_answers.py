@@ -8,7 +8,9 @@ import pytest
 
 from minigpt import GPT, CharTokenizer, GPTConfig, Tokenizer
 from minigpt.nn import softmax
+from minigpt.study.lab.labels import Labels
 from minigpt.study.lab.packing import as_json
+from minigpt.study.lab.passes import TooLong
 from minigpt.study.lab.requests import Abandoned, Lab, UnknownRequest
 from minigpt.study.logit_lens import logit_lens
 from minigpt.training.log import COLUMNS, log_line
@@ -37,8 +39,8 @@ def ask(lab, name, **request):
     for about in header["arrays"]:
         count = int(np.prod(about["shown"]))
         array = np.frombuffer(body, "<f4", count, 4 + n + about["offset"]).reshape(about["shown"])
-        arrays[about["name"], about["which"]] = about, array
-    return arrays
+        arrays[about["name"], about.get("which", "norms")] = about, array
+    return {**header, **arrays}
 
 
 def test_predictions_and_losses_are_those_of_run(lab, model):
@@ -77,11 +79,15 @@ def test_of_a_large_array_a_part_is_sent_that_says_which(lab, model):
     assert {*model.tokenizer.encode(TEXT)} <= {*about["columns"]} and len(about["columns"]) == 20
 
 
-def test_the_lens_is_logit_lens(lab, model):
+def test_the_lens_is_logit_lens(lab, model, monkeypatch):
     found, lens = ask(lab, "lens", text=TEXT), logit_lens(model, TEXT)
     assert found["points"] == lens.names
     for row, probs in zip(found["best"], lens.probs[:, 0], strict=True):
         np.testing.assert_array_equal(np.float32([cell["p"] for cell in row]), probs.max(-1))
+    monkeypatch.setattr("minigpt.study.lab.passes.LARGEST_LENS", 5 * 65 * 4)        # four positions
+    part = ask(lab, "lens", text=TEXT, positions=[8, 99])
+    assert part["first"] == 8 and [len(row) for row in part["best"]] == [len(TEXT) - 8] * len(lens.names)
+    np.testing.assert_allclose([[cell["p"] for cell in row] for row in part["best"]], lens.probs[:, 0, 8:].max(-1), rtol=1e-5)
 
 
 def test_the_way_back_has_the_norm_of_every_gradient_and_of_its_parts(lab, model):
@@ -92,15 +98,17 @@ def test_the_way_back_has_the_norm_of_every_gradient_and_of_its_parts(lab, model
         assert step["norm"] == pytest.approx(np.linalg.norm(trace[step["name"]].grad.astype(np.float64)), rel=1e-9)
         parts = trace[step["name"]].parts
         assert [part["through"] for part in step["parts"]] == list(parts)
-        for part in step["parts"]:
-            np.testing.assert_allclose(part["per_token"], np.linalg.norm(parts[part["through"]][0], axis=-1), rtol=1e-6)
-    np.testing.assert_allclose(found["inputs"], np.linalg.norm(trace["wte.out"].grad[0], axis=-1), rtol=1e-6)
+        if parts:
+            norms = [np.linalg.norm(part[0], axis=-1) for part in parts.values()]
+            np.testing.assert_array_equal(found[step["name"], "norms"][1], norms)
+    np.testing.assert_array_equal(found["inputs", "norms"][1][0], np.linalg.norm(trace["wte.out"].grad[0], axis=-1))
 
 
 def test_the_loss_of_one_token_reaches_only_what_comes_before_it(lab, model):
     found = ask(lab, "backward", text=TEXT, of=5)
     assert found["loss"] == ask(lab, "pass", text=TEXT)["nll"][5]
-    assert all(found["inputs"][:5]) and not any(found["inputs"][5:])
+    _, (inputs,) = found["inputs", "norms"]
+    assert all(inputs[:5]) and not any(inputs[5:])
 
 
 EDITS = {
@@ -130,6 +138,20 @@ def test_edits_do_what_the_python_beside_them_does(lab, model, edits):
         assert row["loss"] == ask(lab, "pass", text=TEXT, edits=[edit])["loss"]
 
 
+def test_what_an_edit_does_alone_is_computed_once(model):
+    lab, seen = Lab(model), []
+    edits = EDITS["several, two of one name"]
+    ask(lab, "pass", text=TEXT)
+    first = ask(lab, "edits", text=TEXT, edits=edits)
+    for some in edits[:-1], edits[1:]:                          # as the page asks after a click
+        lab.answer("pass", {"text": TEXT, "edits": some}, lambda: seen.append(1))
+        n = len(seen)
+        lab.answer("edits", {"text": TEXT, "edits": some}, lambda: seen.append(1))
+        assert len(seen) == n, "neither without edits nor with each alone"
+        seen.clear()
+    assert ask(lab, "edits", text=TEXT, edits=edits) == first
+
+
 def test_a_head_that_is_switched_off_writes_nothing_and_the_others_what_they_did(lab, model):
     _, before = ask(lab, "arrays", text=TEXT, names=["h.0.attn.o"])["h.0.attn.o", "value"]
     _, after = ask(lab, "arrays", text=TEXT, names=["h.0.attn.o"], edits=EDITS["a head"])["h.0.attn.o", "value"]
@@ -141,7 +163,7 @@ def test_tokens_are_those_of_generate_and_what_each_option_rules_out_is_counted(
     options = {"temperature": 0.8, "top_k": 5, "top_p": 0.9, "repetition_penalty": 1.2, "seed": 3}
     steps = [ask(lab, "next", text="ROMEO:", drawn=i, options=options) for i in range(8)]
     text = model.generate("ROMEO:", 8, sliding_window=True, **options)
-    assert "ROMEO:" + steps[-1]["output"] == text
+    assert "ROMEO:" + "".join(step["piece"]["text"] for step in steps) == text
     assert steps[2] == ask(lab, "next", text="ROMEO:", drawn=2, options=options)        # going back shows the same
     first = steps[0]
     assert first["stages"] == ["model", "repetition_penalty", "temperature", "top_k", "top_p"]
@@ -154,7 +176,7 @@ def test_tokens_are_those_of_generate_and_what_each_option_rules_out_is_counted(
 def test_a_token_that_is_taken_instead_goes_before_what_is_drawn(lab, model):
     taken = model.tokenizer.encode("x")
     step = ask(lab, "next", text="ROMEO:", forced=taken, drawn=0, options={"seed": 1})
-    assert "ROMEO:" + step["output"] == model.generate("ROMEO:x", 1, seed=1)
+    assert "ROMEO:" + step["before"]["text"] + step["piece"]["text"] == model.generate("ROMEO:x", 1, seed=1)
 
 
 def test_generation_goes_on_where_a_generator_was_given_up(lab):
@@ -194,6 +216,7 @@ WRONG = {
     "no factor": ("edits", {"text": TEXT, "edits": [{"name": "h.0.in", "how": "scale", "factor": "2"}]}, "factor"),
     "a patch of another length": ("edits", {"text": TEXT, "edits": [{"name": "h.0.in", "how": "patch", "from": "T"}]}, "1 tok"),
     "many edits": ("edits", {"text": TEXT, "edits": EDITS["a head"] * 17}, "17"),
+    "positions that are not there": ("lens", {"text": TEXT, "positions": [30, 40]}, "positions"),
     "edits that are no list": ("edits", {"text": TEXT, "edits": "all"}, "edits"),
     "an unknown option": ("next", {"text": TEXT, "options": {"stop_ids": [1]}}, "stop_ids"),
     "a bad option": ("next", {"text": TEXT, "options": {"temperature": -1}}, "temperature"),
@@ -267,9 +290,33 @@ def test_ids_are_the_text_of_a_model_without_a_tokenizer():
     lab = Lab(GPT(GPTConfig(vocab_size=9, n_positions=6, n_embd=4, n_layer=1, n_head=2), threads=1))
     assert ask(lab, "model")["text"] == "4 3 2"
     assert [token["label"] for token in ask(lab, "pass", text="4 3 2")["tokens"]] == ["#4", "#3", "#2"]
-    assert ask(lab, "next", text="4 3", options={"seed": 0})["output"].isdigit()
+    steps = [ask(lab, "next", text="4 3", drawn=i, forced=[7], options={"seed": 0}) for i in range(2)]
+    assert " ".join(map(str, [7, *(step["token"]["id"] for step in steps)])) == steps[0]["before"]["text"] + "".join(
+        step["piece"]["text"] for step in steps)
     with pytest.raises(ValueError, match="17 4 62"):
         ask(lab, "pass", text="To be")
+
+
+def test_a_text_that_is_too_long_says_what_there_is_room_for_and_its_end_has_so_many_whole_characters():
+    tokenizer = Tokenizer.train("abab" + 9 * "\ufffd", 259)        # what stands for a part of a character is one token
+    model = GPT(GPTConfig(vocab_size=259, n_positions=6, n_embd=4, n_layer=1, n_head=2), threads=1)
+    model.tokenizer = tokenizer
+    lab = Lab(model)
+    with pytest.raises(TooLong) as error:
+        ask(lab, "pass", text="ab中国x")
+    assert error.value.most == 6
+    assert ask(lab, "last", text="ab中国x", most=6)["text"] == "国x", "of 中 there would be a part"
+    assert ask(lab, "last", text="abab", most=6)["text"] == "abab"
+    found = ask(lab, "pass", text="ab国x")
+    assert [token["label"] for token in found["tokens"]] == ["a", "b", "国 1/3 [e5]", "国 2/3 [9b]", "国 3/3 [bd]", "x"]
+    assert Labels(tokenizer).of(found["tokens"][2]["id"]) == "[e5]", "of a token that may be drawn"
+    first, second, third = tokenizer.encode("国")
+    begun = ask(lab, "next", text="a", forced=[first, second], options={"seed": 0})
+    assert begun["before"] == {"text": "", "open": "\ufffd"}
+    whole = ask(lab, "next", text="a", forced=[first, second, third], options={"seed": 0})
+    assert whole["before"] == {"text": "国", "open": ""}
+    model.tokenizer = None
+    assert ask(Lab(model), "last", text="1 2 3", most=2)["text"] == "2 3"
 
 
 def test_an_empty_prompt_starts_where_texts_start():

@@ -6,6 +6,7 @@ Elements are found by the names that stand at the top of assets/lab/lab.js.
 import json
 import threading
 from contextlib import contextmanager
+from itertools import count
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from minigpt.training.log import COLUMNS, log_line
 pytestmark = needs_browser
 
 TEXT = "To be, or not to be"
+LOADS = count()
 MARKUP = "<b>&amp;</b>"
 VIEWS = ("generate", "inside", "inside&pane=attention", "inside&pane=lens", "backward", "change&edit=off h.0.attn.o head 2",
          "training")
@@ -77,15 +79,15 @@ class Page:
     def __init__(self, tab, server, view, text=TEXT):
         self.server, self.tab = server, tab
         tab.call("Page.bringToFront")       # a tab behind another draws no frames
-        tab.load("about:blank")             # or only what follows # would change
-        tab.load(f"{server.address}#view={view}&text={text}")
+        tab.load(f"{server.address}?{next(LOADS)}#view={view}&text={text}")      # or only what follows # would change
         self.settle()
 
     def settle(self):
         self.tab.run(SETTLED)
 
     def go(self, view, text=TEXT):
-        self.tab.run(f"location.hash = {json.dumps(f'view={view}&text={text}')}; restore()")
+        address = json.dumps(f"#view={view}&text={text}")       # subtle: of a new location.hash the page would hear later
+        self.tab.run(f"history.replaceState(null, '', {address}); restore()")
         self.settle()
 
     def click(self, selector, x=0.5, y=0.5):
@@ -148,6 +150,8 @@ def test_every_view_is_drawn_without_complaint_or_other_hosts(chromium, server, 
         page.go(view)
         assert page.tab.run("document.documentElement.scrollWidth") <= width, view         # nothing sticks out
         assert page.tab.run("[...document.querySelectorAll('.error')].every(error => error.hidden)"), view
+        if view.startswith("change"):
+            assert page.tab.run("(box => box.scrollWidth <= box.clientWidth)(document.getElementById('edits-box'))")
         shown = page.tab.run("[...document.querySelectorAll('[role=tabpanel]:not([hidden])')].map(panel => panel.id)")
         assert shown == [f"view-{view.split('&')[0]}"]
         nameless = page.tab.run("""[...document.querySelectorAll("button, select, input")].map(field =>
@@ -264,6 +268,12 @@ def test_attention_is_drawn_small_large_and_over_the_text(lab, model):
     page.tab.point("#token-9")
     np.testing.assert_allclose(page.opacities(), UNDER_TEXT * np.sqrt(att["h.1.attn.att"].value[0, 2, 9]), atol=0.006)
     assert "“n”" not in page.text("#text-color") and "position 9" in page.text("#text-color")
+    back = {(i, h): max((np.diagonal(att[f"h.{i}.attn.att"].value[0, h], -n)[max(0, 8 - n):].mean(), n) for n in range(8))
+            for i in range(4) for h in range(5)}
+    (i, h), (share, n) = max(back.items(), key=lambda item: item[1])
+    page.click(f"#heads button[data-block='{i}'][data-head='{h}']")
+    assert page.text("#head-habit") == f"mostly looks {n} back: {100 * share:.0f} % of its attention here"
+    assert f"h.{i} head {h} mostly looks {n} back" in page.text("#habits") and n == 1
     page.check()
 
 
@@ -396,6 +406,21 @@ def test_generation_goes_on_back_and_another_way(lab, model):
     before = page.data("#output", "text")[0]
     page.click(f"#bars tr[data-id='{other}'] button")
     assert page.data("#output", "text")[0] == before + model.tokenizer.decode([int(other)])
+    page.click("#back")
+    page.tab.run("(({ ...step }) => { while (run.steps.length < 400) keepStep(run.steps.length, "
+                 "{ ...step, piece: { text: 'x', open: '' } }); })(run.steps[0])")
+    page.tab.run("change({ drawn: 399 })")
+    page.settle()
+    assert page.data("#output", "text")[0].endswith("xxx")
+    assert page.tab.run("run.steps.filter(step => step.candidates).length") == 256, "of a long text the rest is let go"
+    page.tab.run("change({ drawn: 0 })")
+    page.settle()
+    page.tab.run("change({ drawn: 2 })")
+    page.settle()
+    ids = model.tokenizer.encode("ROMEO:") + page.tab.run("state.forced")
+    steps = [*model.candidates(ids, 3, n_candidates=12, **options)]
+    assert page.data("#output", "text")[0] == model.tokenizer.decode([*ids, steps[0].token]) + "x"
+    assert page.data("#bars tbody tr", "id") == [str(id) for id in steps[2].ids]
     page.set("#option-seed", "4")
     page.click("#step")
     assert page.data("#output", "text")[0] == model.generate("ROMEO:", 1, **{**options, "seed": 4})
@@ -504,6 +529,18 @@ def test_a_text_longer_than_a_picture_and_a_model_without_words(tab, tmp_path, m
         page.settle()
         assert "position 7" in page.text("#text-color")
         np.testing.assert_allclose(page.opacities()[:9], UNDER_TEXT * np.sqrt(att[7, :9]), atol=0.006)
+        page.go("inside&pane=lens", text)
+        lens = logit_lens(model, ids).probs[:, 0].max(-1)
+        page.tab.run("makeLens(lens.key, document.getElementById('lens-table')); "              # as of a large vocabulary
+                     "Object.assign(lens, { most: 20, missing: range(15) }); drawLens()")
+        page.settle()
+        seen = np.array([value is not None for value in page.data("#lens tbody tr:first-child td")])
+        assert not seen[:20].any() and seen[-20:].all(), "what is out of sight is not computed"
+        page.tab.run("new Promise(done => { const box = document.getElementById('lens-table'); "
+                     "box.addEventListener('scroll', () => done(), { once: true }); box.scrollLeft = 0; })")
+        page.settle()
+        assert page.tab.run("document.getElementById('lens-table').classList.contains('more-right')")
+        np.testing.assert_allclose(np.float32(page.data("#lens tbody tr:first-child td")[:20]), lens[0, :20], rtol=1e-5)
         page.go("backward&name=h.1.in", "1 2 3")
         assert page.data("#ways tbody tr", "through") == [*model.trace([1, 2, 3], targets=True)["h.1.in"].parts]
         page.go("generate&seed=1&drawn=3", "1 2 3")
@@ -532,11 +569,14 @@ def test_what_was_left_is_given_up(lab, model):
 def test_what_is_too_much_or_gone_is_said_in_a_sentence(lab, server):
     page = lab("inside", "ab" * 130)
     assert "260 tokens" in page.text("#text-panel > .error")
+    page.click("#text-panel .take-last")
+    assert page.tab.run("[T(), state.text]") == [256, "ab" * 128]
     page.go("inside")
     page.tab.run("model.longest = 10; replies.clear(); show()")
     page.settle()
     assert page.text("#view-inside > .error") == (
-        "This text has 19 tokens; pictures and gradients are shown for up to 10. Shorten it to look inside.")
+        "This text has 19 tokens; pictures and gradients are shown for up to 10. Shorten it to look inside. "
+        "Take the last 10 tokens")
     page.tab.run("fetch = () => Promise.reject(new TypeError('gone')); change({ view: 'generate' })")
     page.settle()
     assert "does not answer" in page.text("#bars-card > .error")

@@ -85,7 +85,7 @@ def gradient_not_zeroed(
     shown_by=wrong_gradients,
 )
 def tied_gradient_dropped(dlogits: np.ndarray, s: Scope) -> np.ndarray:
-    # right: s.grads.add("weight", rows(dlogits).T @ rows(s.acts["h"]))
+    # right: s.grads.add_product("weight", rows(dlogits).T, rows(s.acts["h"]))
     return dlogits @ s.params["weight"]
 
 

@@ -164,7 +164,7 @@ def test_the_solution_shows_the_planted_line_above_the_right_one_and_where_it_st
     place = next(line for line in text.splitlines() if line.startswith("minigpt/study/exercises/bugs/mask.py, line "))
     assert "def scale_missing(" in lines[int(place.split("line ")[1].split(",")[0]) - 1]
     missing = said(capsys, bugs.solution, number_of("tied_gradient_dropped"))
-    assert '+     s.grads.add("weight", rows(dlogits).T @ rows(s.acts["h"]))\n      return dlogits @' in missing
+    assert '+     s.grads.add_product("weight", rows(dlogits).T, rows(s.acts["h"]))\n      return dlogits @' in missing
     assert not FIX.search(text + missing)
 
 
