@@ -19,7 +19,7 @@ from ..system.json_reader import read_json
 from ..system.text import printable
 from .added import AddedToken, added_of_state, read_added
 from .checks import shortened
-from .templates import is_name, read_templates
+from .templates import MAIN, is_name, read_templates
 
 END_OF_TEXT = "<|endoftext|>"  # GPT-2's token between documents; its own vocab.json has it without listing it elsewhere
 _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -71,6 +71,14 @@ class Settings:
     def roles(self, ids: Mapping[str, int]) -> dict[str, int]:
         """Return the ids of the named tokens that the vocabulary has: "bos_token_id", "eos_token_id" and so on."""
         return {f"{name}_id": ids[text] for name in _NAMED if (text := getattr(self, name)) in ids}
+
+    @property
+    def chat_template(self) -> str | None:
+        """The model's own template, where there are several the one called "default"; None where there is none."""
+        found = self.templates.get(MAIN, self.rest.get("chat_template"))
+        if isinstance(found, list):
+            found = next((each.get("template") for each in found if isinstance(each, dict) and each.get("name") == "default"), None)
+        return found if isinstance(found, str) else None
 
     def written(self, known: Collection[str]) -> dict[str, Any]:
         """Return what tokenizer_config.json says of these settings, apart from the class and from what is as by default.

@@ -15,8 +15,8 @@ from pathlib import Path
 from ..system.files import read_start, remove_atomic, write_atomic
 from ..system.text import printable
 
-_MAIN, _OTHERS = "chat_template.jinja", "additional_chat_templates"
-_NAME = re.compile(rf"{_MAIN}|{_OTHERS}/[\w-][\w.-]*\.jinja")
+MAIN, _OTHERS = "chat_template.jinja", "additional_chat_templates"
+_NAME = re.compile(rf"{MAIN}|{_OTHERS}/[\w-][\w.-]*\.jinja")
 _MOST_BYTES = 1_000_000     # a long one has 20,000
 
 
@@ -41,7 +41,7 @@ def write_templates(folder: Path, templates: Mapping[str, str]) -> None:
 
 
 def _names(folder: Path) -> list[str]:
-    paths = (folder / _MAIN, *sorted((folder / _OTHERS).glob("*.jinja")))
+    paths = (folder / MAIN, *sorted((folder / _OTHERS).glob("*.jinja")))
     return [name for path in paths if path.is_file() and is_name(name := path.relative_to(folder).as_posix())]
 
 
