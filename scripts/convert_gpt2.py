@@ -15,8 +15,7 @@ from minigpt import GPT, GPTConfig
 from minigpt.commands.common import command_parser, exit_status
 from minigpt.system.files import write_atomic
 from minigpt.system.text import printable
-from minigpt.tokenization import load as load_tokenizer
-from minigpt.weights.pretrained import exported, find, save_pretrained
+from minigpt.weights.pretrained import exported, find, find_tokenizer, save_pretrained
 
 # What each format stores numbers as, by the names that its writer has for them; the first is the default
 DTYPES = {
@@ -95,7 +94,7 @@ def read_with_transformers(name: str, reason: FileNotFoundError) -> tuple[GPT, b
     with tempfile.TemporaryDirectory() as folder:
         try:
             AutoTokenizer.from_pretrained(name).save_pretrained(folder)
-            model.tokenizer = load_tokenizer(folder)
+            model.tokenizer = find_tokenizer(folder)
         except (OSError, ValueError) as error:
             warnings.warn(f"the model has no tokenizer, since it cannot be read: {printable(error, 500)}", stacklevel=2)
     return model, theirs.generation_config.to_json_string().encode()      # save_pretrained refuses what does not count

@@ -122,7 +122,7 @@ def write_wordpiece_files(
     """
     folder.mkdir(parents=True, exist_ok=True)
     added = list(added)
-    settings = Settings(**ROLES) if settings is None else settings
+    settings = Settings.from_state(dict(ROLES)) if settings is None else settings
     config = {
         **dict.fromkeys(ROLES),
         **settings.written({token.text for _, token in added if token.special}),

@@ -187,11 +187,13 @@ def find(what: str | os.PathLike[str], downloads: bool = True) -> Path:
 
 
 def find_tokenizer(what: str | os.PathLike[str]) -> Any:
-    """Return the tokenizer of a model that find() finds; of GPT-2, which shares it with all sizes, that needs no file.
+    """Return the tokenizer of a folder, or of a model that find() finds; of GPT-2, which shares it with all sizes, without files.
 
     Raises: as find(), FileNotFoundError where there is no tokenizer, ValueError for one that cannot be read.
     """
-    return Tokenizer.gpt2() if means_gpt2(what) else tokenizer_at(find(what))
+    if means_gpt2(what):
+        return Tokenizer.gpt2()
+    return tokenizer_at(Path(what) if str(what) and Path(what).is_dir() else find(what))
 
 
 def _name_in_cache(file: Path) -> str | None:
