@@ -28,6 +28,7 @@ from .folder import check_together, facts_of, write_folder
 from .kinds import is_checkpoint_name
 from .sources import config_of, has_weights, parameters_of, tokenizer_at, tokenizer_of, weight_file
 from .state_dict import GPT1_NAMES, build, from_state_dict, linear_layout_of
+from .strangers import what_is
 
 __all__ = ["exported", "find", "find_tokenizer", "from_pretrained", "from_state_dict", "save_pretrained"]
 
@@ -170,6 +171,8 @@ def find(what: str | os.PathLike[str], downloads: bool = True) -> Path:
     if name and path.is_dir():
         if has_weights(path):
             return path
+        if stranger := what_is(path):
+            raise FileNotFoundError(f"{printable(path)}: {stranger}")
         raise _unknown(name, "a folder without config.json and weights")
     repository = GPT2_REPOSITORIES.get(name, name)
     pin = PINS.get(repository)
@@ -183,6 +186,9 @@ def find(what: str | os.PathLike[str], downloads: bool = True) -> Path:
             "download it by; put tokenizer.json, config.json and model.safetensors of "
             f"https://huggingface.co/{repository} into a folder and name that"
         )
+    if "://" in name or name.startswith(("huggingface.co/", "hf.co/")):
+        raise FileNotFoundError(f"model {printable(repr(name))}: a web address, expected a folder, a file or a name such as "
+                                "'gpt2'; download the model's folder, and name that")
     raise _unknown(name, "no such folder or file")
 
 
