@@ -45,7 +45,7 @@ _OTHER_MODELS = {key: reason for reason, keys in {
     "GPT-2 has layer norms": ("rms_norm_eps",),
     "GPT-2 does not change its scores like that": ("attn_logit_softcapping", "final_logit_softcapping", "logit_scale", "mup_"),
     "heads are missing from the weights; save the model before it is pruned": ("pruned_heads",),
-    "the weights are packed; save the model dequantized": ("quantization_config",),
+    "the weights are packed; save the model dequantized": ("quantization_config", "quantization"),
     "there are more weights than GPT-2's; merge the adapters": ("adapters",),
 }.items() for key in keys}
 _SAME_AS_GPT2 = {"position_embedding_type": ("absolute", "learned", "learned_absolute"), "logit_scale": (1,)}

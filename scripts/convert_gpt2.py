@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from minigpt import GPT, GPTConfig
 from minigpt.commands.common import command_parser, exit_status
 from minigpt.system.files import write_atomic
 from minigpt.system.text import printable
-from minigpt.weights.pretrained import exported, find, save_pretrained
+from minigpt.weights.pretrained import exported, find, find_tokenizer, save_pretrained
 
 # What each format stores numbers as, by the names that its writer has for them; the first is the default
 DTYPES = {
@@ -53,14 +55,13 @@ def convert(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     if args.dtype not in DTYPES[args.to]:
         raise ValueError(f"--dtype {args.dtype}: unknown to {args.to}, expected one of {', '.join(DTYPES[args.to])}")
-    model = read(args.source)
+    model, settings = read(args.source)
     print(f"read    {printable(args.source)}: {model.config.n_params:,} parameters")
     if args.dtype == "float16":
         with np.errstate(over="ignore"):
             too_large = [name for name, array in model.params.items() if not np.isfinite(array.astype(args.dtype)).all()]
         if too_large:
             raise ValueError(f"{', '.join(too_large)}: values beyond float16, expected finite ones; use --dtype float32")
-    settings = generation_settings(args.source)
     write(model, Path(args.out), args.to, DTYPES[args.to][args.dtype])
     if settings is not None and args.to in ("safetensors", "npz"):
         write_atomic(Path(args.out) / "generation_config.json", settings)
@@ -69,37 +70,35 @@ def convert(args: argparse.Namespace) -> int:
     return 0
 
 
-def read(source: str) -> GPT:
-    """The model of a folder or a file, or by name."""
+def read(source: str) -> tuple[GPT, bytes | None]:
+    """The model of a folder or a file, or by name, and what generation_config.json beside it holds, None where there is none."""
     try:
         place = find(source)
     except FileNotFoundError as error:
         if Path(source).exists() or not REPOSITORY.fullmatch(source) or source.endswith(SUFFIXES):
             raise
         return read_with_transformers(source, error)
-    return GPT.from_pretrained(place)
-
-
-def generation_settings(source: str) -> bytes | None:
-    """What generation_config.json in a folder, or beside a file, holds; None where there is none."""
-    try:
-        place = find(source, downloads=False)
-    except FileNotFoundError:
-        return None
     path = (place if place.is_dir() else place.parent) / "generation_config.json"
-    return path.read_bytes() if path.is_file() else None
+    return GPT.from_pretrained(place), path.read_bytes() if path.is_file() else None
 
 
-def read_with_transformers(name: str, reason: FileNotFoundError) -> GPT:
-    """A model that minigpt has no checksum for, from wherever transformers gets it."""
+def read_with_transformers(name: str, reason: FileNotFoundError) -> tuple[GPT, bytes | None]:
+    """The same of a model that minigpt has no checksum for, from wherever transformers gets it."""
     try:
-        from transformers import GPT2LMHeadModel
+        from transformers import AutoTokenizer, GPT2LMHeadModel
     except ImportError:
         raise ValueError(f"{reason}; or pip install torch transformers") from None
     print(f"{printable(name)}: no such folder or file here; transformers looks for a model of this name", flush=True)
     theirs = GPT2LMHeadModel.from_pretrained(name)
     tensors = {key: tensor.float().numpy() for key, tensor in theirs.state_dict().items()}
-    return GPT.from_state_dict(tensors, GPTConfig.from_json(theirs.config.to_json_string()))
+    model = GPT.from_state_dict(tensors, GPTConfig.from_json(theirs.config.to_json_string()))
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            AutoTokenizer.from_pretrained(name).save_pretrained(folder)
+            model.tokenizer = find_tokenizer(folder)
+        except (OSError, ValueError) as error:
+            warnings.warn(f"the model has no tokenizer, since it cannot be read: {printable(error, 500)}", stacklevel=2)
+    return model, theirs.generation_config.to_json_string().encode()      # save_pretrained refuses what does not count
 
 
 def write(model: GPT, folder: Path, to: str, dtype: str) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -264,6 +264,51 @@ def test_a_path_that_is_not_there_is_never_looked_for_elsewhere(name, monkeypatc
     monkeypatch.setattr(convert_gpt2, "read_with_transformers", lambda name, reason: name)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     assert convert_gpt2.read("someone/gpt2.small") == "someone/gpt2.small"
+
+
+def test_what_transformers_finds_of_a_model_is_converted_with_its_tokenizer_and_settings(tmp_path, monkeypatch):
+    model = GPT(GPTConfig(vocab_size=258, n_positions=6, n_embd=8, n_layer=1, n_head=2, eos_token_id=257))
+
+    class Tensor(np.ndarray):
+        def float(self):
+            return self
+
+        def numpy(self):
+            return np.asarray(self)
+
+    class FromHub:
+        def from_pretrained(self, name):
+            assert name == "someone/gpt2"
+            return self
+
+    class Model(FromHub):
+        config, generation_config = SimpleNamespace(to_json_string=model.config.to_json), SimpleNamespace(
+            to_json_string=lambda: '{"top_k":  7}')
+
+        def state_dict(self):
+            return {f"transformer.{name}": array.view(Tensor) for name, array in model.params.items()}
+
+    class AutoTokenizer(FromHub):
+        def save_pretrained(self, folder):
+            if not self.is_there:
+                raise OSError("someone/gpt2 has none")
+            Tokenizer([(0, 1)], ["</s>"]).save(folder)
+
+    ours = ModuleType("transformers")
+    ours.GPT2LMHeadModel, ours.AutoTokenizer = Model(), AutoTokenizer()
+    monkeypatch.setitem(sys.modules, "transformers", ours)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    request = SimpleNamespace(source="someone/gpt2", out=tmp_path / "b", to="safetensors", dtype="float32")
+    ours.AutoTokenizer.is_there = True
+    convert_gpt2.convert(request)
+    back = GPT.from_pretrained(tmp_path / "b")
+    np.testing.assert_array_equal(back.flat_params, model.flat_params)
+    assert back.tokenizer == Tokenizer([(0, 1)], ["</s>"])
+    assert (tmp_path / "b" / "generation_config.json").read_text(encoding="utf-8") == '{"top_k":  7}'
+    ours.AutoTokenizer.is_there = False
+    with pytest.warns(UserWarning, match="no tokenizer, since it cannot be read: someone/gpt2 has none"):
+        model, _ = convert_gpt2.read("someone/gpt2")
+    assert model.tokenizer is None
 
 
 def test_what_stands_beside_the_weights_is_converted_with_them(tmp_path):

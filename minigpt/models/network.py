@@ -6,6 +6,7 @@ Which parameters there are and what a pass computes is the model's own: gpt.py, 
 import math
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -166,8 +167,9 @@ class Network:
         self.flat_params = np.zeros(sum(math.prod(shape) for _, shape, _ in table), self.dtype)
         self.params = Store({**frozen, **named_views(table, self.flat_params)})
         self._flat_grads = np.empty(0, self.dtype)      # made when first asked for: generation needs none
-        self._parts = Parts(self._part)                 # of a pass with gradients; others may use the same memory
-        self._lanes = Lanes(self._parts, lambda: Parts(self._part_without_grads), MOST_LANES)
+        own = weakref.proxy(self)       # a network that nobody has is gone at once, and its memory free for the next
+        self._parts = Parts(lambda i: own._part(i))     # of a pass with gradients; others may use the same memory
+        self._lanes = Lanes(self._parts, lambda: Parts(lambda i: own._part_without_grads(i)), MOST_LANES)
         self._order = TurnTaker()
         self._written: dict[str, int] = {}              # which gradients there are, shared by the parts
         self._n_parts = 0       # how many hold the activations of the last pass with gradients

@@ -64,7 +64,9 @@ def parse_json(
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant)
     except json.JSONDecodeError as problem:
-        refuse(f"line {problem.lineno}, column {problem.colno}: {problem.msg}", "JSON", problem)
+        is_pointer = text.startswith(("version https://git-lfs", "# xet version"))      # in a folder cloned without Git LFS
+        refuse("a Git LFS pointer" if is_pointer else f"line {problem.lineno}, column {problem.colno}: {problem.msg}", "JSON",
+               problem)
     except RecursionError:
         refuse("brackets nested too deeply", f"at most {MOST_DEPTH} levels")
     if flaw := _first_flaw(value):

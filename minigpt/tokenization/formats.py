@@ -27,6 +27,7 @@ from .bpe import BYTE_NAMES, BYTE_ORDER, Pair, byte_ids
 from .checks import shortened
 from .fast import apply_merges
 from .settings import END_OF_TEXT, Settings, read_settings
+from .templates import write_templates
 from .tokenizer_json import tokenizer_json_of, vocabulary_of
 from .vocabulary import Vocabulary, checked_vocab
 
@@ -87,6 +88,7 @@ def write_gpt2_files(folder: Path, vocabulary: Vocabulary, settings: Settings | 
         write_atomic(folder / "added_tokens.json", _json_bytes(added))
         write_atomic(folder / "tokenizer.json", _json_bytes(tokenizer_json))
         write_atomic(folder / "tokenizer_config.json", _json_bytes(config))
+        write_templates(folder, settings.templates)
         for name in ("chars.json", "vocab.txt", "special_tokens_map.json"):  # of another tokenizer, whose place this one takes
             remove_atomic(folder / name)
 
@@ -198,6 +200,7 @@ def write_chars(folder: Path, chars: Sequence[str]) -> None:
 
     def write() -> None:
         write_atomic(folder / "chars.json", _json_bytes({"type": "char", "chars": list(chars)}))
+        write_templates(folder, {})
         for name in _FILES:     # of one whose place this takes
             remove_atomic(folder / name)
 

@@ -3,19 +3,19 @@
     ranks = {(5, 7): (0, 3), (3, 3): (1, 9)}        the first merge makes id 3 of 5 and 7, the second id 9 of two of them
     apply_ranked([5, 7, 5, 7], ranks)               -> [9]
 
-So are bytes without a token, tokens that several merges make, and merges that come before those of their parts.  Every rule is
-that of Hugging Face's tokenizers package.
+So are tokens that several merges make, merges that come before those of their parts, and an unknown token that is merged too.
+Every rule is that of Hugging Face's tokenizers package.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
 from .bpe import Pair
-from .fast import PieceCache
+from .gapped import GappedCache
 
 Ranks = Mapping[Pair, tuple[int, int]]  # pair -> its place among the merges, and the id it becomes
 
@@ -51,49 +51,27 @@ def apply_ranked(ids: list[int], ranks: Ranks) -> list[int]:
     return [id for id in tokens if id is not None]
 
 
-class RankedCache(PieceCache):
-    """The ids of pieces, as in PieceCache, merged one by one.
+class RankedCache(GappedCache):
+    """The ids of pieces, as in GappedCache, merged one by one.
 
-    id_of_byte: the id of each byte that has a token; for others unknown stands, once for several in a row if they are fused, or
-    they are left out where it is None.
+    id_of_byte: the id of each byte that has a token; unknown, fuse: as in GappedCache.
     """
 
-    def __init__(self, id_of_byte: Mapping[int, int], ranks: Ranks, unknown: int | None, fuse: bool) -> None:
-        super().__init__({})
-        self._id_of_byte, self._ranks, self._unknown, self._fuse = id_of_byte, ranks, unknown, fuse
+    def __init__(self, ranks: Ranks, id_of_byte: Mapping[int, int], unknown: int | None, fuse: bool) -> None:
+        super().__init__({}, id_of_byte, unknown, fuse)
+        self._ranks = ranks
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return RankedCache, (self._id_of_byte, self._ranks, self._unknown, self._fuse)
+        return RankedCache, (self._ranks, self._number_of_byte, self._unknown, self._fuse)
 
     def __missing__(self, piece: str) -> bytes:
-        return self._kept(piece, apply_ranked([id for id, _, _ in self._starts(piece)], self._ranks))
+        return self._kept(piece, self._apply([id for id, _, _ in self._starts(piece)]))
 
-    def steps(self, piece: str) -> list[list[int]]:
-        """Return the ids of a piece's bytes, those after each merge, and last its tokens."""
-        return list(ranked_steps([id for id, _, _ in self._starts(piece)], self._ranks))
+    def _apply(self, numbers: list[int]) -> list[int]:
+        return apply_ranked(numbers, self._ranks)
 
-    def spans(self, piece: str, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
-        """Return the ids of a piece, each with the places of its first byte and behind its last.  sizes: bytes of each id."""
-        starts = self._starts(piece)
-        spans = []
-        for id in apply_ranked([id for id, _, _ in starts], self._ranks):
-            n = 1 if id == self._unknown else sizes[id]
-            spans.append((id, starts[0][1], starts[n - 1][2]))
-            del starts[:n]
-        return spans
+    def _steps(self, numbers: list[int]) -> list[list[int]]:
+        return [*ranked_steps(numbers, self._ranks)]
 
-    def _starts(self, piece: str) -> list[tuple[int, int, int]]:
-        """Return the ids from which merging starts, each with the places of its first byte and behind its last."""
-        starts: list[tuple[int, int, int]] = []
-        fused = False  # the byte before has no token, and this one can be part of the same
-        for i, byte in enumerate(piece.encode()):
-            is_known = byte in self._id_of_byte
-            if fused and not is_known:
-                starts[-1] = (*starts[-1][:2], i + 1)
-            elif (id := self._id_of_byte.get(byte, self._unknown)) is not None:
-                starts.append((id, i, i + 1))
-            fused = self._fuse and not is_known
-        return starts
-
-    def _merge_together(self, pieces: set[str]) -> None:
+    def _merge_together(self, pieces: Iterable[str]) -> None:
         """Leave them to __missing__."""

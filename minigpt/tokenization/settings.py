@@ -2,7 +2,8 @@
 
     read_settings("model").pad_token            -> "<pad>"
 
-What a tokenizer's own files hold, vocabularies and merges, is in tokenizer_json.py and formats.py.
+What a tokenizer's own files hold, vocabularies and merges, is in tokenizer_json.py and formats.py; chat templates are in
+templates.py.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..system.json_reader import read_json
 from ..system.text import printable
 from .added import AddedToken, added_of_state, read_added
 from .checks import shortened
+from .templates import MAIN, is_name, read_templates
 
 END_OF_TEXT = "<|endoftext|>"  # GPT-2's token between documents; its own vocab.json has it without listing it elsewhere
 _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -38,6 +40,7 @@ class Settings:
     add_bos_token, add_eos_token: bos_token goes before each text, eos_token behind it.
     listed: texts to add to the vocabulary, in the order of their ids.  special: those that are named above or that
     extra_special_tokens lists.
+    rest: the other keys of tokenizer_config.json, and templates, the chat templates by file name: written again as they are.
     """
 
     tokenizer_class: str | None = None
@@ -57,6 +60,8 @@ class Settings:
     clean_up_tokenization_spaces: bool = False
     listed: tuple[AddedToken, ...] = ()
     special: tuple[AddedToken, ...] = ()
+    rest: dict[str, Any] = field(default_factory=dict)
+    templates: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_gpt2(self) -> bool:
@@ -66,6 +71,14 @@ class Settings:
     def roles(self, ids: Mapping[str, int]) -> dict[str, int]:
         """Return the ids of the named tokens that the vocabulary has: "bos_token_id", "eos_token_id" and so on."""
         return {f"{name}_id": ids[text] for name in _NAMED if (text := getattr(self, name)) in ids}
+
+    @property
+    def chat_template(self) -> str | None:
+        """The model's own template, where there are several the one called "default"; None where there is none."""
+        found = self.templates.get(MAIN, self.rest.get("chat_template"))
+        if isinstance(found, list):
+            found = next((each.get("template") for each in found if isinstance(each, dict) and each.get("name") == "default"), None)
+        return found if isinstance(found, str) else None
 
     def written(self, known: Collection[str]) -> dict[str, Any]:
         """Return what tokenizer_config.json says of these settings, apart from the class and from what is as by default.
@@ -79,7 +92,7 @@ class Settings:
         plain = Settings()
         for key in ("padding_side", "truncation_side", "model_max_length", *_SWITCHES):
             values |= {} if (value := getattr(self, key)) == getattr(plain, key) else {key: value}
-        return values
+        return {**self.rest, **values}
 
     def state(self) -> dict[str, Any]:
         """Return what differs from the defaults as JSON-able values, for checkpoints; from_state reads it."""
@@ -93,11 +106,14 @@ class Settings:
         for key in _TOKENS:
             if isinstance(values.get(key), list):
                 values[key] = tuple(map(added_of_state, values[key]))
-        kinds = {field.name: str(field.type) for field in fields(cls)}
+        kinds = {each.name: str(each.type) for each in fields(cls)}
         for key, value in values.items():
             kind = "None" if value is None else type(value).__name__
             if kind not in kinds.get(key, "").replace("[", " ").split():
                 raise ValueError(f"state: {shortened(key)}: {shortened(value)}, expected settings; pass what state() returned")
+        for name, text in values.get("templates", {}).items():
+            if not (is_name(name) and isinstance(text, str)):
+                raise ValueError(f"state: {shortened(name)}: expected a chat template; pass what state() returned")
         return cls(**values)
 
     def added(self, own: Iterable[AddedToken], known: Collection[str]) -> list[AddedToken]:
@@ -111,6 +127,11 @@ class Settings:
         for token in (*self.special, *defaults):
             added[token.text] = replace(added.get(token.text, token), special=True)
         return list(added.values())
+
+
+_OWN = {each.name for each in fields(Settings)} - {*_TOKENS, "rest", "templates"} | {
+    "additional_special_tokens", "extra_special_tokens", "added_tokens_decoder",
+}  # fmt: skip
 
 
 def read_settings(folder: str | os.PathLike[str], tokenizer_json: dict[str, Any] | None = None) -> Settings:
@@ -159,6 +180,8 @@ def read_settings(folder: str | os.PathLike[str], tokenizer_json: dict[str, Any]
         model_max_length=_length(config.get("model_max_length"), path),
         listed=_listed(listed, path),
         special=tuple(special[key] for key in order if key in special and settings.get(key, special[key].text) is not None),
+        rest={key: value for key, value in config.items() if key not in _OWN},
+        templates=read_templates(folder),
         **settings,
     )
 

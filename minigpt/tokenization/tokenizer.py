@@ -31,6 +31,7 @@ from .cutting import Cuts
 from .explain import Explanation, explanation
 from .fast import PieceCache, learn_merges, split_pieces
 from .formats import gpt2_merges, means_gpt2, read_gpt2_files, read_ranks, write_gpt2_files
+from .gapped import GappedCache
 from .ids import IdArray, check_id, checked_ids, id_dtype
 from .parallel import encode_long, processes_for
 from .ranked import RankedCache
@@ -107,8 +108,8 @@ class Tokenizer:
     def _of(cls, vocabulary: Vocabulary) -> Tokenizer:
         """Make the tokenizer of a vocabulary in any order.
 
-        Merging works on numbers in GPT-2's order, and a table gives each its id at the end.  Where the merges have no such
-        order, ranked.py merges ids themselves.
+        Merging works on numbers in GPT-2's order, and a table gives each its id at the end; of bytes without a token gapped.py
+        knows.  Where the merges have no such order, ranked.py merges ids themselves.
         """
         merged = vocabulary.merged
         if (special_tokens := vocabulary.special_tokens()) is not None and merged is not None:
@@ -127,18 +128,23 @@ class Tokenizer:
         for name, id in self._added.items():
             if name not in ordinary:
                 self._bytes[id] = name.encode()
+        known = {byte: name for byte, name in zip(BYTE_ORDER, BYTE_NAMES, strict=True) if name in ids}
+        unk_id, fuse = None if vocabulary.unk_token is None else ids[vocabulary.unk_token], vocabulary.fuse_unk
         if merged is not None:
+            names = vocabulary.numbered()
             self._merged = merged
+            self._numbers = {text: len(names) + i for i, text in enumerate(self._added)}
+            self._id_of_number = np.array([*(ids.get(name, unk_id or 0) for name in names), *self._added.values()], np.uint32)
             self._pieces = PieceCache(merged)
-            self._numbers = {text: len(ordinary) + i for i, text in enumerate(self._added)}
-            self._id_of_number = np.array([*map(ids.__getitem__, ordinary), *self._added.values()], np.uint32)
+            if not vocabulary.has_all_bytes:
+                numbers = {byte: number for number, byte in enumerate(BYTE_ORDER) if byte in known}
+                unknown = None if unk_id is None else next(n for n, byte in enumerate(BYTE_ORDER) if byte not in known)
+                self._pieces = GappedCache(merged, numbers, unknown, fuse)
         else:
             self._numbers = self._added
             self._pieces = RankedCache(
-                {byte: ids[name] for byte, name in zip(BYTE_ORDER, BYTE_NAMES, strict=True) if name in ids},
                 {(ids[left], ids[right]): (rank, ids[left + right]) for rank, (left, right) in enumerate(vocabulary.merges)},
-                None if vocabulary.unk_token is None else ids[vocabulary.unk_token],
-                vocabulary.fuse_unk,
+                {byte: ids[name] for byte, name in known.items()}, unk_id, fuse,
             )
         return self
 
@@ -522,20 +528,24 @@ class Tokenizer:
 
     def _steps(self, piece: str) -> list[list[int]]:
         """Return the ids of a piece's bytes, those after each merge, and last its tokens."""
-        if isinstance(self._pieces, RankedCache):
-            return self._pieces.steps(piece)
-        steps = merge_steps(byte_ids(piece.encode()), self._merged)
+        if isinstance(self._pieces, GappedCache):
+            steps = self._pieces.steps(piece)
+        else:
+            steps = [*merge_steps(byte_ids(piece.encode()), self._merged)]
         return [ids if self._id_of_number is None else self._id_of_number[ids].tolist() for ids in steps]
 
     def _byte_spans(self, part: str) -> tuple[list[int], list[int], list[int]]:
         """Return the ids of a part, with the place of the first byte of each and the place behind its last."""
         pieces = [piece for pieces in split_pieces(part) for piece in pieces]
-        if isinstance(self._pieces, RankedCache):
+        if isinstance(self._pieces, GappedCache):
+            table = self._id_of_number
+            sizes = self._sizes if table is None else [self._sizes[id] for id in table.tolist()]
             spans, start = [], 0
             for piece in pieces:
-                spans += [(id, start + a, start + b) for id, a, b in self._pieces.spans(piece, self._sizes)]
+                spans += [(n, start + a, start + b) for n, a, b in self._pieces.spans(piece, sizes)]
                 start += len(piece.encode())
-            return [id for id, _, _ in spans], [first for _, first, _ in spans], [end for _, _, end in spans]
+            ids = [n if table is None else int(table[n]) for n, _, _ in spans]
+            return ids, [first for _, first, _ in spans], [end for _, _, end in spans]
         numbers = b"".join(self._pieces.ids([(pieces, False)], {}))
         ids = memoryview(numbers if self._id_of_number is None else self._ids(numbers)).cast("I").tolist()
         ends = np.cumsum([self._sizes[id] for id in ids], dtype=np.int64).tolist()

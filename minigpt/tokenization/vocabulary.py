@@ -68,13 +68,13 @@ class Vocabulary:
 
     @cached_property
     def merged(self) -> dict[Pair, int] | None:
-        """Number the bytes and what each merge makes as GPT-2 does: each pair and the number it becomes.
+        """Number the bytes and what each merge makes as GPT-2 does, numbered() says how: each pair and the number it becomes.
 
-        None where that cannot be: a byte has no token, a token is made twice, or is used before it is made.
+        None where that cannot be: a token is made twice, or is used before it is made, or unk_token is one that is merged.
         """
-        names = [*BYTE_NAMES, *map("".join, self.merges)]
+        names = self.numbered()
         numbers = {name: i for i, name in enumerate(names)}
-        if len(numbers) < len(names) or not set(BYTE_NAMES) <= self.ids.keys():
+        if len(numbers) < len(names) or self.unk_token in numbers:
             return None
         unknown = len(names)
         merged = {
@@ -83,10 +83,18 @@ class Vocabulary:
         }
         return merged if all(left < new > right for (left, right), new in merged.items()) else None
 
+    def numbered(self) -> list[str]:
+        """Return all 256 bytes, also those without a token, and what each merge makes."""
+        return [*BYTE_NAMES, *map("".join, self.merges)]
+
     def ordinary(self) -> list[str]:
-        """Return the bytes and what each merge makes, in this order, each once."""
-        names = [name for name in BYTE_NAMES if name in self.ids]
-        return list(dict.fromkeys([*names, *(left + right for left, right in self.merges)]))
+        """Return the bytes that have a token and what each merge makes, in this order, each once."""
+        return list(dict.fromkeys(name for name in self.numbered() if name in self.ids))
+
+    @property
+    def has_all_bytes(self) -> bool:
+        """Whether each byte has a token."""
+        return self.ids.keys() >= set(BYTE_NAMES)
 
     def special_tokens(self) -> list[str] | None:
         """Return the special tokens of a vocabulary in GPT-2's own order; None for any other."""
@@ -96,7 +104,7 @@ class Vocabulary:
         ids = self.ids | self.added_ids
         in_order = len(names) == len(ids) and list(map(ids.__getitem__, names)) == list(range(len(names)))
         plain = self.added == list(map(AddedToken, special)) and not self.add_prefix_space
-        return special if plain and in_order and self.merged is not None else None
+        return special if plain and in_order and self.has_all_bytes and self.merged is not None else None
 
     def state(self) -> dict[str, Any]:
         """Return all of it as JSON-able values."""

@@ -20,12 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..system.text import printable
+from .added import AddedToken
 from .bert_text import BertRules, split_words
 from .checks import allowed_in, checked_text, shortened
 from .fast import WordCache
 from .ids import IdArray, checked_ids, id_dtype
+from .settings import Settings, read_settings
 from .split import split_special
-from .wordpiece_files import BERT_TOKENS, AddedToken, read_wordpiece_files, write_wordpiece_files
+from .wordpiece_files import BERT_TOKENS, Numbered, read_wordpiece_files, write_wordpiece_files
 
 PREFIX = "##"
 LONGEST_WORD = 100  # characters; a longer word is unknown
@@ -94,11 +96,15 @@ class WordPieceTokenizer:
     last counts.
     special_tokens: those of them that are never split; one that is not in the vocabulary gets the next id.
     rules: how a text becomes words.  unk_token: what unknown words become, one of the special tokens.
-    added: more texts that are parsed before anything else, with ids of their own.
+    added: more texts that are parsed before anything else, as they are written or, if normalized, in the text as the rules
+    clean it; each with an id of its own: [(90, AddedToken("<x>"))].
+    settings: what save writes about the roles of tokens, padding and so on, and load has read.  Nothing here depends on it.
     Several threads may use one tokenizer; a copy, by copy or pickle, is whole, without the words that are remembered.
     Raises ValueError for a vocabulary without tokens and for added tokens that are empty, repeated, or have another's id.
     Devlin et al. 2019, §3; Wu et al. 2016, §4.1.
     """
+
+    settings: Settings | None = None
 
     def __init__(
         self,
@@ -106,7 +112,7 @@ class WordPieceTokenizer:
         special_tokens: Sequence[str] = BERT_TOKENS,
         rules: BertRules = BertRules(),  # noqa: B008  (frozen)
         unk_token: str = "[UNK]",
-        added: Iterable[AddedToken] = (),
+        added: Iterable[Numbered] = (),
     ) -> None:
         ids: dict[str, int] = {}
         for id, token in enumerate(tokens):
@@ -120,35 +126,37 @@ class WordPieceTokenizer:
         self._ids = ids
         self._names = {id: token for token, id in ids.items()}
         self._reach = reach_of(ids)
-        self._added: dict[str, AddedToken] = {}
+        self._added: dict[str, Numbered] = {}
         self._rules = rules
         self._unk_token = unk_token
         for extra in added:
-            self._add(extra)
+            self._add(*extra)
         for text in [*special_tokens, unk_token]:
             if text not in self._added:
                 # subtle: tokenizers counts tokens, so where the vocabulary has holes this can be another token's id
-                after = max(len(ids), max((token.id for token in self._added.values()), default=-1) + 1)
-                self._add(AddedToken(text, ids.get(text, after), special=True))
-        self._added = dict(sorted(self._added.items(), key=lambda item: item[1].id))
-        self._unk_id = self._added[unk_token].id
+                after = max(len(ids), max(self.added_tokens.values(), default=-1) + 1)
+                self._add(ids.get(text, after), AddedToken(text))
+        self._added = dict(sorted(self._added.items(), key=lambda item: item[1][0]))
+        self._unk_id = self._added[unk_token][0]
         self._words = WordCache(rules.tokenize_chinese_chars, self._ids_of)
 
-    def _add(self, token: AddedToken) -> None:
-        where = f"added token {shortened(token.content)}"
-        if not token.content:
+    def _add(self, id: int, token: AddedToken) -> None:
+        where = f"added token {shortened(token.text)}"
+        if not token.text:
             raise ValueError(f"{where}: empty, expected at least one character; remove it")
-        if token.content in self._added:
+        if token.text in self._added:
             raise ValueError(f"{where}: a second time, expected distinct tokens; remove it")
-        if token.id < 0:
-            raise ValueError(f"{where}: id {token.id}, expected 0 or more; correct it")
-        if (known := self._ids.get(token.content, token.id)) != token.id:
-            raise ValueError(f"{where}: id {token.id}, expected {known} as in the vocabulary; take all files from one source")
-        if other := [text for text, added in self._added.items() if added.id == token.id]:
-            raise ValueError(f"{where}: id {token.id}, that of {shortened(other[0])}, expected another; correct it")
-        checked_text(token.content, name="added token")
-        self._added[token.content] = token
-        self._names[token.id] = token.content
+        if token.lstrip or token.rstrip or token.single_word:
+            raise ValueError(f"{where}: {token}, expected one that is parsed as it is written; leave out these flags")
+        if id < 0:
+            raise ValueError(f"{where}: id {id}, expected 0 or more; correct it")
+        if (known := self._ids.get(token.text, id)) != id:
+            raise ValueError(f"{where}: id {id}, expected {known} as in the vocabulary; take all files from one source")
+        if other := [text for text, added in self.added_tokens.items() if added == id]:
+            raise ValueError(f"{where}: id {id}, that of {shortened(other[0])}, expected another; correct it")
+        checked_text(token.text, name="added token")
+        self._added[token.text] = id, token
+        self._names[id] = token.text
 
     def encode(
         self,
@@ -234,12 +242,12 @@ class WordPieceTokenizer:
     @property
     def special_tokens(self) -> dict[str, int]:
         """The special tokens and their ids, a copy."""
-        return {text: token.id for text, token in self._added.items() if token.special}
+        return {text: id for text, (id, token) in self._added.items() if token.special}
 
     @property
     def added_tokens(self) -> dict[str, int]:
         """All texts that are parsed before anything else, special or not, and their ids."""
-        return {text: token.id for text, token in self._added.items()}
+        return {text: id for text, (id, _) in self._added.items()}
 
     @property
     def rules(self) -> BertRules:
@@ -260,7 +268,7 @@ class WordPieceTokenizer:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, WordPieceTokenizer):
             return NotImplemented
-        return self.state() == other.state()
+        return self._content() == other._content()
 
     def __reduce__(self) -> tuple[Any, tuple[dict[str, Any]]]:
         return type(self).from_state, (self.state(),)
@@ -271,7 +279,7 @@ class WordPieceTokenizer:
         vocab.txt is left out where it cannot say the vocabulary: where a token has a line's end in it, or white space last.
         Makes the folder where there is none.  Raises OSError.
         """
-        write_wordpiece_files(Path(folder), self._vocabulary(), self._rules, self._unk_token, list(self._added.values()))
+        write_wordpiece_files(Path(folder), self._vocabulary(), self._rules, self._unk_token, self._added.values(), self.settings)
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> WordPieceTokenizer:
@@ -281,20 +289,26 @@ class WordPieceTokenizer:
         """
         tokens, special, rules, unk_token, added, path = read_wordpiece_files(Path(folder))
         try:
-            return cls(tokens, special, rules, unk_token, added)
+            self = cls(tokens, special, rules, unk_token, added)
         except ValueError as error:
             raise ValueError(f"{printable(path)}: {error}") from error
+        self.settings = read_settings(folder, {})       # BertTokenizer puts [CLS] and [SEP] around a text, whatever a file says
+        return self
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of the tokens, their ids and the rules: equal for equal tokenizers."""
-        return hashlib.sha256(f"wordpiece {self.state()!r}".encode()).hexdigest()
+        return hashlib.sha256(f"wordpiece {self._content()!r}".encode()).hexdigest()
 
     def state(self) -> dict[str, Any]:
         """Return all of the tokenizer as JSON-able values, for checkpoints; from_state reads it."""
+        return self._content() | ({} if self.settings is None else {"settings": self.settings.state()})
+
+    def _content(self) -> dict[str, Any]:
+        """What makes the ids."""
         return {
             "type": "wordpiece",
             "tokens": self._vocabulary(),
-            "added": [list(vars(token).values()) for token in self._added.values()],
+            "added": [[text, id, token.special, token.normalized] for text, (id, token) in self._added.items()],
             "unk_token": self._unk_token,
             "rules": asdict(self._rules),
         }
@@ -304,10 +318,17 @@ class WordPieceTokenizer:
         """Make the tokenizer whose state() this is.  Raises ValueError for anything else."""
         match state:
             case {"type": "wordpiece", "tokens": list(tokens), "added": list(added), "unk_token": unk, "rules": dict(rules)}:
+                for entry in added:
+                    if not isinstance(entry, list) or [*map(type, entry)] != [str, int, bool, bool]:
+                        raise ValueError(f"state: {shortened(entry)}, expected an added token; pass what state() returned")
+                numbered = [(id, AddedToken(text, special, normalized=late)) for text, id, special, late in added]
                 try:
-                    return cls(tokens, (), BertRules(**rules), unk, [AddedToken(*token) for token in added])
+                    self = cls(tokens, (), BertRules(**rules), unk, numbered)
                 except TypeError as error:
                     raise ValueError(f"state: {error}; pass what state() returned") from error
+                if isinstance(settings := state.get("settings"), dict):
+                    self.settings = Settings.from_state(settings)
+                return self
         raise ValueError(f"state: {shortened(state)}, expected that of a WordPieceTokenizer; pass what state() returned")
 
     def _vocabulary(self) -> list[str | None]:
@@ -331,9 +352,9 @@ class WordPieceTokenizer:
         """Yield the parts of a text: plain ones with None, added tokens with their id."""
         text = checked_text(text, errors)
         allowed = allowed_in(text, self.special_tokens, allowed_special, disallowed_special)
-        parsed = [token for token in self._added.values() if not token.special or token.content in allowed]
-        as_written = {token.content: token.id for token in parsed if not token.normalized}
-        normalized = {self._rules.normalize(token.content): token.id for token in parsed if token.normalized}
+        parsed = {text: pair for text, pair in self._added.items() if not pair[1].special or text in allowed}
+        as_written = {text: id for text, (id, token) in parsed.items() if not token.normalized}
+        normalized = {self._rules.normalize(text): id for text, (id, token) in parsed.items() if token.normalized}
         normalized.pop("", None)  # of a token that the rules clean away
         for i, span in enumerate(split_special(text, as_written)):
             if i % 2:
@@ -365,7 +386,7 @@ class WordPieceTokenizer:
 
     def _shown(self, id: int) -> str:
         name = self._names[id]
-        return self._rules.normalize(name) if name in self._added and self._added[name].normalized else name
+        return self._rules.normalize(name) if name in self._added and self._added[name][1].normalized else name
 
     @cached_property
     def _continued(self) -> dict[int, str]:

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..system.files import read_start, remove_atomic, write_atomic, write_together
 from ..system.json_reader import MOST_BYTES, MOST_VALUES, read_json
 from ..system.text import printable
+from .added import AddedToken, read_added
 from .bert_text import BertRules
 from .checks import shortened
+from .settings import Settings
 from .split import code_ranges
+from .templates import write_templates
 from .unicode_classes import WHITE_SPACE
 
 ROLES = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
@@ -28,19 +31,7 @@ _WHITE = "".join(chr(code) for first, last in code_ranges(WHITE_SPACE) for code 
 _RULES = {"do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "handle_chinese_chars"}
 _AS_WRITTEN = {"single_word": False, "lstrip": False, "rstrip": False}
 
-
-@dataclass(frozen=True)
-class AddedToken:
-    """A text that is parsed before anything else.
-
-    special: only where it is allowed; left out of a decoded text on request.
-    normalized: it is looked for in the text as the rules clean it, instead of as it is written.
-    """
-
-    content: str
-    id: int
-    special: bool = False
-    normalized: bool = False
+Numbered = tuple[int, AddedToken]       # an added token and its id
 
 
 class WordPieceFiles(NamedTuple):
@@ -50,7 +41,7 @@ class WordPieceFiles(NamedTuple):
     special_tokens: list[str]
     rules: BertRules
     unk_token: str
-    added: list[AddedToken]
+    added: list[Numbered]
     path: Path
 
 
@@ -68,7 +59,7 @@ def read_wordpiece_files(folder: Path) -> WordPieceFiles:
     special = [text for text in roles.values() if text]
     special += [_content(token, "special token", config_path) or "" for tokens in more if isinstance(tokens, list)
                 for token in tokens]  # fmt: skip
-    added: list[AddedToken] = []
+    added: list[Numbered] = []
     rules: dict[str, Any] = {}
     path = folder / "tokenizer.json"
     if path.exists():
@@ -83,15 +74,14 @@ def read_wordpiece_files(folder: Path) -> WordPieceFiles:
     if added_path.exists():
         added += [_added({"id": id, "content": text, "special": text in special, "normalized": text not in special}, added_path)
                   for text, id in read_json(added_path, dict).items()]  # fmt: skip
-    by_text = {token.content: token for token in reversed(added)}  # subtle: the first place that has a text wins
+    by_text = {token.text: (id, token) for id, token in reversed(added)}  # subtle: the first place that has a text wins
     rules |= {key: config[key] for key in _RULES if key in config}
     return WordPieceFiles(
         tokens,
         list(dict.fromkeys(special)),
         _rules(rules, config_path),
         roles["unk_token"] or ROLES["unk_token"],
-        [AddedToken(token.content, token.id, token.special or token.content in special, token.normalized)
-         for token in reversed(by_text.values())],
+        [(id, replace(token, special=token.special or token.text in special)) for id, token in reversed(by_text.values())],
         path,
     )  # fmt: skip
 
@@ -122,18 +112,24 @@ def read_vocab_txt(path: Path) -> list[str | None]:
 
 
 def write_wordpiece_files(
-    folder: Path, tokens: Sequence[str | None], rules: BertRules, unk_token: str, added: Iterable[AddedToken]
+    folder: Path, tokens: Sequence[str | None], rules: BertRules, unk_token: str, added: Iterable[Numbered],
+    settings: Settings | None = None,
 ) -> None:
-    """Write tokenizer.json, tokenizer_config.json and, where it can say the vocabulary, vocab.txt.  Raises OSError."""
+    """Write tokenizer.json, tokenizer_config.json and, where it can say the vocabulary, vocab.txt.
+
+    settings: what tokenizer_config.json says beyond the tokenizer itself; None: the roles of BERT's special tokens.
+    Raises OSError.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     added = list(added)
-    special = {token.content for token in added if token.special}
+    settings = Settings.from_state(dict(ROLES)) if settings is None else settings
     config = {
+        **dict.fromkeys(ROLES),
+        **settings.written({token.text for _, token in added if token.special}),
         "tokenizer_class": "BertTokenizer",
         **asdict(rules),
-        **{role: text if text in special else None for role, text in ROLES.items()},
         "unk_token": unk_token,
-        "added_tokens_decoder": {str(token.id): _entry(token) for token in added},
+        "added_tokens_decoder": {str(id): _entry(token) for id, token in added},
     }
     # A line that no token has repeats the last one: of equal lines the last counts.
     lines = [tokens[-1] if token is None else token for token in tokens]
@@ -142,6 +138,7 @@ def write_wordpiece_files(
     def write() -> None:
         write_atomic(folder / "tokenizer.json", _json_bytes(_hugging_face(tokens, rules, unk_token, added)))
         write_atomic(folder / "tokenizer_config.json", _json_bytes(config))
+        write_templates(folder, settings.templates)
         if writable:
             write_atomic(folder / "vocab.txt", "".join(f"{line}\n" for line in lines).encode())
         else:
@@ -152,7 +149,7 @@ def write_wordpiece_files(
     write_together(write)
 
 
-def _read_tokenizer_json(path: Path) -> tuple[list[str | None], dict[str, Any], list[AddedToken]]:
+def _read_tokenizer_json(path: Path) -> tuple[list[str | None], dict[str, Any], list[Numbered]]:
     """Read the vocabulary, the rules under transformers' names, and the added tokens."""
     data = read_json(path, dict)
 
@@ -186,7 +183,7 @@ def _read_tokenizer_json(path: Path) -> tuple[list[str | None], dict[str, Any], 
     return [by_id.get(id) for id in range(max(by_id) + 1)], rules, _listed(data.get("added_tokens", []), path)
 
 
-def _listed(tokens: object, path: Path) -> list[AddedToken]:
+def _listed(tokens: object, path: Path) -> list[Numbered]:
     """Read added tokens: a list of objects, or an object of them by id."""
     if isinstance(tokens, dict):
         tokens = [{"id": int(id) if id.isdecimal() and len(id) < 10 else id, **(token if isinstance(token, dict) else {})}
@@ -196,19 +193,15 @@ def _listed(tokens: object, path: Path) -> list[AddedToken]:
     return [_added(token, path) for token in tokens]
 
 
-def _added(token: object, path: Path) -> AddedToken:
-    match token:
-        case {"id": int(id), "content": str(content)} if 0 <= id < MOST_VALUES and not isinstance(id, bool):
-            if chosen := [key for key in _AS_WRITTEN if token.get(key)]:  # type: ignore[attr-defined]
-                raise ValueError(
-                    f"{printable(path)}: added token {shortened(content)}: {chosen[0]}, expected a token that is parsed as it "
-                    "is written; load the folder with the library that wrote it"
-                )
-            special, normalized = bool(token.get("special")), bool(token.get("normalized"))  # type: ignore[attr-defined]
-            return AddedToken(content, id, special, normalized)
-    raise ValueError(
-        f"{printable(path)}: added token {shortened(token)}, expected content and id; download or save the file again"
-    )
+def _added(entry: object, path: Path) -> Numbered:
+    where = f"{printable(path)}: added token"
+    token, id = read_added(entry, where), entry["id"] if isinstance(entry, dict) and "id" in entry else None
+    if type(id) is not int or not 0 <= id < MOST_VALUES:
+        raise ValueError(f"{where} {shortened(entry)}, expected content and id; download or save the file again")
+    if chosen := [key for key in _AS_WRITTEN if getattr(token, key)]:
+        raise ValueError(f"{where} {shortened(token.text)}: {chosen[0]}, expected a token that is parsed as it is written; load "
+                         "the folder with the library that wrote it")
+    return id, token
 
 
 def _content(token: object, name: str, path: Path) -> str | None:
@@ -227,7 +220,7 @@ def _rules(chosen: Mapping[str, Any], path: Path) -> BertRules:
 
 
 def _entry(token: AddedToken) -> dict[str, Any]:
-    return {"content": token.content, **_AS_WRITTEN, "normalized": token.normalized, "special": token.special}
+    return {"content": token.text, **_AS_WRITTEN, "normalized": token.normalized, "special": token.special}
 
 
 def _json_bytes(value: object) -> bytes:
@@ -235,10 +228,10 @@ def _json_bytes(value: object) -> bytes:
 
 
 def _hugging_face(
-    tokens: Sequence[str | None], rules: BertRules, unk_token: str, added: Iterable[AddedToken]
+    tokens: Sequence[str | None], rules: BertRules, unk_token: str, added: Iterable[Numbered]
 ) -> dict[str, Any]:
     """Say BERT's rules and the vocabulary in the terms of Hugging Face's tokenizers package: what tokenizer.json holds."""
-    ids = {token.content: token.id for token in added}
+    ids = {token.text: id for id, token in added}
     ends = {text: {"id": text, "ids": [ids[text]], "tokens": [text]} for text in ("[CLS]", "[SEP]") if text in ids}
 
     def template(*sequences: str) -> list[dict[str, Any]]:
@@ -252,7 +245,7 @@ def _hugging_face(
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": token.id, **_entry(token)} for token in added],
+        "added_tokens": [{"id": id, **_entry(token)} for id, token in added],
         "normalizer": {
             "type": "BertNormalizer",
             "clean_text": True,

@@ -355,6 +355,8 @@ def _header(
             writer.add_uint32(f"tokenizer.ggml.{name}", id)
         for name, value in vocabulary.switches.items():
             writer.add_bool(f"tokenizer.ggml.{name}", value)
+        if vocabulary.template is not None:
+            writer.add_chat_template(vocabulary.template.encode("utf-8", "replace").decode())
         writer.add_uint32(_ROWS, config.vocab_size)
         for name, (shape, code) in tensors.items():
             block, size = package.GGML_QUANT_SIZES[kind := package.GGMLQuantizationType[code]]

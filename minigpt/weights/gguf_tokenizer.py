@@ -20,6 +20,7 @@ from ..config import GPTConfig
 from ..system.text import listed, printable
 from ..tokenization import CharTokenizer, Settings, Tokenizer
 from ..tokenization.added import AddedToken
+from ..tokenization.templates import MAIN
 from ..tokenization.vocabulary import Vocabulary
 from .validation import WeightFormatError
 
@@ -30,7 +31,7 @@ _NO_MERGE = "Ġ ĠĠ"      # llama.cpp wants one merge at least; this one never 
 
 
 class Written(NamedTuple):
-    """What the keys hold, the ids that end a text, the other ids and the switches by their keys"""
+    """What the keys hold, the ids that end a text, the other ids and the switches by their keys, and the chat template"""
 
     tokens: list[str]
     types: list[int]
@@ -38,6 +39,7 @@ class Written(NamedTuple):
     ends: tuple[int, ...]
     ids: dict[str, int]
     switches: dict[str, bool]
+    template: str | None
 
 
 def written(path: str | os.PathLike[str], tokenizer: Tokenizer | CharTokenizer, config: GPTConfig) -> Written:
@@ -96,7 +98,7 @@ def written(path: str | os.PathLike[str], tokenizer: Tokenizer | CharTokenizer, 
     _check(path, names)
     kinds = [types.get(id, _NORMAL) if id in tokens else _UNUSED for id in range(len(names))]
     known = {key: id for key, id in ids.items() if id is not None and id < len(names)}
-    return Written(names, kinds, merges, ends, known, switches)
+    return Written(names, kinds, merges, ends, known, switches, settings.chat_template)
 
 
 def read(path: str | os.PathLike[str], keys: Mapping[str, Any]) -> Tokenizer | CharTokenizer | None:
@@ -149,6 +151,7 @@ def _settings(keys: Mapping[str, Any], texts: Mapping[int, str], prefix: bool) -
         bos_token=text("bos"), eos_token=text("eos"), unk_token=text("unknown"), pad_token=text("padding", None),
         add_prefix_space=prefix, add_bos_token=keys.get("tokenizer.ggml.add_bos_token") is True,
         add_eos_token=keys.get("tokenizer.ggml.add_eos_token") is True,
+        templates={MAIN: template} if isinstance(template := keys.get("tokenizer.chat_template"), str) else {},
     )
 
 

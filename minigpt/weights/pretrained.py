@@ -28,6 +28,7 @@ from .folder import check_together, facts_of, write_folder
 from .kinds import is_checkpoint_name
 from .sources import config_of, has_weights, parameters_of, tokenizer_at, tokenizer_of, weight_file
 from .state_dict import GPT1_NAMES, build, from_state_dict, linear_layout_of
+from .strangers import what_is
 
 __all__ = ["exported", "find", "find_tokenizer", "from_pretrained", "from_state_dict", "save_pretrained"]
 
@@ -170,6 +171,8 @@ def find(what: str | os.PathLike[str], downloads: bool = True) -> Path:
     if name and path.is_dir():
         if has_weights(path):
             return path
+        if stranger := what_is(path):
+            raise FileNotFoundError(f"{printable(path)}: {stranger}")
         raise _unknown(name, "a folder without config.json and weights")
     repository = GPT2_REPOSITORIES.get(name, name)
     pin = PINS.get(repository)
@@ -183,15 +186,20 @@ def find(what: str | os.PathLike[str], downloads: bool = True) -> Path:
             "download it by; put tokenizer.json, config.json and model.safetensors of "
             f"https://huggingface.co/{repository} into a folder and name that"
         )
+    if "://" in name or name.startswith(("huggingface.co/", "hf.co/")):
+        raise FileNotFoundError(f"model {printable(repr(name))}: a web address, expected a folder, a file or a name such as "
+                                "'gpt2'; download the model's folder, and name that")
     raise _unknown(name, "no such folder or file")
 
 
 def find_tokenizer(what: str | os.PathLike[str]) -> Any:
-    """Return the tokenizer of a model that find() finds; of GPT-2, which shares it with all sizes, that needs no file.
+    """Return the tokenizer of a folder, or of a model that find() finds; of GPT-2, which shares it with all sizes, without files.
 
     Raises: as find(), FileNotFoundError where there is no tokenizer, ValueError for one that cannot be read.
     """
-    return Tokenizer.gpt2() if means_gpt2(what) else tokenizer_at(find(what))
+    if means_gpt2(what):
+        return Tokenizer.gpt2()
+    return tokenizer_at(Path(what) if str(what) and Path(what).is_dir() else find(what))
 
 
 def _name_in_cache(file: Path) -> str | None:

@@ -19,6 +19,8 @@ import numpy as np
 
 from ..system.files import write_atomic
 from ..system.json_reader import parse_json
+from ..system.text import printable
+from .strangers import what_is
 from .validation import WeightFormatError, are_sizes, recognize, refuse, refuse_kind, size_of
 
 # In the order in which the reference implementation sorts them: save() puts the last kind first, so that every array
@@ -132,6 +134,8 @@ def _read_header(path: str | os.PathLike[str]) -> tuple[dict[str, _Entry], dict[
         except WeightFormatError as error:
             if kind := recognize(head):
                 refuse_kind(path, kind, error)
+            if stranger := what_is(path):
+                raise WeightFormatError(f"{printable(path)}: {stranger}") from error
             raise
     return entries, metadata, 8 + length
 

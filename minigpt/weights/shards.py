@@ -71,7 +71,8 @@ def _read_index(path: str | os.PathLike[str]) -> dict[str, str]:
     """Return the file of each tensor."""
     wanted = read_json(path, dict, error=WeightFormatError).get("weight_map")
     if not isinstance(wanted, dict) or not wanted:
-        refuse(path, "a JSON text without weight_map", "weights, or the index of several files; name the model's folder")
+        raise WeightFormatError(f"{printable(path)}: a JSON text without weight_map, expected weights or the index of several "
+                                "files; name the model's folder")
     for name, shard in wanted.items():
         if not isinstance(shard, str) or not shard.strip(".") or len(shard) > 255 or re.search(r"[/\\:\0]", shard):
             refuse(path, f"{name!r} in {shard!r:.80}", "a file of the same folder")

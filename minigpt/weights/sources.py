@@ -27,6 +27,7 @@ from ..tokenization import load as load_tokenizer
 from . import llmc, tensorflow, torch_zip
 from .kinds import is_checkpoint_name, kind_of
 from .nanogpt import mingpt_config, nanogpt_config
+from .strangers import what_is
 from .validation import WeightFormatError
 
 _NAMES = ("model.safetensors", "model.npz", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
@@ -54,6 +55,8 @@ def weight_file(path: Path) -> Path:
     if len(others) > 1:
         found = f"{printable(path)}: {listed(file.name for file in others)}"
         raise WeightFormatError(f"{found}, expected one file of weights; name the one that you mean")
+    if not others and (stranger := what_is(path)):
+        raise FileNotFoundError(f"{printable(path)}: {stranger}")
     if not others:
         found = listed(sorted(file.name for file in path.iterdir()), most=200) if any(path.iterdir()) else "an empty folder"
         raise FileNotFoundError(f"{printable(path)}: {found}, expected weights: {', '.join(_NAMES)}, a TensorFlow checkpoint "

@@ -30,6 +30,9 @@ ROWS = 256       # copied at once: they stay in the cache, also where one of the
 _PASSED_OVER = re.compile(r"h\.\d+\.attn\.(masked_)?bias|multiple_choice_head\..*")
 
 
+_PACKED = (".qweight", ".scales", ".SCB", ".absmax")       # GPTQ's, AWQ's and MLX's, bitsandbytes'
+
+
 def from_state_dict(
     tensors: Mapping[str, np.ndarray], config: GPTConfig, linear_layout: str = "in_out", *,
     dtype: DTypeLike = np.float32, threads: int | None = None, fast: bool = True, strict: bool = False,
@@ -110,7 +113,8 @@ def linear_layout_of(tensors: Mapping[str, np.ndarray]) -> str:
 def problems_of(arrays: Mapping[str, np.ndarray], config: GPTConfig, linear_layout: str) -> list[str]:
     """Say what is missing, unexpected or misshapen among the arrays by GPT-2's bare names; of their values nothing is read."""
     shapes = {name: shape for name, shape, _ in parameter_table(config)}
-    problems = [f"{name} is missing" for name in shapes if name not in arrays]
+    problems = [f"{name} is packed, save the model dequantized" for name in arrays if name.endswith(_PACKED)][:1]
+    problems += [f"{name} is missing" for name in shapes if name not in arrays]
     for name, array in arrays.items():
         if name not in shapes:
             hint = " (a classifier's head: Classifier.from_pretrained loads it)" if name == "score.weight" else ""

@@ -9,6 +9,12 @@ from typing import Any, NoReturn, TypeGuard
 from ..system.text import printable
 
 PICKLE = "a pickle, as PyTorch wrote before version 1.6"
+POINTER = "a Git LFS pointer"      # also what Xet, Hugging Face's successor of Git LFS, leaves in the place of a file
+_GGML = "a GGML file of before GGUF"
+_STARTS = {
+    b"\x1f\x8b\x08": "a gzip archive", b"7z\xbc\xaf": "a 7-Zip archive",
+    **dict.fromkeys((b"lmgg", b"tjgg", b"fmgg"), _GGML),
+}
 _MAX_DIMENSIONS = 32  # NumPy 1.26's limit
 
 
@@ -24,7 +30,11 @@ def refuse(path: str | os.PathLike[str], found: str, expected: str, cause: Excep
 
 def refuse_kind(path: str | os.PathLike[str], kind: str, cause: Exception | None = None) -> NoReturn:
     """Raise WeightFormatError about a file that is something else altogether, such as recognize() names."""
-    if kind == PICKLE:
+    if kind == POINTER:
+        remedy = "run git lfs pull in the cloned folder, or download the file itself"
+    elif kind == _GGML:
+        remedy = "take the model that it was made of"
+    elif kind == PICKLE:
         remedy = "open it once with torch and save it again, torch.save(torch.load(OLD, weights_only=True), NEW)"
     else:
         remedy = "download the file itself"
@@ -37,12 +47,13 @@ def recognize(head: bytes) -> str | None:
         text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
         if text.startswith((b"<!doctype html", b"<html")):
             return "an HTML page"
-        if text.startswith(b"version https://git-lfs"):
-            return "a Git LFS pointer"
+        if text.startswith((b"version https://git-lfs", b"# xet version")):
+            return POINTER
         if text.startswith((b"{", b"[")):
             return "a JSON text"
-    if head.startswith(b"\x1f\x8b\x08"):
-        return "a gzip archive"
+    for start, kind in _STARTS.items():
+        if head.startswith(start):
+            return kind
     # Protocol 2 or later; a safetensors header of 640 bytes starts with the same two, but then come zeros.
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5") and any(head[2:8]):
         return PICKLE

@@ -1,8 +1,10 @@
 """Copies of what a user holds are whole and independent: deepcopy, copy, pickle, and both ends of a process."""
 
 import copy
+import gc
 import multiprocessing
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -174,3 +176,17 @@ def test_a_model_goes_to_other_processes_and_comes_back(method):
 def computed(model, batch):
     model.loss_and_grads(*batch)
     return model
+
+
+def test_a_model_that_nobody_has_is_gone_at_once():
+    """Else each one that is loaded in the place of another would take its memory beside it."""
+    gc.disable()
+    try:
+        for use in (GPT.loss, GPT.loss_and_grads, lambda model, ids, targets: model.generate(ids[:, :2], 3)):
+            model, batch = gpt()
+            use(model, *batch)
+            gone = weakref.ref(model)
+            del model
+            assert gone() is None
+    finally:
+        gc.enable()

@@ -1,10 +1,11 @@
 """The settings beside a tokenizer, as transformers 5.24 merges them; the values were seen there."""
 
+import copy
 import json
 
 import pytest
 
-from minigpt.tokenization import Settings, Tokenizer, load, read_settings
+from minigpt.tokenization import Settings, Tokenizer, WordPieceTokenizer, from_state, load, read_settings
 from minigpt.tokenization.added import AddedToken
 from texts import END
 
@@ -120,6 +121,34 @@ def test_transformers_reads_the_same_from_a_tokenizer_that_was_loaded_and_saved(
         assert seen(tmp_path / "again") == seen(tmp_path), name
 
 
+@pytest.mark.parametrize("plain", [Tokenizer([(0, 1)], [END]), WordPieceTokenizer(["[UNK]", "[SEP]", "a"])])
+def test_what_only_others_read_is_written_again_as_it_was(tmp_path, plain):
+    rest = {"chat_template": [{"name": "default", "template": "{{ é }}\n"}], "model_input_names": ["input_ids"],
+            "someone_elses": {"a": [1, 1e300, None]}, "split_special_tokens": True}
+    templates = {"chat_template.jinja": "{% for m in messages %}\r\n".encode() + b"\xff", "additional_chat_templates/tool_use.jinja": b"t"}
+    plain.save(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    own = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**own, **rest, "padding_side": "left"}), encoding="utf-8")
+    (tmp_path / "additional_chat_templates").mkdir()
+    for name, content in templates.items():
+        (tmp_path / name).write_bytes(content)
+    tokenizer = load(tmp_path)
+    assert tokenizer == plain and tokenizer.fingerprint() == plain.fingerprint()
+    plain.save(tmp_path / "other")
+    for each in (tokenizer, from_state(json.loads(json.dumps(tokenizer.state()))), copy.deepcopy(tokenizer)):
+        each.save(tmp_path / "other")
+        found = json.loads((tmp_path / "other" / "tokenizer_config.json").read_text(encoding="utf-8"))
+        assert {key: found[key] for key in rest} == rest and found["padding_side"] == "left"
+        assert {name: (tmp_path / "other" / name).read_bytes() for name in templates} == templates
+    plain.save(tmp_path / "other")
+    assert not [*(tmp_path / "other").rglob("*.jinja")]
+    assert json.loads((tmp_path / "other" / "tokenizer_config.json").read_text(encoding="utf-8")) == own
+    (tmp_path / "chat_template.jinja").write_bytes(b" " * 1_000_001)
+    with pytest.raises(ValueError, match=r"chat_template.jinja: too large, expected at most 1,000,000 bytes; remove it"):
+        load(tmp_path)
+
+
 def test_values_of_another_kind_are_an_error_that_names_the_file(tmp_path):
     for key, value, message in (
         ("padding_side", "middle", "padding_side: 'middle', expected 'left' or 'right'"),
@@ -152,6 +181,7 @@ def test_settings_are_part_of_a_tokenizers_state_and_not_of_its_fingerprint(tmp_
     assert back.settings == tokenizer.settings
     assert back.fingerprint() == tokenizer.fingerprint() == Tokenizer.from_state(without).fingerprint()
     for wrong in ({"padding": "left"}, {"padding_side": 1}, {"add_bos_token": None}, {"model_max_length": True},
+                  {"templates": {"../a.jinja": ""}}, {"templates": {"chat_template.jinja": 1}}, {"rest": []},
                   {"listed": [{"text": 1}]}, {"listed": "<pad>"}, {"special": [["<pad>"]]}):
         with pytest.raises(ValueError, match=r"pass what state\(\) returned"):
             Tokenizer.from_state({**without, "settings": wrong})

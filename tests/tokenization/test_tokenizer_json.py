@@ -7,7 +7,10 @@ import pytest
 
 from minigpt.tokenization import Tokenizer, load
 from minigpt.tokenization.added import AddedToken, split_added
-from minigpt.tokenization.ranked import apply_ranked, ranked_steps
+from minigpt.tokenization.bpe import BYTE_NAMES, BYTE_ORDER
+from minigpt.tokenization.fast import PieceCache
+from minigpt.tokenization.ranked import RankedCache, apply_ranked, ranked_steps
+from minigpt.tokenization.vocabulary import Vocabulary
 from texts import END
 
 PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -170,6 +173,25 @@ def test_merging_by_ranks_is_the_last_of_its_steps():
         ranks = {pair: (rank, new) for rank, (pair, new) in enumerate(zip(sorted(pairs), made, strict=False))}
         ids = [rng.randrange(3) for _ in range(rng.randrange(30))]
         assert apply_ranked(ids, ranks) == [*ranked_steps(ids, ranks)][-1]
+
+
+@pytest.mark.parametrize(("unk", "fuse"), [(None, False), ("<unk>", False), ("<unk>", True)])
+def test_only_pieces_with_bytes_that_have_no_token_are_merged_one_by_one(unk, fuse, monkeypatch):
+    rng = random.Random(19)
+    words = ["".join(rng.choices("lowerstz", (9, 9, 9, 9, 9, 5, 5, 1), k=rng.randrange(1, 9))) for _ in range(400)]
+    whole = Tokenizer.train(" ".join(words), 300)._as_vocabulary()
+    ids = {"<unk>": 0} | {name: id + 7 for name, id in whole.ids.items() if "z" not in name}
+    merges = [pair for pair in whole.merges if "z" not in "".join(pair)]
+    tokenizer = Tokenizer.from_state(Vocabulary(ids, merges, unk_token=unk, fuse_unk=fuse).state())
+    merge_together, together = PieceCache._merge_together, set()
+    monkeypatch.setattr(PieceCache, "_merge_together", lambda self, new: together.update(new) or merge_together(self, new))
+    found = tokenizer.encode(" ".join(words))
+    assert together == {f" {word}" for word in words[1:] if "z" not in word} | {words[0]}
+    of_byte = {byte: ids[name] for byte, name in zip(BYTE_ORDER, BYTE_NAMES, strict=True) if name in ids}
+    ranks = {(ids[left], ids[right]): (rank, ids[left + right]) for rank, (left, right) in enumerate(merges)}
+    ranked = RankedCache(ranks, of_byte, None if unk is None else 0, fuse)
+    pieces = [words[0], *(f" {word}" for word in words[1:])]
+    assert found == [id for piece in pieces for id in ranked.steps(piece)[-1]]
 
 
 def test_a_long_piece_takes_few_steps_where_merges_have_no_order():

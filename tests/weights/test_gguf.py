@@ -228,11 +228,12 @@ def test_the_roles_of_tokens_survive_and_flags_that_gguf_lacks_are_warned_of(tmp
     added = [*map(AddedToken, ("<s>", "</s>", "<pad>")), AddedToken("<m>", lstrip=True, single_word=True)]
     tokenizer = Tokenizer.from_state(Vocabulary(names, [], added, add_prefix_space=True).state())
     tokenizer.settings = Settings(bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="</s>", add_bos_token=True,
-                                  add_eos_token=True, add_prefix_space=True)
+                                  add_eos_token=True, add_prefix_space=True, templates={"chat_template.jinja": "{{ é }}"})
     with pytest.warns(UserWarning) as warned:
         path = saved(tmp_path / "model.gguf", narrow(6), tokenizer, bos_token_id=3)
     assert any("<m> (lstrip single_word), expected added tokens without these flags" in str(one.message) for one in warned)
     keys = gguf.read_header(path).keys
+    assert keys["tokenizer.chat_template"] == "{{ é }}"
     assert [keys[f"tokenizer.ggml.{name}_token_id"] for name in ("bos", "eos", "padding", "unknown")] == [2, 3, 4, 3]
     assert keys["tokenizer.ggml.add_bos_token"] and keys["tokenizer.ggml.add_eos_token"]
     again = gguf.read_tokenizer(path)
