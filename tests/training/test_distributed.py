@@ -286,7 +286,7 @@ def test_a_rank_that_fails_ends_the_job_and_the_checkpoint_is_good(tmp_path, wha
 
 @with_mpi
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGUSR1"])         # SIGTERM: test_a_run_is_written_by_one_and_resumed_by_any_number
+@pytest.mark.parametrize("name", ["SIGINT", "SIGUSR1"])      # SIGTERM: test_a_run_is_written_by_one_and_resumed_by_any_number
 def test_a_signal_at_one_rank_ends_all_after_a_checkpoint(tmp_path, name):
     status, out, err = ended(started(2, "disturbed", name, tmp_path / "run"))
     assert status == 128 + getattr(signal, name), err
