@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-# OpenBLAS's threads wait for the next product in a loop, some 30 ms of a core that other tests need.  Each process, also those
-# that tests start, has one of them therefore; and where more are asked for, they sleep at once.  Read when NumPy is imported.
+# OpenBLAS's threads go round in a loop for a while before they sleep, on cores that other tests need.  So each process has one
+# of them, also those that tests start; where a test asks for more, they sleep at once.  NumPy is imported after this.
 os.environ.update(OPENBLAS_NUM_THREADS="1", OPENBLAS_THREAD_TIMEOUT="4")
 
 
