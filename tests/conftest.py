@@ -1,4 +1,24 @@
-"""The order of the tests."""
+"""The order of the tests, and how many threads BLAS has in them."""
+
+import os
+
+import pytest
+
+# OpenBLAS's threads go round in a loop for a while before they sleep, on cores that other tests need.  So each process has one
+# of them, also those that tests start; where a test asks for more, they sleep at once.  NumPy is imported after this.
+os.environ.update(OPENBLAS_NUM_THREADS="1", OPENBLAS_THREAD_TIMEOUT="4")
+
+
+@pytest.fixture
+def two_blas_threads():
+    """BLAS has two threads, as it has in a user's process, so that a test sees whether it gets them back."""
+    from minigpt.system.blas import openblas_functions
+
+    get, set_ = openblas_functions("get_num_threads", "set_num_threads") or (lambda: 1, lambda n: None)
+    before = get()
+    set_(2)
+    yield
+    set_(before)
 
 
 def pytest_collection_modifyitems(items):

@@ -28,9 +28,8 @@ TEXT = "the cat sat on the mat; the dog ran to the cat.\n" * 40
 SIZES = dict(n_positions=16, n_embd=16, n_layer=3, n_head=2, embd_pdrop=0.1, attn_pdrop=0.1, resid_pdrop=0.1)
 
 
-def steps(out, n_steps, threads, textbook=""):
-    """Steps in float64, with everything that depends on rows: dropout, accumulation, targets that do not count"""
-    group = ranks(timeout=60)
+def steps(group, n_steps, threads, textbook=""):
+    """What comes of steps in float64, with all that depends on rows: dropout, accumulation, targets that do not count"""
     ids = np.random.default_rng(0).integers(0, 50, 5000)
     model = GPT(GPTConfig(vocab_size=50, **SIZES), seed=0, dtype=np.float64, threads=int(threads), fast=not textbook)
     batches = Batches(ids, 7, 16, seed=1)
@@ -52,8 +51,16 @@ def steps(out, n_steps, threads, textbook=""):
                                    accumulate=2, group=group))
         group.check_equal(model.flat_params, "parameters")
     muon.gather()
-    if group.leads:
-        np.savez(out, steps=np.array(found), params=model.flat_params, **muon.state())
+    return {"steps": np.array(found), "params": model.flat_params, **muon.state()}
+
+
+def twice(folder, *arguments):
+    """steps(), written as once.npz and again.npz"""
+    group = ranks(timeout=60)
+    for name in ("once", "again"):
+        found = steps(group, *arguments)
+        if group.leads:
+            np.savez(Path(folder) / f"{name}.npz", **found)
 
 
 def trainer_of(group, folder, n_steps, **recipe):
@@ -107,8 +114,15 @@ def tune(folder):
     return FineTuner(model, tokenizer, (examples[:16], examples[16:]), recipe, folder, group=group).run()
 
 
-def command(*arguments):
+def commands(*arguments):
+    """Command lines, one after the other, with "then" between them and between what they print: the status of the last"""
     tasks.TASKS["dates"] = lambda seed: tasks.dates(40, 6, 5, seed)
+    while "then" in arguments:
+        end = arguments.index("then")
+        assert main(list(arguments[:end])) == 0
+        if starts_first():
+            print("then", flush=True)
+        arguments = arguments[end + 1 :]
     return main(list(arguments))
 
 

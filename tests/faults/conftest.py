@@ -44,7 +44,7 @@ class Campaign:
 
 
 @pytest.fixture(params=["sample", pytest.param("whole", marks=pytest.mark.faults)])
-def campaign(request):
+def campaign(request, two_blas_threads):
     """with campaign(name) as one: the faults that a test tries; where one went wrong the test fails at the end."""
     counts = request.config.stash.setdefault(COUNTS, {})
     return lambda name: Campaign(name, request.param == "whole", counts)

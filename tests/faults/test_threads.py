@@ -50,8 +50,8 @@ def mixed(case):
     rng = random.Random(seed)
     several = [Models(threads) for _ in range(n_models)]
     names = [name for name in SHARED if name != "Trainer.run"]
-    alone = {(name, i): solid(SHARED[name](m)) for i, m in enumerate(several) for name in names}
     chosen = [(rng.choice(names), rng.randrange(n_models)) for _ in range(rounds * PYTHON_THREADS)]
+    alone = {(name, i): solid(SHARED[name](several[i])) for name, i in dict.fromkeys(chosen)}
     problem = compared([(name, several[i], alone[name, i]) for name, i in chosen])
     for m in several:
         m.close()

@@ -7,7 +7,8 @@ import pytest
 from minigpt.system import blas
 from minigpt.system.blas import blas_threads, with_blas_threads
 
-pytestmark = pytest.mark.skipif(blas_threads() is None, reason="NumPy here has no OpenBLAS whose threads can be counted")
+pytestmark = [pytest.mark.skipif(blas_threads() is None, reason="NumPy here has no OpenBLAS whose threads can be counted"),
+              pytest.mark.usefixtures("two_blas_threads")]
 
 
 def fail():

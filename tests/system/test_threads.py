@@ -29,6 +29,7 @@ def test_every_task_sees_one_blas_thread_where_several_run(threads, tasks):
 
 @needs_openblas
 @pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.usefixtures("two_blas_threads")
 def test_blas_has_its_threads_back_after_a_run(threads):
     before = blas_threads()
     WorkerPool(threads).run([blas_threads] * 3)
@@ -38,6 +39,7 @@ def test_blas_has_its_threads_back_after_a_run(threads):
 @needs_openblas
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.usefixtures("two_blas_threads")
 def test_blas_has_its_threads_back_after_a_task_that_fails(threads, place):
     before, tasks = blas_threads(), [blas_threads] * 3
     tasks[place] = fail

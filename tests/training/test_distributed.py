@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +22,23 @@ from minigpt.training import checkpoint, distributed, tasks
 from minigpt.training.distributed import ALONE, Alone, launched, ranks
 from minigpt.training.ending import cause_of, status_of
 from minigpt.training.texts import ShortText
-from rank_programs import SIZES, TEXT, trainer_of
+from rank_programs import SIZES, TEXT, steps, trainer_of
 
 HERE, PROGRAMS = Path(__file__).parents[1], Path(__file__).parents[1] / "rank_programs.py"
 MPIEXEC = next((str(path) for path in [Path(sys.executable).with_name("mpiexec")] if path.exists()), shutil.which("mpiexec"))
 with_mpi = pytest.mark.skipif(MPIEXEC is None or importlib.util.find_spec("mpi4py") is None, reason="no mpi4py with an mpiexec")
 
 
+@cache
+def of_open_mpi():
+    """Whether mpiexec is Open MPI's, which starts no more ranks than there are cores unless it is asked to"""
+    version = subprocess.run([MPIEXEC, "--version"], capture_output=True, encoding="utf-8").stdout
+    return "Open" in version or "prte" in version.lower()
+
+
 def started(n, *arguments):
     """mpiexec with so many ranks of a program, whichever MPI it is of"""
-    version = subprocess.run([MPIEXEC, "--version"], capture_output=True, encoding="utf-8").stdout
-    more = ["--oversubscribe"] if "Open" in version or "prte" in version.lower() else []
+    more = ["--oversubscribe"] if of_open_mpi() else []
     environment = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
                    "PYTHONPATH": os.pathsep.join([str(Path(minigpt.__file__).parents[1]), str(HERE)])}
     return subprocess.Popen([MPIEXEC, *more, "-n", str(n), sys.executable, str(PROGRAMS), *map(str, arguments)],
@@ -192,11 +199,10 @@ def test_rows_of_a_batch_drop_what_they_drop_in_the_whole():
 @pytest.mark.parametrize(("n", "n_steps", "threads", "textbook"), [(2, 20, 2, ""), (3, 10, 1, "textbook")],
                          ids=["engine", "textbook"])
 def test_steps_on_several_processes_are_those_on_one(tmp_path, n, n_steps, threads, textbook):
-    subprocess.run([sys.executable, str(PROGRAMS), "steps", str(tmp_path / "one.npz"), str(n_steps), "1"], check=True,
-                   env={**os.environ, "PYTHONPATH": str(Path(minigpt.__file__).parents[1])})
-    assert ended(started(n, "steps", tmp_path / "several.npz", n_steps, threads, textbook)) == (0, "", "")
-    assert ended(started(n, "steps", tmp_path / "again.npz", n_steps, threads, textbook)) == (0, "", "")
-    one, several, again = (dict(np.load(tmp_path / f"{name}.npz")) for name in ("one", "several", "again"))
+    assert ended(started(n, "twice", tmp_path, n_steps, threads, textbook)) == (0, "", "")
+    several, again = (dict(np.load(tmp_path / f"{name}.npz")) for name in ("once", "again"))
+    one = steps(ALONE, n_steps, 1)
+    assert several.keys() == one.keys()
     for name, array in one.items():
         np.testing.assert_allclose(several[name], array, rtol=1e-9, atol=1e-11, err_msg=name)
         np.testing.assert_array_equal(several[name], again[name])
@@ -206,7 +212,7 @@ def test_steps_on_several_processes_are_those_on_one(tmp_path, n, n_steps, threa
 def test_a_run_is_written_by_one_and_resumed_by_any_number(tmp_path):
     status, out, err = ended(started(3, "disturbed", "SIGTERM", tmp_path / "run", 12))
     assert status == 143 and err.count("rank") == 0, err
-    assert out.count("step     4") == out.count("sample after step 4") == 1
+    assert out.count("step     4") == out.count("sample after step 4") == out.count("stopped after step 7") == 1
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"log.csv", "samples.txt", "config.json", "model.safetensors", "checkpoint-00000007.safetensors"} <= names
     assert ended(started(2, "resume", tmp_path / "run"))[0] == 0
@@ -219,34 +225,48 @@ def test_a_run_is_written_by_one_and_resumed_by_any_number(tmp_path):
 
 
 @with_mpi
-def test_fine_tuning_is_shared_out_alike(tmp_path, monkeypatch, capsys):
+def test_commands_on_several_processes_do_what_they_do_on_one(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(tasks.TASKS, "dates", lambda seed: tasks.dates(40, 6, 5, seed))
     base = GPT(GPTConfig(vocab_size=28, **{**SIZES, "n_positions": 80}))
     base.tokenizer = CharTokenizer.train("abcdefghijklmnopqrstuvwxyz \n")
     base.save_pretrained(tmp_path / "base")
-    flags = ["finetune", "dates", "--model", str(tmp_path / "base"), "--ways", "whole", "lora", "--steps", "3", "--out"]
-    assert main([*flags, str(tmp_path / "1")]) == 0
-    status, out, err = ended(started(2, "command", *flags, tmp_path / "2"))
-    assert status == 0, err
-    shares = [[line.split()[-3] for line in text.splitlines() if "%" in line] for text in (out, capsys.readouterr().out)]
+    finetune = ["finetune", "dates", "--model", str(tmp_path / "base"), "--ways", "whole", "lora", "--steps", "3", "--out"]
+    translate = ["translate", "--steps", "3", "--pairs", "101", "--tested", "5", "--model"]
+    alone = []
+    for command in (finetune, translate):
+        assert main([*command, str(tmp_path / f"{command[0]} on 1")]) == 0
+        alone.append(capsys.readouterr().out)
+    status, out, err = ended(started(
+        2, "commands", *finetune, tmp_path / "finetune on 2", "then", *translate, tmp_path / "translate on 2", "then",
+        *flags(tmp_path), "then", *flags(tmp_path), "--batch-size", 1))
+    assert status == 1 and err.count("batch_size 1 for 2 processes") == 1, err
+    tuned, translated, trained, refused = out.split("then\n")
+    check_fine_tuning(tmp_path, alone[0], tuned)
+    check_translation(tmp_path, alone[1], translated)
+    assert trained.count("parameters, 2 processes") == trained.count("best validation loss") == 1, trained
+    assert refused.count("best validation loss") == 0
+
+
+def check_fine_tuning(folder, *texts):
+    shares = [[line.split()[-3] for line in text.splitlines() if "%" in line] for text in texts]
     assert shares[0] == shares[1] and len(shares[0]) == 4
     for way in ("whole", "lora"):
-        two, one = (np.genfromtxt(tmp_path / n / way / "log.csv", delimiter=",", names=True) for n in "21")
+        one, two = (np.genfromtxt(folder / f"finetune on {n}" / way / "log.csv", delimiter=",", names=True) for n in (1, 2))
         for name in ("train_loss", "val_loss", "gradient_norm"):
             np.testing.assert_allclose(two[name], one[name], rtol=1e-3, err_msg=f"{way}: {name}")
-    status, _, err = ended(started(2, "tune", tmp_path / "other"))
-    assert status == 1 and err.count("h.1.mlp.c_fc.weight: rank 1 has other bits than rank 0") == 1, err
+
+
+def check_translation(folder, *texts):
+    losses = [[line.split(", ")[1] for line in text.splitlines() if "loss" in line] for text in texts]
+    assert losses[0] == losses[1] and len(losses[0]) == 1
+    names = [{path.name for path in (folder / f"translate on {n}").iterdir()} for n in (1, 2)]
+    assert names[0] == names[1]
 
 
 @with_mpi
-def test_translation_is_learned_alike(tmp_path, capsys):
-    flags = ["translate", "--steps", "3", "--pairs", "101", "--tested", "5", "--model"]
-    assert main([*flags, str(tmp_path / "1")]) == 0
-    status, out, err = ended(started(2, "command", *flags, tmp_path / "2"))
-    assert status == 0, err
-    losses = [[line.split(", ")[1] for line in text.splitlines() if "loss" in line] for text in (out, capsys.readouterr().out)]
-    assert losses[0] == losses[1] and len(losses[0]) == 1
-    assert {path.name for path in (tmp_path / "2").iterdir()} == {path.name for path in (tmp_path / "1").iterdir()}
+def test_what_is_frozen_is_compared_before_fine_tuning(tmp_path):
+    status, _, err = ended(started(2, "tune", tmp_path / "other"))
+    assert status == 1 and err.count("h.1.mlp.c_fc.weight: rank 1 has other bits than rank 0") == 1, err
 
 
 @with_mpi
@@ -267,7 +287,7 @@ def test_a_rank_that_fails_ends_the_job_and_the_checkpoint_is_good(tmp_path, wha
 
 @with_mpi
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows")
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGUSR1"])      # SIGTERM: test_a_run_is_written_by_one_and_resumed_by_any_number
 def test_a_signal_at_one_rank_ends_all_after_a_checkpoint(tmp_path, name):
     status, out, err = ended(started(2, "disturbed", name, tmp_path / "run"))
     assert status == 128 + getattr(signal, name), err
@@ -286,15 +306,6 @@ def test_a_signal_at_the_launcher_ends_all_with_a_good_checkpoint(tmp_path, numb
     status, out, err = ended(process)
     assert status != 0
     assert checkpoint.load_newest(tmp_path / "run").step >= 4
-
-
-@with_mpi
-def test_the_command_trains_on_all_processes(tmp_path):
-    status, out, err = ended(started(2, "command", *flags(tmp_path)))
-    assert status == 0, err
-    assert out.count("parameters, 2 processes") == out.count("best validation loss") == 1, out
-    status, out, err = ended(started(2, "command", *flags(tmp_path), "--batch-size", 1))
-    assert status == 1 and err.count("batch_size 1 for 2 processes") == 1, err
 
 
 def flags(folder):
