@@ -71,7 +71,7 @@ def convert(args: argparse.Namespace) -> int:
 
 
 def read(source: str) -> tuple[GPT, bytes | None]:
-    """The model of a folder or a file, or by name, and what generation_config.json beside it holds, None where there is none."""
+    """The model of a folder or a file, or by name, and what generation_config.json beside it holds, if there is one."""
     try:
         place = find(source)
     except FileNotFoundError as error:

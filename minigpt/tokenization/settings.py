@@ -77,7 +77,8 @@ class Settings:
         """The model's own template, where there are several the one called "default"; None where there is none."""
         found = self.templates.get(MAIN, self.rest.get("chat_template"))
         if isinstance(found, list):
-            found = next((each.get("template") for each in found if isinstance(each, dict) and each.get("name") == "default"), None)
+            named = [each for each in found if isinstance(each, dict)]
+            found = next((each.get("template") for each in named if each.get("name") == "default"), None)
         return found if isinstance(found, str) else None
 
     def written(self, known: Collection[str]) -> dict[str, Any]:

@@ -279,7 +279,8 @@ class WordPieceTokenizer:
         vocab.txt is left out where it cannot say the vocabulary: where a token has a line's end in it, or white space last.
         Makes the folder where there is none.  Raises OSError.
         """
-        write_wordpiece_files(Path(folder), self._vocabulary(), self._rules, self._unk_token, self._added.values(), self.settings)
+        added = self._added.values()
+        write_wordpiece_files(Path(folder), self._vocabulary(), self._rules, self._unk_token, added, self.settings)
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> WordPieceTokenizer:

@@ -199,8 +199,8 @@ def _added(entry: object, path: Path) -> Numbered:
     if type(id) is not int or not 0 <= id < MOST_VALUES:
         raise ValueError(f"{where} {shortened(entry)}, expected content and id; download or save the file again")
     if chosen := [key for key in _AS_WRITTEN if getattr(token, key)]:
-        raise ValueError(f"{where} {shortened(token.text)}: {chosen[0]}, expected a token that is parsed as it is written; load "
-                         "the folder with the library that wrote it")
+        raise ValueError(f"{where} {shortened(token.text)}: {chosen[0]}, expected a token that is parsed as it is written; "
+                         "load the folder with the library that wrote it")
     return id, token
 
 

@@ -163,8 +163,8 @@ def _check_members(path: str | os.PathLike[str], members: list[zipfile.ZipInfo],
     if len(set(names)) < len(names):
         refuse(path, f"{max(names, key=names.count)!r} twice", "each name once")
     if any(name.endswith("/config.json") for name in names):
-        raise WeightFormatError(f"{printable(path)}: a model's folder in a zip archive, expected a file of weights; unpack it, and "
-                                "name the folder")
+        raise WeightFormatError(f"{printable(path)}: a model's folder in a zip archive, expected a file of weights; unpack it, "
+                                "and name the folder")
     for member in members:
         if problem := _name_problem(member.filename):
             refuse(path, f"a member {member.filename!r}", problem)

@@ -193,7 +193,7 @@ def find(what: str | os.PathLike[str], downloads: bool = True) -> Path:
 
 
 def find_tokenizer(what: str | os.PathLike[str]) -> Any:
-    """Return the tokenizer of a folder, or of a model that find() finds; of GPT-2, which shares it with all sizes, without files.
+    """Return the tokenizer of a folder, or of a model that find() finds; of GPT-2, all sizes of which share it, without files.
 
     Raises: as find(), FileNotFoundError where there is no tokenizer, ValueError for one that cannot be read.
     """

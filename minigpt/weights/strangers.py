@@ -29,7 +29,8 @@ _EXPORTED = (
 _KNOWN = (      # what stands further up goes before
     (r".*\.(incomplete|part|partial|crdownload|download|aria2)", "a download that has not ended", "download it again"),
     (r".*\.(zip|tar|tgz|tar\.gz|tar\.bz2|tar\.xz|7z|rar)", "an archive", "unpack it, and name the folder"),
-    (r".*-\d{5}-of-\d{5}\.(safetensors|bin)", "parts of a model without the index.json that lists them", "put that beside them"),
+    (r".*-\d{5}-of-\d{5}\.(safetensors|bin)", "parts of a model without the index.json that lists them",
+     "put that beside them"),
     (r"mp_rank_.*|.*_model_states\.pt|zero_to_fp32\.py|global_step\d+", "DeepSpeed's parts of a model",
      "join them with the zero_to_fp32.py that lies there"),
     *_EXPORTED,

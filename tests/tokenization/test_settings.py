@@ -125,7 +125,8 @@ def test_transformers_reads_the_same_from_a_tokenizer_that_was_loaded_and_saved(
 def test_what_only_others_read_is_written_again_as_it_was(tmp_path, plain):
     rest = {"chat_template": [{"name": "default", "template": "{{ é }}\n"}], "model_input_names": ["input_ids"],
             "someone_elses": {"a": [1, 1e300, None]}, "split_special_tokens": True}
-    templates = {"chat_template.jinja": "{% for m in messages %}\r\n".encode() + b"\xff", "additional_chat_templates/tool_use.jinja": b"t"}
+    templates = {"chat_template.jinja": b"{% for m in messages %}\r\n" + b"\xff",
+                 "additional_chat_templates/tool_use.jinja": b"t"}
     plain.save(tmp_path)
     path = tmp_path / "tokenizer_config.json"
     own = json.loads(path.read_text(encoding="utf-8"))

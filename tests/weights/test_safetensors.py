@@ -271,7 +271,7 @@ NOT_SAFETENSORS = {
     "HTML page, lower case": (b"\n <html lang=en><body>Sign in</body></html>", "an HTML page"),
     "Git LFS pointer": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:248df\nsize 548105171\n",
-        "a Git LFS pointer, expected a file of weights; download the file itself",
+        "a Git LFS pointer, expected a file of weights; run git lfs pull in the cloned folder, or download the file itself",
     ),
     "JSON text": (b'{"error": "Repository not found"}', "a JSON text"),
     "gzip of a good file": (gzip.compress(GOOD, mtime=1_700_000_000), "a gzip archive"),

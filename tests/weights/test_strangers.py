@@ -25,7 +25,8 @@ def files(tmp_path_factory):
     return {"config": (folder / "config.json").read_bytes(), "weights": (folder / "model.safetensors").read_bytes(),
             "4 bits": json.dumps({**config, "quantization_config": {"quant_method": "gptq", "bits": 4}}).encode(),
             "4 bits of mlx": json.dumps({**config, "quantization": {"bits": 4}}).encode(),
-            "pointer": POINTER, "lora": LORA, "xet": b"# xet version 0\nfilesize = 548105171\n", "": b"", "old": b"lmgg" + bytes(99)}
+            "pointer": POINTER, "lora": LORA, "xet": b"# xet version 0\nfilesize = 548105171\n", "": b"",
+            "old": b"lmgg" + bytes(99)}
 
 
 def put(folder, files, content):
@@ -37,7 +38,7 @@ def put(folder, files, content):
 
 def test_what_else_lies_beside_a_model_does_not_matter(tmp_path, files):
     for i, (name, others) in enumerate({
-        "model.safetensors": ["tf_model.h5", "flax_model.msgpack", "rust_model.ot", "onnx/config.json", "64.tflite", "README.md"],
+        "model.safetensors": ["tf_model.h5", "flax_model.msgpack", "rust_model.ot", "onnx/config.json", "64.tflite"],
         "model.fp16.safetensors": ["adapter_config.json", "adapter_model.safetensors", ".gitattributes"],
         "model (1).safetensors": ["optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "training_args.bin"],
     }.items()):  # fmt: skip
@@ -95,20 +96,21 @@ def test_a_file_that_is_no_model_says_so_too(tmp_path, files):
     put(tmp_path, files, {"tokenizer.json": "pointer"})
     for name, message in (
         ("gpt2.zip", "a model's folder in a zip archive, .*; unpack it"), ("model.onnx", "exported for another program"),
-        ("flax_model.msgpack", "Flax's weights"), ("config.json", "a JSON text without weight_map, .*; name the model's folder$"),
+        ("flax_model.msgpack", "Flax's weights"),
+        ("config.json", "a JSON text without weight_map, .*; name the model's folder$"),
     ):
         with pytest.raises(WeightFormatError, match=message):
             GPT.from_pretrained(tmp_path / name)
     for address in ("https://huggingface.co/openai-community/gpt2", "huggingface.co/gpt2"):
-        with pytest.raises(FileNotFoundError, match="a web address, expected a folder, a file or a name such as 'gpt2'; download"):
+        with pytest.raises(FileNotFoundError, match="a web address, expected a folder, a file or a name such as 'gpt2'"):
             GPT.from_pretrained(address)
     (tmp_path / "model.safetensors").write_bytes(files["weights"])
-    with pytest.warns(UserWarning, match=r"no tokenizer, since it cannot be read: .*tokenizer.json: a Git LFS pointer, expected JSON"):
+    with pytest.warns(UserWarning, match=r"no tokenizer, since .*tokenizer.json: a Git LFS pointer, expected JSON"):
         GPT.from_pretrained(tmp_path / "model.safetensors")
 
 
 def test_packed_weights_are_said_to_be_packed():
     packed = {name: array for name, array in MODEL.params.items() if "c_attn.weight" not in name}
     packed["h.0.attn.c_attn.qweight"] = np.ones((2, 24), np.int32)
-    with pytest.raises(WeightFormatError, match="h.0.attn.c_attn.qweight is packed, save the model dequantized; "):
+    with pytest.raises(WeightFormatError, match=r"h\.0\.attn.c_attn.qweight is packed, save the model dequantized; "):
         GPT.from_state_dict(packed, MODEL.config)
