@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Two fast readers of tokenizer.json, tokie 0.1.4 and kitoken 0.11.1, beside tokenizers 0.23.3: a byte-level BPE with GPT-2's split,
-# on Python and tab-indented source.
+# Two fast readers of tokenizer.json, tokie 0.1.4 and kitoken 0.11.1, beside tokenizers 0.23.3: a byte-level BPE with GPT-2's
+# split, on Python and tab-indented source.
 #
 # Guessed before: the same ids for every text; tokie calls itself "100% accurate" and a drop-in replacement.
-# Seen: prose and most code, yes.  A single quote behind a tab is split otherwise by both, and behind a line break by kitoken: GPT-2's
-# pattern takes the white space by itself and then 's or 't as a contraction, whatever follows; they take the quote alone and
-# the word whole.  So \t'test' is "'", "test" instead of "'t", "est".
+# Seen: prose and most code, yes.  A single quote behind a tab is split otherwise by both, and behind a line break by kitoken:
+# GPT-2's pattern takes the white space by itself and then 's or 't as a contraction, whatever follows; they take the quote
+# alone and the word whole.  So \t'test' is "'", "test" instead of "'t", "est".
 #
-# The ids decode to the same text, so nothing shows it; the model was trained on the others.  Compare ids on a sample of your own
-# corpus before you change the tokenizer.
+# The ids decode to the same text, so nothing shows it; the model was trained on the others.  Compare ids on a sample of your
+# own corpus before you change the tokenizer.
 #
 # Usage: findings/fast_tokenizers_quotes_after_tabs.sh        needs Python 3.10 or newer and PyPI; fails if this has changed
 set -euo pipefail

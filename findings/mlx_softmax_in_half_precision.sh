@@ -7,8 +7,8 @@
 # bfloat16.  50,257 equal logits give "probabilities" that sum to 24.5 and 196; logits drawn with deviation 2 give 1.6 and 3.1.
 # mx.logsumexp of the same logits is right, and softmax(precise=True) sums to 1.001 at most.
 #
-# A top-p cut at 0.9 of such probabilities keeps 268 tokens instead of 11,862, and a perplexity from them is too good.
-# Write softmax(logits, precise=True) or exp(logits − logsumexp), or cast first.
+# A top-p cut at 0.9 of such probabilities keeps 268 tokens instead of 11,862, and a perplexity from them is too good. Write
+# softmax(logits, precise=True) or exp(logits − logsumexp), or cast first.
 #
 # Usage: findings/mlx_softmax_in_half_precision.sh        needs Python 3.10 or newer on Linux and PyPI; fails if this has changed
 set -euo pipefail

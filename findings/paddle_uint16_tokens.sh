@@ -2,13 +2,13 @@
 # Token ids in uint16, as nanoGPT's .bin files and many corpora have them, given to PaddlePaddle 3.3.1.
 #
 # Guessed before: paddle.to_tensor of a uint16 array is uint16 or a larger integer type, or is refused as uint32 is.
-# Seen: it is bfloat16.  The two bytes are taken as they are, for a number of that type: id 50256 becomes -832, 65535 becomes nan,
-# and every id below 16256 a number below 1.  .astype("int64"), which an embedding needs, then gives 0 for all of these:
-# with a vocabulary of up to 16,256 tokens the whole corpus is token 0, and nothing is said.  DataLoader and
-# safetensors.paddle do the same.  to_tensor(ids, dtype="int64") and ids.astype(np.int64) give the ids.
+# Seen: it is bfloat16.  The two bytes are taken as they are, for a number of that type: id 50256 becomes -832, 65535 becomes
+# nan, and every id below 16256 a number below 1.  .astype("int64"), which an embedding needs, then gives 0 for all of these:
+# with a vocabulary of up to 16,256 tokens the whole corpus is token 0, and nothing is said.  DataLoader and safetensors.paddle
+# do the same.  to_tensor(ids, dtype="int64") and ids.astype(np.int64) give the ids.
 #
-# The loss then goes to 0 within a few steps, since all targets are one token.  In the other direction paddle.save pickles a bfloat16
-# weight as a uint16 array: whoever reads a .pdparams file without Paddle finds integers, 16256 where the weight is 1.
+# The loss then goes to 0 within a few steps, since all targets are one token.  In the other direction paddle.save pickles a
+# bfloat16 weight as a uint16 array: whoever reads a .pdparams file without Paddle finds integers, 16256 where the weight is 1.
 #
 # Usage: findings/paddle_uint16_tokens.sh        needs Python 3.10 to 3.13 on x86-64 and PyPI; fails if this has changed
 set -euo pipefail

@@ -2,15 +2,16 @@
 # One corpus, trained on three times by tokenizers 0.23.3, each time in a new process: BPE, BPE with limit_alphabet=1000,
 # BertWordPieceTokenizer with its defaults, Unigram.
 #
-# Guessed before: the same corpus and the same settings give the same vocabulary; nothing in these algorithms is random, and ties
-# are broken by a rule.
-# Seen: BPE without a limit does so.  With limit_alphabet the characters are sorted by how often they occur and by nothing else, out of
-# a hash map whose order is another one in each process: which of the equally rare ones are kept is left to chance, and all ids of
-# the tokens that merge after them move.  BertWordPieceTokenizer sets 1000 by itself, so every corpus with more characters,
-# any Chinese one, is hit.  Unigram gives other scores each time, by which it sorts, so that the same tokens have other ids.
+# Guessed before: the same corpus and the same settings give the same vocabulary; nothing in these algorithms is random, and
+# ties are broken by a rule.
+# Seen: BPE without a limit does so.  With limit_alphabet the characters are sorted by how often they occur and by nothing else,
+# out of a hash map whose order is another one in each process: which of the equally rare ones are kept is left to chance, and
+# all ids of the tokens that merge after them move.  BertWordPieceTokenizer sets 1000 by itself, so every corpus with more
+# characters, any Chinese one, is hit.  Unigram gives other scores each time, by which it sorts, so that the same tokens have
+# other ids.
 #
-# A model trained with the one vocabulary reads noise with the other, though "the same script made both".  Keep the file;
-# set limit_alphabet above the number of characters, or None.
+# A model trained with the one vocabulary reads noise with the other, though "the same script made both".  Keep the file; set
+# limit_alphabet above the number of characters, or None.
 #
 # Usage: findings/tokenizers_trained_twice.sh        needs Python 3.10 or newer and PyPI; fails if this has changed
 set -euo pipefail

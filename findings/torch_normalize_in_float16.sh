@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # torch.nn.functional.normalize and cosine_similarity in float16, PyTorch 2.13.0.
 #
-# Guessed before: rows get length 1 within 1 %, and a row of zeros stays zeros, since eps stands in the denominator for that; rms_norm
-# and layer_norm, which face the same two dangers, are right in float16.
-# Seen: eps is 1e-12, which is 0 in float16: a row of zeros gives NaN.  And the length is rounded to float16 before the division, so
-# that a row longer than 65,504, 768 numbers of 2,400, is divided by infinity and comes back as zeros.  cosine_similarity gives NaN for the
-# row of zeros.  bfloat16, with float32's range, has neither.
+# Guessed before: rows get length 1 within 1 %, and a row of zeros stays zeros, since eps stands in the denominator for that;
+# rms_norm and layer_norm, which face the same two dangers, are right in float16.
+# Seen: eps is 1e-12, which is 0 in float16: a row of zeros gives NaN.  And the length is rounded to float16 before the
+# division, so that a row longer than 65,504, 768 numbers of 2,400, is divided by infinity and comes back as
+# zeros.  cosine_similarity gives NaN for the row of zeros.  bfloat16, with float32's range, has neither.
 #
 # Normalized queries and keys, nGPT's weights and sentence vectors take this path; a padded row is zeros, and one NaN in a batch
 # is a NaN in its mean.  Pass eps=1e-6, or normalize in float32.

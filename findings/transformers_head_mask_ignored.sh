@@ -2,12 +2,13 @@
 # Heads of a GPT-2 switched off by model(ids, head_mask=…), as older code does it, in transformers 5.24.0.
 #
 # Guessed before: it still works; or an argument that is gone is a TypeError, as in any Python function.
-# Seen: forward() takes any name at all into its keyword arguments and does nothing with it: head_mask=0 for all heads gives the very
-# logits of the whole model, and so does a misspelled attention_mask.  output_attentions=True gives an empty tuple, since only the
-# "eager" attention has weights to give.  With attn_implementation="eager" the weights are there and head_mask is still ignored.
+# Seen: forward() takes any name at all into its keyword arguments and does nothing with it: head_mask=0 for all heads gives the
+# very logits of the whole model, and so does a misspelled attention_mask.  output_attentions=True gives an empty tuple, since
+# only the "eager" attention has weights to give.  With attn_implementation="eager" the weights are there and head_mask is still
+# ignored.
 #
-# A study that removes heads one by one then finds that none matters.  Multiply in a hook on attn.c_proj's input instead; compare with
-# a mask of zeros first.
+# A study that removes heads one by one then finds that none matters.  Multiply in a hook on attn.c_proj's input instead;
+# compare with a mask of zeros first.
 #
 # Usage: findings/transformers_head_mask_ignored.sh        needs Python 3.10 or newer and PyPI; fails if this has changed
 set -euo pipefail

@@ -3,12 +3,12 @@
 #
 # Guessed before: nothing depends on the network, since the package says that the vocabularies are built in and that
 # from_pretrained never makes a request; or, if it downloads, a failed download is an error, as it is in tiktoken.
-# Seen: it downloads, and a failed download leaves an empty file in its cache.  An empty vocabulary counts as one: the tokenizer has the
-# 256 bytes and nothing else, "hello world" is eleven tokens, [104, 101, …], and no error or warning is seen.  The empty file
-# stays: also later, with the network back, this user gets bytes.  tiktoken's names in wordchipper.compat do the same.
+# Seen: it downloads, and a failed download leaves an empty file in its cache.  An empty vocabulary counts as one: the tokenizer
+# has the 256 bytes and nothing else, "hello world" is eleven tokens, [104, 101, …], and no error or warning is seen.  The empty
+# file stays: also later, with the network back, this user gets bytes.  tiktoken's names in wordchipper.compat do the same.
 #
-# A corpus encoded so is four times as long, and its ids, all below 256, are other tokens of a pre-trained model.  Check n_vocab, 50257
-# for r50k_base and GPT-2, and delete the cache.
+# A corpus encoded so is four times as long, and its ids, all below 256, are other tokens of a pre-trained model.  Check
+# n_vocab, 50257 for r50k_base and GPT-2, and delete the cache.
 #
 # Usage: findings/wordchipper_without_its_vocabulary.sh        needs Python 3.10 or newer on Linux and PyPI; fails if this has changed
 set -euo pipefail
