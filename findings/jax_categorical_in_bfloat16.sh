@@ -6,7 +6,7 @@
 # Seen: the Gumbel noise is drawn in the type of the logits, from 128 values in bfloat16 and 1,024 in float16, and ends at 4.84
 # and 6.93.  The largest value comes many times in a row of 50,257, and of equals the first wins.  From equal logits no id above
 # 2,000 is drawn in bfloat16; a last token of probability 0.5 is drawn every time; from logits of deviation 2 the least probable
-# tokens that share a tenth of the probability are never drawn.  mode="high" errs the other way: it draws from that tenth four
+# tokens that share a tenth of the probability are never drawn.  mode="high" errs the other way: it draws from that tenth five
 # times too often.  float32 is right.
 #
 # Text then looks as if it had been sampled at a lower temperature, and differs between types of weights.  Cast first:
