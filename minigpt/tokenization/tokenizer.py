@@ -233,7 +233,8 @@ class Tokenizer:
     ) -> IdArray:
         """Turn a text, such as a whole corpus, into an array of ids (T,): uint16, or uint32 where the vocabulary needs it.
 
-        Arguments as in encode; raises as in encode.
+        Arguments as in encode; raises as in encode.  PaddlePaddle 3.3.1 takes uint16 for bfloat16: give it ids.astype(np.int64)
+        (findings/paddle_uint16_tokens.sh).
         """
         parts = self._encode_parts(text, allowed_special, disallowed_special, errors)
         dtype = id_dtype(self.vocab_size)
