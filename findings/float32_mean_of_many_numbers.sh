@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The mean of 67 million float32 numbers: NumPy 2.2.6, Numba 0.68.1 on the same arrays, and MLX 0.32.4 on a CPU.
 #
-# Guessed before: np.mean(x) in a function compiled by Numba is np.mean(x), and mx.mean(x) is it too, to a few digits: libraries add in
-# pairs or in several lanes, or in float64.
-# Seen: Numba adds one number after the other in float32.  From 2^24 on, 1 is less than half the last digit of the sum, and it stands
-# still: the mean of 2^26 ones is 0.25, the mean of 2^26 losses around 4 is about 1, and 2 % are lost at 2^20 uniform numbers
-# already.  MLX's mean of them all is 0.25 as well; in rows of a few thousand it is right.  NumPy is right in each case.
+# Guessed before: np.mean(x) in a function compiled by Numba is np.mean(x), and mx.mean(x) is it too, to a few digits:
+# libraries add in pairs or in several lanes, or in float64.
+# Seen: Numba adds one number after the other in float32.  From 2^24 on, 1 is less than half the last digit of the sum, and
+# it stands still: the mean of 2^26 ones is 0.25, the mean of 2^26 losses around 4 is about 1, and 2 % are lost at 2^20
+# uniform numbers already.  MLX's mean of them all is 0.25 as well; in rows of a few thousand it is right.  NumPy is right
+# in each case.
 #
 # A loss or a norm over a whole validation set, a token count as a mean of a mask: sum in float64, or row by row first.
 #

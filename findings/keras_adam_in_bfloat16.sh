@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Keras 3.15.1's optimizers on weights in bfloat16, as a model with dtype="bfloat16" has them; JAX 0.10.2 is the backend.
 #
-# Guessed before: three steps of Adam with a constant gradient move a weight by three learning rates, to bfloat16's two or three digits,
-# as they do in float32 and float16.
-# Seen: Adam and AdamW do not move it at all, and Nadam makes it NaN.  SGD, RMSprop and Lion are right.  No warning; fit() runs and the
-# loss stays where it was.
+# Guessed before: three steps of Adam with a constant gradient move a weight by three learning rates, to bfloat16's two or
+# three digits, as they do in float32 and float16.
+# Seen: Adam and AdamW do not move it at all, and Nadam makes it NaN.  SGD and Lion are right.  No warning; fit() runs and
+# the loss stays where it was.
 #
-# beta_2 = 0.999 is taken in the weight's type, and the next number of bfloat16 is 1.  The bias correction √(1 − β₂ᵗ) is then 0.
-# beta_2 = 0.99 works, and dtype="mixed_bfloat16", whose weights are float32.
+# beta_2 = 0.999 is taken in the weight's type, and the next number of bfloat16 is 1.  The bias correction √(1 − β₂ᵗ) is
+# then 0. beta_2 = 0.99 works, and dtype="mixed_bfloat16", whose weights are float32.
 #
 # Usage: findings/keras_adam_in_bfloat16.sh        needs Python 3.11 or newer and PyPI; fails if this has changed
 set -euo pipefail
@@ -24,8 +24,9 @@ import numpy as np
 print("keras", keras.__version__)
 RATE, STEPS = 0.01, 3
 OPTIMIZERS = {
-    "Adam": keras.optimizers.Adam, "AdamW": keras.optimizers.AdamW, "Nadam": keras.optimizers.Nadam, "SGD": keras.optimizers.SGD,
-    "Lion": keras.optimizers.Lion, "Adam, beta_2=0.99": lambda rate: keras.optimizers.Adam(rate, beta_2=0.99),
+    "Adam": keras.optimizers.Adam, "AdamW": keras.optimizers.AdamW, "Nadam": keras.optimizers.Nadam,
+    "SGD": keras.optimizers.SGD, "Lion": keras.optimizers.Lion,
+    "Adam, beta_2=0.99": lambda rate: keras.optimizers.Adam(rate, beta_2=0.99),
 }
 
 

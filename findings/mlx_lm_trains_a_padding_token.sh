@@ -2,12 +2,12 @@
 # What mlx-lm 0.32.2's trainer counts as predicted where rows are padded; MLX 0.32.4 on a CPU.
 #
 # Guessed before: a row of n tokens has n − 1 predictions, as everywhere; padding behind it counts nothing.
-# Seen: n.  Every row, also the longest, is padded with the id 0, and the first padding token behind a row is a target.  Its loss enters
-# the loss that is printed, and it is trained: a table of next tokens that saw three rows without a single 0 in them gives 0 a
-# probability of almost 1 after the last token of each.  In GPT-2's vocabulary 0 is "!".
+# Seen: n.  Every row, also the longest, is padded with the id 0, and the first padding token behind a row is a target.  Its
+# loss enters the loss that is printed, and it is trained: a table of next tokens that saw three rows without a single 0 in
+# them gives 0 a probability of almost 1 after the last token of each.  In GPT-2's vocabulary 0 is "!".
 #
-# The last target's number is compared with the row's length by <=, where < was meant.  Losses of mlx-lm do not agree with those of
-# other libraries for short rows.  Rows that end in an end token hide it from whoever stops there.
+# The last target's number is compared with the row's length by <=, where < was meant.  Losses of mlx-lm do not agree with
+# those of other libraries for short rows.  Rows that end in an end token hide it from whoever stops there.
 #
 # Usage: findings/mlx_lm_trains_a_padding_token.sh        needs Linux, Python 3.10 or newer and PyPI; fails if this has changed
 set -euo pipefail
@@ -33,7 +33,8 @@ model = nn.Embedding(V, V)                              # logits of the next tok
 loss, counted = default_loss(model, batch, lengths)
 predictions = sum(len(row) - 1 for row in ROWS)
 right = sum(nn.losses.cross_entropy(model(mx.array(row[:-1])), mx.array(row[1:])).sum().item() for row in ROWS) / predictions
-print(f"predictions in the rows: {predictions}, counted: {counted.item()}; loss {loss.item():.4f}, over the rows alone {right:.4f}")
+print(f"predictions in the rows: {predictions}, counted: {counted.item()}; "
+      f"loss {loss.item():.4f}, over the rows alone {right:.4f}")
 assert counted.item() == predictions + len(ROWS), "changed"
 
 optimizer = mlx.optimizers.Adam(0.1)

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Sums and means of bfloat16 arrays (ml_dtypes 0.6.0, the type that JAX, ONNX and safetensors give NumPy) in NumPy 2.4.6.
 #
-# Guessed before: a sum is good to bfloat16's two or three digits, as NumPy's float16 sums and JAX's bfloat16 sums are; mean() computes in
-# float32, as it does for float16.
-# Seen: the running sum is bfloat16 itself, and stands still where the next number is less than half its last digit.  A thousand ones
-# sum to 256 and have the mean 0.256, whichever the axis, in cumsum and np.add.at too.  So a LayerNorm, a loss or a gradient's sum of a
-# bfloat16 array is wrong by a factor, without a warning.  x @ y and np.dot are right, and so is np.linalg.norm.
+# Guessed before: a sum is good to bfloat16's two or three digits, as NumPy's float16 sums and JAX's bfloat16 sums are;
+# mean() computes in float32, as it does for float16.
+# Seen: the running sum is bfloat16 itself, and stands still where the next number is less than half its last digit.  A
+# thousand ones sum to 256 and have the mean 0.256, whichever the axis, in cumsum and np.add.at too.  So a LayerNorm, a loss
+# or a gradient's sum of a bfloat16 array is wrong by a factor, without a warning.  x @ y and np.dot are right, and so is
+# np.linalg.norm.
 #
 # Say the type: x.sum(dtype=np.float32), or x.astype(np.float32) once, as minigpt's readers do.
 #

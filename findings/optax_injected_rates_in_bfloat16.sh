@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # optax 0.2.8's inject_hyperparams around AdamW, for parameters in bfloat16; JAX 0.10.2.
 #
-# Guessed before: the wrapper only makes the settings visible and changeable (it is how a learning rate is logged or a schedule is
-# set from outside); the steps are those of AdamW without it, to a rounding.
-# Seen: NaN in the first step, for bfloat16 alone; float16 and float32 are as without it.  The settings are kept in the type of the
-# parameters, and 0.999, the default of b2, becomes 1: the second moment takes up nothing, and its bias correction divides 0 by 0.
-# Without the wrapper the same optimizer on the same parameters takes ordinary steps.
+# Guessed before: the wrapper only makes the settings visible and changeable (it is how a learning rate is logged or a
+# schedule is set from outside); the steps are those of AdamW without it, to a rounding.
+# Seen: NaN in the first step, for bfloat16 alone; float16 and float32 are as without it.  The settings are kept in the type
+# of the parameters, and 0.999, the default of b2, becomes 1: the second moment takes up nothing, and its bias correction
+# divides 0 by 0. Without the wrapper the same optimizer on the same parameters takes ordinary steps.
 #
 # hyperparam_dtype=jnp.float32 mends it.
 #
@@ -26,7 +26,8 @@ print("optax", optax.__version__)
 WAYS = {
     "adamw": lambda: optax.adamw(RATE),
     "inject_hyperparams(adamw)": lambda: optax.inject_hyperparams(optax.adamw)(learning_rate=RATE),
-    "the same, hyperparam_dtype=float32": lambda: optax.inject_hyperparams(optax.adamw, hyperparam_dtype=jnp.float32)(learning_rate=RATE),
+    "the same, hyperparam_dtype=float32":
+        lambda: optax.inject_hyperparams(optax.adamw, hyperparam_dtype=jnp.float32)(learning_rate=RATE),
 }
 
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # One torch.autocast(…, torch.bfloat16) around a whole training loop, in PyTorch 2.13.0 on the CPU.
 #
-# Guessed before: the context only chooses types, so it may stand around the loop or around each forward pass; where backward and step are
-# inside it too, which the documentation does not recommend, they are slower or less exact.
-# Seen: nothing is learned.  The bfloat16 copies of the weights, made in the first forward pass, are used until the context ends; step()
-# changes the weights and not the copies.  The loss is the same number in each step, while the float32 weights run away by one
-# learning rate a step.  In the same way load_state_dict() inside the context has no effect on the next output.
+# Guessed before: the context only chooses types, so it may stand around the loop or around each forward pass; where
+# backward and step are inside it too, which the documentation does not recommend, they are slower or less exact.
+# Seen: nothing is learned.  The bfloat16 copies of the weights, made in the first forward pass, are used until the context
+# ends; step() changes the weights and not the copies.  The loss is the same number in each step, while the float32 weights
+# run away by one learning rate a step.  In the same way load_state_dict() inside the context has no effect on the next
+# output.
 #
 # Enter the context for each forward pass, or give cache_enabled=False.  Under torch.no_grad() nothing is kept.
 #
@@ -59,7 +60,7 @@ found = {
     "the loop, cache_enabled=False": trained(lambda: bfloat16(cache_enabled=False), nothing),
 }
 for name, (first, last, distance) in found.items():
-    print(f"autocast around {name}: loss {first:.4f} at first, {last:.4f} after 100 steps; weights moved by up to {distance:.2f}")
+    print(f"autocast around {name}: loss {first:.4f} at first, {last:.4f} after 100 steps; weights moved by {distance:.2f}")
 assert found["the loop"][0] == found["the loop"][1] and found["the loop"][2] > 0.5, "changed"
 assert found["each forward pass"][1] < 0.01 and found["the loop, cache_enabled=False"][1] < 0.01, "changed"
 
@@ -70,6 +71,6 @@ for grad in (True, False):
         before = model(x)
         model.load_state_dict(other.state_dict())
         same[grad] = bool(torch.equal(model(x), before))
-    print(f"load_state_dict of another model inside the context, with gradients {grad}: the same output as before: {same[grad]}")
+    print(f"load_state_dict inside the context, with gradients {grad}: the same output as before: {same[grad]}")
 assert same == {True: True, False: False}, "changed"
 PYTHON

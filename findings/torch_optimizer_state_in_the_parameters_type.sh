@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# The state of an optimizer of one's own, saved and loaded by torch.optim.Optimizer of PyTorch 2.13.0, for weights in bfloat16.
+# The state of an optimizer of one's own, saved and loaded by torch.optim.Optimizer of PyTorch 2.13.0, for weights in
+# bfloat16.
 #
-# Guessed before: load_state_dict(state_dict()) restores the state as it was: float32 moments beside bfloat16 weights, the usual way to keep
-# small steps from being rounded off, stay float32, and whole numbers stay whole.
-# Seen: every tensor in the state is turned into the type of its parameter, except one by the name of "step".  The float32 moments come
-# back in bfloat16 and stay so: the next steps round each of them.  A count of 1001 comes back as 1000.0, and adding 1 to it
-# never gets it further.  No warning; it happens at the first resume only.
+# Guessed before: load_state_dict(state_dict()) restores the state as it was: float32 moments beside bfloat16 weights, the
+# usual way to keep small steps from being rounded off, stay float32, and whole numbers stay whole.
+# Seen: every tensor in the state is turned into the type of its parameter, except one by the name of "step".  The float32
+# moments come back in bfloat16 and stay so: the next steps round each of them.  A count of 1001 comes back as 1000.0, and
+# adding 1 to it never gets it further.  No warning; it happens at the first resume only.
 #
 # Keep counts as Python numbers or in "step"; load moments by hand, after load_state_dict().
 #
-# Usage: findings/torch_optimizer_state_in_the_parameters_type.sh        needs Python 3.11 or newer and PyPI; fails if this has changed
+# Usage: findings/torch_optimizer_state_in_the_parameters_type.sh        needs Python 3.11 or newer, PyPI; fails if changed
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -31,7 +32,8 @@ class Momentum(torch.optim.Optimizer):
             for weight in group["params"]:
                 state = self.state[weight]
                 if not state:
-                    state.update(average=torch.zeros_like(weight, dtype=torch.float32), seen=torch.tensor(0), step=torch.tensor(0))
+                    state["average"] = torch.zeros_like(weight, dtype=torch.float32)
+                    state["seen"], state["step"] = torch.tensor(0), torch.tensor(0)
                 state["average"] += 0.001 * (weight.grad.float() - state["average"])
                 state["seen"] += 1
                 state["step"] += 1
@@ -56,6 +58,7 @@ for _ in range(1000):
     through.step(), stopped.step()
 print("1,000 steps on, without a stop:", state(through))
 print("1,000 steps on, resumed:       ", state(stopped))
-assert through.state[weight]["seen"] == 2001 and stopped.state[weight]["seen"] == 1000 and stopped.state[weight]["step"] == 2001, "changed"
-assert through.state[weight]["average"] > 0.86 and stopped.state[weight]["average"] < 0.7, "changed"
+whole, resumed = through.state[weight], stopped.state[weight]
+assert whole["seen"] == whole["step"] == resumed["step"] == 2001 and resumed["seen"] == 1000, "changed"
+assert whole["average"] > 0.86 and resumed["average"] < 0.7, "changed"
 PYTHON

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Perplexity of torchmetrics 1.9.0 against exp of PyTorch 2.13.0's cross_entropy.
 #
-# Guessed before: it takes the logits' log-softmax, so the two are equal, to the logits' precision, however unlikely a token is.
-# Seen: it takes softmax, then the logarithm.  In float16 a probability below 3e-8 is 0, and one token with a loss above 17 makes the
-# perplexity of the whole text infinite; in float32 above 104.  In float16 the sum of the losses ends at 65,504 besides: 20,000
-# tokens with a loss of 4, an ordinary validation set in one batch, have the perplexity inf, and in bfloat16 the sum has two digits.
+# Guessed before: it takes the logits' log-softmax, so the two are equal, to the logits' precision, however unlikely a token
+# is.
+# Seen: it takes softmax, then the logarithm.  In float16 a probability below 3e-8 is 0, and one token with a loss above 17
+# makes the perplexity of the whole text infinite; in float32 above 104.  In float16 the sum of the losses ends at 65,504
+# besides: 20,000 tokens with a loss of 4, an ordinary validation set in one batch, have the perplexity inf, and in bfloat16
+# the sum has two digits.
 #
 # Give it float32 logits, or take torch.nn.functional.cross_entropy(logits.float(), targets).exp().
 #
@@ -36,12 +38,15 @@ def compare(name, logits, targets):
 
 rng = torch.Generator().manual_seed(0)
 logits, targets = torch.randn(4, 5000, 60, generator=rng), torch.randint(60, (4, 5000), generator=rng)
-ordinary = {dtype: compare(f"20,000 tokens, {dtype}", logits.to(dtype), targets) for dtype in (torch.float32, torch.bfloat16, torch.float16)}
+ordinary = {}
+for dtype in (torch.float32, torch.bfloat16, torch.float16):
+    ordinary[dtype] = compare(f"20,000 tokens, {dtype}", logits.to(dtype), targets)
 unlikely = {}
 for gap, dtype in ((20, torch.float16), (20, torch.float32), (110, torch.float32)):
     one = torch.zeros(1, 10, 50)
     one[0, 0, 0] = gap
-    unlikely[gap, dtype] = compare(f"10 tokens, one {gap} below the largest logit, {dtype}", one.to(dtype), torch.ones(1, 10, dtype=int))
+    name = f"10 tokens, one of them {gap} below the largest logit, {dtype}"
+    unlikely[gap, dtype] = compare(name, one.to(dtype), torch.ones(1, 10, dtype=int))
 for found, right in (ordinary[torch.float32], unlikely[20, torch.float32]):
     assert math.isclose(found, right, rel_tol=1e-3), "changed"
 for found, right in (ordinary[torch.float16], unlikely[20, torch.float16], unlikely[110, torch.float32]):
