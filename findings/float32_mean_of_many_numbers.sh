@@ -4,9 +4,8 @@
 # Guessed before: np.mean(x) in a function compiled by Numba is np.mean(x), and mx.mean(x) is it too, to a few digits:
 # libraries add in pairs or in several lanes, or in float64.
 # Seen: Numba adds one number after the other in float32.  From 2^24 on, 1 is less than half the last digit of the sum, and
-# it stands still: the mean of 2^26 ones is 0.25, the mean of 2^26 losses around 4 is about 1, and 2 % are lost at 2^20
-# uniform numbers already.  MLX's mean of them all is 0.25 as well; in rows of a few thousand it is right.  NumPy is right
-# in each case.
+# it stands still: the mean of 2^26 ones is 0.25, and that of 2^26 losses around 4 is 2.0.  MLX gives the same two numbers;
+# by rows of 4,096 it is right.  NumPy is right in each case.
 #
 # A loss or a norm over a whole validation set, a token count as a mean of a mask: sum in float64, or row by row first.
 #
@@ -40,5 +39,5 @@ for name, x, exact in (("2^26 ones", ones, 1), ("2^26 losses around 4", losses, 
     rows = mx.mean(mx.mean(mx.array(x.reshape(-1, 4096)), axis=1)).item()
     print(f"mean of {name}: NumPy {found[0]:.4f}, Numba {found[1]:.4f}, MLX {found[2]:.4f}, MLX row by row {rows:.4f}")
     assert abs(found[0] - exact) < 1e-3 * exact and abs(rows - exact) < 1e-2 * exact, "changed"
-    assert found[1] < exact / 2 and found[2] < exact / 2, "changed"
+    assert found[1] < 0.6 * exact and found[2] < 0.6 * exact, "changed"
 PYTHON
