@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The mean of 67 million float32 numbers: NumPy 2.2.6, Numba 0.68.1 on the same arrays, and MLX 0.32.4 on a CPU.
+# The mean of 67 million float32 numbers: NumPy 2.4.6, Numba 0.68.1 on the same arrays, and MLX 0.32.4 on a CPU.
 #
 # Guessed before: np.mean(x) in a function compiled by Numba is np.mean(x), and mx.mean(x) is it too, to a few digits:
 # libraries add in pairs or in several lanes, or in float64.
@@ -9,12 +9,12 @@
 #
 # A loss or a norm over a whole validation set, a token count as a mean of a mask: sum in float64, or row by row first.
 #
-# Usage: findings/float32_mean_of_many_numbers.sh        needs Linux, Python 3.10 or newer and PyPI; fails if this has changed
+# Usage: findings/float32_mean_of_many_numbers.sh        needs Linux, Python 3.11 or newer and PyPI; fails if this has changed
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q "numba==0.68.1" "mlx[cpu]==0.32.4" "numpy==2.2.6"
+"$folder/venv/bin/pip" install -q "numba==0.68.1" "mlx[cpu]==0.32.4" "numpy==2.4.6"
 cd "$folder"
 "$folder/venv/bin/python" - <<'PYTHON'
 import importlib.metadata

@@ -9,7 +9,7 @@
 # The last target's number is compared with the row's length by <=, where < was meant.  Losses of mlx-lm do not agree with
 # those of other libraries for short rows.  Rows that end in an end token hide it from whoever stops there.
 #
-# Usage: findings/mlx_lm_trains_a_padding_token.sh        needs Linux, Python 3.10 or newer and PyPI; fails if this has changed
+# Usage: findings/mlx_lm_trains_a_padding_token.sh        needs Linux, Python 3.11 or newer and PyPI; fails if this has changed
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
