@@ -76,6 +76,6 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "ten-minutes": (
         dict(n_positions=256, n_embd=128, n_layer=3, n_head=4),
-        dict(steps=3600, batch_size=8, optimizer="normuon", lr=4.6e-3, muon_lr=0.011, order="shifted"),
+        dict(steps=3200, batch_size=8, optimizer="normuon", lr=4.6e-3, muon_lr=0.011, order="shifted"),
     ),
 }
