@@ -76,7 +76,7 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         dict(steps=2000, batch_size=12, optimizer="adamw", lr=1e-3, schedule="cosine", final_lr=0.1, warmup_steps=100),
     ),
     "ten-minutes": (
-        dict(n_positions=256, n_embd=160, n_layer=4, n_head=5),
-        dict(steps=3000, batch_size=6, weight_decay=0.3),
+        dict(n_positions=256, n_embd=128, n_layer=3, n_head=4),
+        dict(steps=3200, batch_size=8, optimizer="normuon", lr=4.6e-3, muon_lr=0.011, order="shifted"),
     ),
 }
