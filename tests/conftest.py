@@ -1,12 +1,17 @@
-"""The order of the tests, and how many threads BLAS has in them."""
+"""The order of the tests, how many threads BLAS has in them, and Ctrl-C."""
 
 import os
+import signal
 
 import pytest
 
 # OpenBLAS's threads go round in a loop for a while before they sleep, on cores that other tests need.  So each process has one
 # of them, also those that tests start; where a test asks for more, they sleep at once.  NumPy is imported after this.
 os.environ.update(OPENBLAS_NUM_THREADS="1", OPENBLAS_THREAD_TIMEOUT="4")
+
+# What a shell script starts in the background ignores Ctrl-C, and so would the commands that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
