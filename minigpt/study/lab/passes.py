@@ -142,13 +142,13 @@ class Passes:
         if first >= last:
             raise ValueError(f"positions: from {first} to {last}, expected a part of 0 to {ids.shape[1]}")
         best: list[list[dict[str, Any]]] = [[] for _ in points]
-        step = max(1, LARGEST_LENS // (len(points) * self.model.config.vocab_size))
-        for start in range(first, last, step):
-            watch("lens")
-            x = [stream[name].value[:, start : min(start + step, last)] for name in points]
-            probs = read_stream(self.model, np.concatenate(x, axis=1))[0]       # one product for all points is quicker
-            for i, (id, share) in enumerate(zip(probs.argmax(-1).tolist(), probs.max(-1).tolist(), strict=True)):
-                best[i // x[0].shape[1]].append({"label": self.labels.of(id), "p": share})
+        step = max(1, LARGEST_LENS // self.model.config.vocab_size)
+        for name, row in zip(points, best, strict=True):            # as logit_lens() does, to the bit
+            for start in range(first, last, step):
+                watch("lens")
+                probs = read_stream(self.model, stream[name].value[:, start : min(start + step, last)])[0]
+                row += [{"label": self.labels.of(id), "p": share}
+                        for id, share in zip(probs.argmax(-1).tolist(), probs.max(-1).tolist(), strict=True)]
         return {"points": points, "first": first, "best": best}
 
     def backward(self, text: str, of: Any, watch: Watch) -> WayBack:
