@@ -54,13 +54,11 @@ def steps(group, n_steps, threads, textbook=""):
     return {"steps": np.array(found), "params": model.flat_params, **muon.state()}
 
 
-def twice(folder, *arguments):
-    """steps(), written as once.npz and again.npz"""
+def write_steps(out, *arguments):
     group = ranks(timeout=60)
-    for name in ("once", "again"):
-        found = steps(group, *arguments)
-        if group.leads:
-            np.savez(Path(folder) / f"{name}.npz", **found)
+    found = steps(group, *arguments)
+    if group.leads:
+        np.savez(out, **found)
 
 
 def trainer_of(group, folder, n_steps, **recipe):

@@ -199,8 +199,9 @@ def test_rows_of_a_batch_drop_what_they_drop_in_the_whole():
 @pytest.mark.parametrize(("n", "n_steps", "threads", "textbook"), [(2, 20, 2, ""), (3, 10, 1, "textbook")],
                          ids=["engine", "textbook"])
 def test_steps_on_several_processes_are_those_on_one(tmp_path, n, n_steps, threads, textbook):
-    assert ended(started(n, "twice", tmp_path, n_steps, threads, textbook)) == (0, "", "")
-    several, again = (dict(np.load(tmp_path / f"{name}.npz")) for name in ("once", "again"))
+    for name in ("several", "again"):
+        assert ended(started(n, "write_steps", tmp_path / f"{name}.npz", n_steps, threads, textbook)) == (0, "", "")
+    several, again = (dict(np.load(tmp_path / f"{name}.npz")) for name in ("several", "again"))
     one = steps(ALONE, n_steps, 1)
     assert several.keys() == one.keys()
     for name, array in one.items():
@@ -287,7 +288,7 @@ def test_a_rank_that_fails_ends_the_job_and_the_checkpoint_is_good(tmp_path, wha
 
 @with_mpi
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGUSR1"])      # SIGTERM: test_a_run_is_written_by_one_and_resumed_by_any_number
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1"])
 def test_a_signal_at_one_rank_ends_all_after_a_checkpoint(tmp_path, name):
     status, out, err = ended(started(2, "disturbed", name, tmp_path / "run"))
     assert status == 128 + getattr(signal, name), err
